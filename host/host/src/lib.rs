@@ -1,0 +1,1 @@
+//! An energy-device host: finds, reads and looks after solar systems, batteries and meters.

@@ -1,0 +1,2 @@
+//! The program `busbar`.
+fn main() {}

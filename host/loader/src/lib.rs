@@ -1,0 +1,1 @@
+//! Inspects and loads Busbar's plugins, in worker processes.

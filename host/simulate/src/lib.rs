@@ -1,0 +1,1 @@
+//! Serves Busbar ledgers as simulated devices over real sockets.

@@ -1,0 +1,1 @@
+//! Busbar's registry and history in SQLite: the only SQL of the project.

@@ -1,0 +1,1 @@
+//! One owner task for each Modbus endpoint.

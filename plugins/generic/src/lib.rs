@@ -1,0 +1,1 @@
+//! Meters that need no code for Busbar: ledgers only.

@@ -1,0 +1,1 @@
+//! The ABI between Busbar and its plugins, and the safe trait that plugin authors implement.

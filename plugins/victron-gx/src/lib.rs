@@ -1,0 +1,1 @@
+//! Victron GX devices (Cerbo, Venus, CCGX, MultiPlus-II GX) for Busbar.

@@ -1,0 +1,1 @@
+//! The device zoo: simulated devices and wires that misbehave on demand, for Busbar's tests.
