@@ -1,0 +1,166 @@
+//! The C functions behind a plugin in Rust: they turn what the host lends into safe types, call the plugin, and catch
+//! its panics, which must not leave the library (the host cannot catch them, and across C they would end the process).
+#![allow(unsafe_code, reason = "reads and writes what the host lends")]
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+
+use crate::abi::{RawAsk, RawStep, Sink, Status, Tag, Vtable};
+use crate::{Ask, Mode, Plugin, Step};
+
+/// Carries a plugin's functions, so that a `static` can point at them.
+pub struct Shim<P>(std::marker::PhantomData<P>);
+
+impl<P: Plugin> Shim<P> {
+    /// The functions of this plugin.
+    pub const VTABLE: Vtable = Vtable {
+        describe: Some(Self::describe),
+        discover: Some(Self::discover),
+    };
+
+    unsafe extern "C" fn describe(out: *const Sink) -> i32 {
+        // SAFETY: the host lends a valid sink for the length of this call.
+        let out = Out(unsafe { &*out });
+        guard(out, || describe::<P>(out))
+    }
+
+    unsafe extern "C" fn discover(ask: *const RawAsk, step: *mut RawStep, out: *const Sink) -> i32 {
+        // SAFETY: the host lends a valid sink, ask and step for the length of this call; nobody else has the step.
+        let (ask, step, out) = unsafe { (&*ask, &mut *step, Out(&*out)) };
+        guard(out, || discover::<P>(ask, step, out))
+    }
+}
+
+/// Why a hook ends early; the number that it returns.
+struct Stop(i32);
+
+/// The host's sink.
+#[derive(Clone, Copy)]
+struct Out<'a>(&'a Sink);
+
+impl Out<'_> {
+    fn put(self, tag: u32, bytes: &[u8]) -> Result<(), Stop> {
+        // SAFETY: the function belongs to this context, and takes a copy of bytes that live until it returns.
+        match unsafe { (self.0.put)(self.0.context, tag, bytes.as_ptr(), bytes.len()) } {
+            0 => Ok(()),
+            _ => Err(Stop(Status::TOO_MUCH)),
+        }
+    }
+
+    fn text(self, tag: u32, text: &str) -> Result<(), Stop> {
+        self.put(tag, text.as_bytes())
+    }
+
+    fn fail(self, reason: &str) -> Stop {
+        // An error that does not fit is cut by the host; there is nobody else to tell.
+        let _ = self.text(Tag::ERROR, reason);
+        Stop(Status::FAILED)
+    }
+}
+
+fn guard(out: Out<'_>, hook: impl FnOnce() -> Result<(), Stop>) -> i32 {
+    // Nothing that the hook touched is looked at after a panic: the plugin was made for this call, and the host drops
+    // the output of a call that failed.
+    match catch_unwind(AssertUnwindSafe(hook)) {
+        Ok(Ok(())) => Status::DONE,
+        Ok(Err(Stop(status))) => status,
+        Err(payload) => {
+            let _ = out.text(Tag::ERROR, message(&*payload));
+            // Its Drop may panic again, outside of any guard.
+            std::mem::forget(payload);
+            Status::PANICKED
+        }
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a panic without a message"
+    }
+}
+
+fn describe<P: Plugin>(out: Out<'_>) -> Result<(), Stop> {
+    let description = P::default().describe();
+    out.text(Tag::TITLE, description.title)?;
+    out.text(Tag::SUMMARY, description.summary)?;
+    out.text(Tag::LICENCE, description.licence)?;
+    if description.discovers {
+        out.put(Tag::DISCOVERS, &[])?;
+    }
+    for (name, text) in &description.ledgers {
+        out.text(Tag::LEDGER, name)?;
+        out.text(Tag::LEDGER_TEXT, text)?;
+    }
+    Ok(())
+}
+
+fn discover<P: Plugin>(raw: &RawAsk, raw_step: &mut RawStep, out: Out<'_>) -> Result<(), Stop> {
+    let mode = match raw.mode {
+        0 => Mode::Quick,
+        1 => Mode::Full,
+        2 => Mode::Listed,
+        other => return Err(out.fail(&format!("scan mode {other} is newer than this plugin"))),
+    };
+    // SAFETY: the host lends these slices for the length of this call.
+    let ask = unsafe {
+        Ask {
+            mode,
+            units: borrow(raw.units, raw.units_len as usize),
+            evidence: borrow(raw.evidence, raw.evidence_len),
+            words: borrow(raw.words, raw.words_len),
+        }
+    };
+    let Step {
+        probes,
+        forecast,
+        verdict,
+    } = P::default().discover(&ask);
+    if probes.len() > raw_step.capacity {
+        let reason = format!(
+            "{} probes in one step; the host takes {}",
+            probes.len(),
+            raw_step.capacity
+        );
+        return Err(out.fail(&reason));
+    }
+    if !probes.is_empty() {
+        // SAFETY: the host lent room for `capacity` probes, and this many fit; the plugin's are its own.
+        unsafe { std::ptr::copy_nonoverlapping(probes.as_ptr(), raw_step.probes, probes.len()) };
+    }
+    raw_step.len = probes.len();
+    raw_step.forecast = forecast;
+    let Some(verdict) = verdict else { return Ok(()) };
+    out.text(Tag::NOTE, &verdict.note)?;
+    for device in &verdict.devices {
+        out.put(Tag::DEVICE, &[device.unit])?;
+        out.text(Tag::DEVICE_LEDGER, &device.ledger)?;
+        out.text(Tag::DEVICE_ID, &device.id)?;
+        let more = [
+            (Tag::DEVICE_NAME, &device.name),
+            (Tag::DEVICE_MODEL, &device.model),
+            (Tag::DEVICE_SERIAL, &device.serial),
+            (Tag::DEVICE_FIRMWARE, &device.firmware),
+        ];
+        for (tag, text) in more {
+            if let Some(text) = text {
+                out.text(tag, text)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// Where `len` is not 0, `data` leads to that many valid elements that outlive `'a`.
+unsafe fn borrow<'a, T>(data: *const T, len: usize) -> &'a [T] {
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: by this function's contract.
+    unsafe { slice::from_raw_parts(data, len) }
+}
