@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::span::{Function, Span};
+use crate::write::WriteRule;
 
 /// One kind of device or service: how to recognise it, and its points.
 #[derive(Clone, Debug)]
@@ -110,7 +112,7 @@ pub struct IdentityField {
 }
 
 /// How registers become an identity text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityFormat {
     /// ASCII or UTF-8, cut at the first NUL, trimmed.
@@ -141,7 +143,7 @@ pub struct ReadRules {
 }
 
 /// Which holes between points a read may span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bridge {
     /// None: a block ends where the points end.
@@ -183,6 +185,8 @@ pub struct Point {
     pub rate: Rate,
     /// Whether the device accepts writes to it. What Busbar may write is decided elsewhere.
     pub writable: bool,
+    /// Bounds and manner of writes, where the ledger gives them.
+    pub write: Option<WriteRule>,
     /// Decimals worth showing; worked out from the scale when the file says nothing.
     pub decimals: u8,
     /// What people of the maker call it (a D-Bus path, a register name).
@@ -273,7 +277,7 @@ pub enum ValueType {
 }
 
 /// Where the value's bytes A B C D lie on the wire, for any width.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Order {
     /// As Modbus has it: high byte first, high word first.
@@ -307,9 +311,12 @@ impl Scale {
 }
 
 /// What kind of quantity a point is. The names are Home Assistant's device classes where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the names say it; units are checked by `Class::units`")]
+#[allow(
+    missing_docs,
+    reason = "the names say it; units are checked by `Class::units`"
+)]
 pub enum Class {
     ApparentPower,
     AtmosphericPressure,
@@ -346,7 +353,7 @@ pub enum Class {
 }
 
 /// How a counter runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Total {
     /// Only upwards, but for resets.
@@ -356,7 +363,7 @@ pub enum Total {
 }
 
 /// How often a point is polled, as a class; the connection's interval gives the seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rate {
     /// Each interval: powers, currents, voltages, states, alarms.

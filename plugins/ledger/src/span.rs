@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The four read functions of Modbus, which are also its four address spaces.
 ///
 /// Source: Modbus Application Protocol V1.1b3, sections 6.1 to 6.4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Function {
     /// Function 1: coils, one bit each.
@@ -81,7 +82,11 @@ pub struct Span {
 impl Span {
     /// A run of `count` holding registers from `at`.
     pub fn holding(at: u16, count: u16) -> Self {
-        Span { function: Function::Holding, at, count }
+        Span {
+            function: Function::Holding,
+            at,
+            count,
+        }
     }
 
     /// The first address after the run, as a number that cannot overflow.

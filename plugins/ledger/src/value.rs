@@ -86,6 +86,11 @@ pub struct Reading {
 impl Reading {
     /// A reading of something that was not there to be read.
     pub fn unavailable() -> Self {
-        Reading { value: None, quality: Quality::Unavailable, at: None, raw: Vec::new() }
+        Reading {
+            value: None,
+            quality: Quality::Unavailable,
+            at: None,
+            raw: Vec::new(),
+        }
     }
 }
