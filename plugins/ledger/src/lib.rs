@@ -6,7 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codec;
+mod computed;
+pub mod evidence;
+pub mod extent;
+pub mod identify;
+pub mod image;
 pub mod model;
+pub mod plan;
+pub mod presence;
+pub mod ranges;
+pub mod readings;
 pub mod span;
 pub mod value;
 pub mod write;

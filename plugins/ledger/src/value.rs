@@ -80,7 +80,7 @@ pub struct Reading {
     /// computed points and for points that were not read.
     pub at: Option<u16>,
     /// The words as the device sent them; empty when it sent none.
-    pub raw: Vec<u16>,
+    pub raw: RawWords,
 }
 
 impl Reading {
@@ -90,7 +90,68 @@ impl Reading {
             value: None,
             quality: Quality::Unavailable,
             at: None,
-            raw: Vec::new(),
+            raw: RawWords::default(),
         }
+    }
+}
+
+/// The words of one value: a slice of `u16` that needs no allocation for the four words of the longest number.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawWords(Store);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Store {
+    /// How many words, and they; the rest is 0, so that equal words are equal stores.
+    Few(u8, [u16; 4]),
+    Many(Box<[u16]>),
+}
+
+impl From<&[u16]> for RawWords {
+    fn from(words: &[u16]) -> Self {
+        let mut few = [0; 4];
+        match few.get_mut(..words.len()) {
+            Some(place) => {
+                place.copy_from_slice(words);
+                RawWords(Store::Few(words.len() as u8, few))
+            }
+            None => RawWords(Store::Many(words.into())),
+        }
+    }
+}
+
+impl Default for RawWords {
+    fn default() -> Self {
+        RawWords(Store::Few(0, [0; 4]))
+    }
+}
+
+impl std::ops::Deref for RawWords {
+    type Target = [u16];
+
+    fn deref(&self) -> &[u16] {
+        match &self.0 {
+            Store::Few(count, words) => words.get(..usize::from(*count)).unwrap_or_default(),
+            Store::Many(words) => words,
+        }
+    }
+}
+
+impl fmt::Debug for RawWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_words_are_the_words() {
+        for count in 0..9 {
+            let words: Vec<u16> = (1..=count).collect();
+            assert_eq!(*RawWords::from(&words[..]), words[..]);
+        }
+        assert_eq!(format!("{:?}", RawWords::from(&[1, 2][..])), "[1, 2]");
     }
 }

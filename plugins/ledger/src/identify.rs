@@ -1,0 +1,270 @@
+//! Recognising a device from `[identify]`, and comparing firmware versions.
+
+use crate::codec::{self, Decoded};
+use crate::model::{
+    Identify, IdentityField, IdentityFormat, Ledger, Order, ProbeValue, Register, Scale, ValueType,
+};
+use crate::value::Value;
+
+/// The model that the words of the probe speak for; `None` when it is another kind of device. The text is
+/// empty where the ledger accepts any answer and so names no model.
+pub fn matches(identify: &Identify, words: &[u16]) -> Option<String> {
+    let Some(probe) = &identify.probe else {
+        return Some(String::new());
+    };
+    let register = plain(probe.span, probe.ty, probe.order);
+    let Decoded::Value(value) = codec::decode(&register, words, None) else {
+        return None;
+    };
+    if probe.equals.is_empty() {
+        return Some(String::new());
+    }
+    probe.equals.iter().find_map(|(wanted, model)| {
+        let same = match (wanted, &value) {
+            (ProbeValue::Integer(wanted), Value::Integer(is)) => wanted == is,
+            (ProbeValue::Text(wanted), Value::Text(is)) => wanted == is,
+            _ => false,
+        };
+        same.then(|| model.clone())
+    })
+}
+
+/// A piece of identity as text; `None` when the words hold none (empty text, no version).
+pub fn field_text(field: &IdentityField, words: &[u16]) -> Option<String> {
+    if words.len() != usize::from(field.span.count) {
+        return None;
+    }
+    match field.format {
+        IdentityFormat::Text => {
+            let text = codec::text(words, Order::Abcd);
+            let text = text.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        }
+        IdentityFormat::Number => {
+            let number = words
+                .iter()
+                .try_fold(0u64, |n, &w| (n >> 48 == 0).then_some(n << 16 | u64::from(w)))?;
+            Some(number.to_string())
+        }
+        IdentityFormat::Bytes4 => {
+            let &[high, low] = words else { return None };
+            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+            Some(format!("{a}.{b}.{c}.{d}"))
+        }
+        IdentityFormat::Gx => {
+            let &[version, beta] = words else { return None };
+            gx_text(version, beta)
+        }
+    }
+}
+
+/// `0x0365, 0x12` is `v3.65~12`: hexadecimal digits read as they stand. A beta of 0 or 0xFF is a release.
+/// Old firmware has no version register and answers 0 or 0xFFFF there.
+fn gx_text(version: u16, beta: u16) -> Option<String> {
+    if version == 0 || version == 0xFFFF {
+        return None;
+    }
+    let (major, minor) = (version >> 8, version & 0xFF);
+    Some(match beta & 0xFF {
+        0 | 0xFF => format!("v{major:x}.{minor:02x}"),
+        beta => format!("v{major:x}.{minor:02x}~{beta:x}"),
+    })
+}
+
+/// Whether firmware `have` is `since` or later; `None` when one of the two is no version of this format.
+pub fn firmware_at_least(format: IdentityFormat, have: &str, since: &str) -> Option<bool> {
+    let version = match format {
+        IdentityFormat::Bytes4 => bytes4,
+        IdentityFormat::Gx => gx,
+        IdentityFormat::Text | IdentityFormat::Number => dotted,
+    };
+    Some(version(have)? >= version(since)?)
+}
+
+/// Whether this firmware has what came with `since`. What is not known counts as yes: the device itself says
+/// no to what it lacks.
+pub(crate) fn reached(ledger: &Ledger, firmware: Option<&str>, since: &str) -> bool {
+    let field = ledger.identify.as_ref().and_then(|i| i.firmware.as_ref());
+    let format = field.map_or(IdentityFormat::Text, |f| f.format);
+    firmware
+        .and_then(|have| firmware_at_least(format, have, since))
+        .unwrap_or(true)
+}
+
+fn bytes4(text: &str) -> Option<Vec<u64>> {
+    let parts: Vec<u64> = text
+        .split('.')
+        .map(|p| p.parse::<u8>().ok().map(u64::from))
+        .collect::<Option<_>>()?;
+    (parts.len() == 4).then_some(parts)
+}
+
+/// Major, minor, beta; a release stands above all its betas.
+fn gx(text: &str) -> Option<Vec<u64>> {
+    let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let text = text.trim().trim_start_matches(['v', 'V']);
+    let (version, beta) = match text.split_once('~') {
+        Some((version, beta)) => (version, hex(beta)?),
+        None => (text, 0xFF),
+    };
+    let (major, minor) = version.split_once('.')?;
+    // The second part has two digits: `3.6` is a short way to write `3.60`.
+    let minor = if minor.len() == 1 {
+        hex(minor)? << 4
+    } else {
+        hex(minor)?
+    };
+    Some(vec![hex(major)?, minor, beta])
+}
+
+/// Numbers between dots; what follows the digits of a part is not compared, and missing parts count as 0.
+fn dotted(text: &str) -> Option<Vec<u64>> {
+    let text = text.trim().trim_start_matches(['v', 'V']);
+    let mut parts = text
+        .split('.')
+        .map(|part| {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            part[..digits].parse().ok()
+        })
+        .collect::<Option<Vec<u64>>>()?;
+    while parts.last() == Some(&0) {
+        parts.pop();
+    }
+    Some(parts)
+}
+
+fn plain(span: crate::span::Span, ty: ValueType, order: Order) -> Register {
+    Register {
+        span,
+        ty,
+        order,
+        scale: Scale::ONE,
+        offset: 0.0,
+        scale_point: None,
+        invalid: Vec::new(),
+        preferred_when_it_fits: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::IdentifyProbe;
+    use crate::span::Span;
+
+    fn identify(ty: ValueType, span: Span, equals: Vec<(ProbeValue, String)>) -> Identify {
+        Identify {
+            probe: Some(IdentifyProbe {
+                span,
+                ty,
+                order: Order::Abcd,
+                equals,
+            }),
+            serial: None,
+            firmware: None,
+            model: None,
+            rescan_when_changed: Vec::new(),
+        }
+    }
+
+    fn field(count: u16, format: IdentityFormat) -> IdentityField {
+        IdentityField {
+            span: Span::holding(0, count),
+            format,
+        }
+    }
+
+    #[test]
+    fn a_product_id_names_the_model() {
+        let id = identify(
+            ValueType::U16,
+            Span::holding(0x1000, 1),
+            vec![
+                (ProbeValue::Integer(0xA1B1), "VM-3P75CT".into()),
+                (ProbeValue::Integer(0xA1B2), "VM-3P5A".into()),
+            ],
+        );
+        assert_eq!(matches(&id, &[0xA1B2]).as_deref(), Some("VM-3P5A"));
+        assert_eq!(matches(&id, &[0xC02F]), None);
+        assert_eq!(matches(&id, &[]), None, "no words, no device");
+    }
+
+    #[test]
+    fn a_text_is_compared_whole() {
+        let id = identify(
+            ValueType::Text,
+            Span::holding(0, 2),
+            vec![(ProbeValue::Text("SunS".into()), "SunSpec".into())],
+        );
+        assert_eq!(matches(&id, &[0x5375, 0x6E53]).as_deref(), Some("SunSpec"));
+        assert_eq!(matches(&id, &[0x5375, 0x6E00]), None);
+    }
+
+    #[test]
+    fn any_answer_will_do_where_nothing_is_asked() {
+        let id = identify(ValueType::U16, Span::holding(0, 1), Vec::new());
+        assert_eq!(matches(&id, &[7]).as_deref(), Some(""));
+        assert_eq!(matches(&Identify { probe: None, ..id }, &[]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn identity_texts() {
+        let text = |format, words: &[u16]| field_text(&field(words.len() as u16, format), words);
+        assert_eq!(
+            text(IdentityFormat::Text, &[0x4851, 0x3132, 0]).as_deref(),
+            Some("HQ12")
+        );
+        assert_eq!(text(IdentityFormat::Text, &[0, 0]), None);
+        assert_eq!(text(IdentityFormat::Number, &[1, 2]).as_deref(), Some("65538"));
+        assert_eq!(
+            text(IdentityFormat::Bytes4, &[0x0001, 0x09FF]).as_deref(),
+            Some("0.1.9.255")
+        );
+        assert_eq!(text(IdentityFormat::Gx, &[0x0365, 0]).as_deref(), Some("v3.65"));
+        assert_eq!(
+            text(IdentityFormat::Gx, &[0x0365, 0x12]).as_deref(),
+            Some("v3.65~12")
+        );
+        assert_eq!(
+            text(IdentityFormat::Gx, &[0x0306, 0xFF]).as_deref(),
+            Some("v3.06")
+        );
+        assert_eq!(
+            text(IdentityFormat::Gx, &[0xFFFF, 0xFFFF]),
+            None,
+            "old firmware has a reserved range there"
+        );
+        assert_eq!(text(IdentityFormat::Bytes4, &[1]), None);
+        assert_eq!(field_text(&field(2, IdentityFormat::Gx), &[0x0365]), None);
+    }
+
+    #[test]
+    fn versions_are_compared_in_their_format() {
+        use IdentityFormat::{Bytes4, Gx, Text};
+        let cases = [
+            (Bytes4, "0.1.9.255", "0.1.9.0", Some(true)),
+            (Bytes4, "0.1.7.255", "0.1.9.0", Some(false)),
+            (Bytes4, "0.1.16.1", "0.1.9.255", Some(true)),
+            (Bytes4, "0.1.9", "0.1.9.0", None),
+            (Bytes4, "0.1.9.256", "0.1.9.0", None),
+            (Gx, "v3.65", "v3.65", Some(true)),
+            (Gx, "v3.65", "v3.65~12", Some(true)),
+            (Gx, "v3.65~12", "v3.65", Some(false)),
+            (Gx, "v3.65~12", "3.6", Some(true)),
+            (Gx, "v2.94", "v3.10", Some(false)),
+            (Gx, "v10.00", "v3.65", Some(true)),
+            (Gx, "soon", "v3.65", None),
+            (Text, "1.10.2", "1.9", Some(true)),
+            (Text, "1.9", "1.9.0", Some(true)),
+            (Text, "V2.00-rc1", "2.1", Some(false)),
+            (Text, "unknown", "2.1", None),
+        ];
+        for (format, have, since, expected) in cases {
+            assert_eq!(
+                firmware_at_least(format, have, since),
+                expected,
+                "{have} against {since}"
+            );
+        }
+    }
+}
