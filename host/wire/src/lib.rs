@@ -1,1 +1,39 @@
 //! One owner task for each Modbus endpoint.
+//!
+//! [`Link::read`] is the whole way in: a span of registers of one unit, and what comes back is exactly what the
+//! device answered to that request, or a [`WireError`] that says where, what and why. The owner task behind a
+//! link has the only connection to its endpoint; scans, polls and (later) writes share it by [`Priority`].
+//!
+//! Invariants: nothing is handed out that was not sent in answer to that very request; nothing grows without a
+//! bound; every wait ends; one silent unit never delays the others. There is no way to write.
+
+#![forbid(unsafe_code)]
+
+mod backoff;
+mod breaker;
+mod check;
+mod client;
+mod error;
+mod frame;
+mod frames;
+mod inbox;
+mod inflight;
+mod latency;
+mod link;
+mod options;
+mod queue;
+mod serve;
+mod stats;
+mod task;
+mod tcp;
+mod url;
+
+pub use crate::check::BadAnswer;
+pub use crate::client::EngineClient;
+pub use crate::error::WireError;
+pub use crate::link::{Link, LinkState, ReadPlan};
+pub use crate::options::{InFlight, Options};
+pub use crate::queue::Priority;
+pub use crate::stats::Stats;
+pub use crate::tcp::{Connect, ConnectError};
+pub use crate::url::{Endpoint, EndpointError};

@@ -1,0 +1,95 @@
+//! The seam between the engine and a way to a device: whole frames in, whole frames out.
+//!
+//! The engine matches, checks, times and queues; it knows nothing of streams, datagrams or serial lines.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::frame::{self, Broken, Frame};
+
+/// Enough for 15 of the longest frames: what a device sends at once is read at once.
+const INPUT: usize = 4096;
+
+/// A way to send and receive frames.
+pub(crate) trait Frames {
+    /// Puts a request into what is sent next.
+    fn put(&mut self, id: u16, unit: u8, pdu: &[u8]);
+    /// Sends what was put; ready when nothing is left.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Waits for more bytes; ready with 0 when no more will come. To be called when `get` has nothing left.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    /// The next whole frame, which `done` then takes away.
+    fn get(&self) -> Result<Option<Frame<'_>>, Broken>;
+    /// Takes away the first `bytes`.
+    fn done(&mut self, bytes: usize);
+    /// What has come and is not taken away.
+    fn rest(&self) -> &[u8];
+}
+
+/// MBAP frames over a byte stream.
+#[derive(Debug)]
+pub(crate) struct MbapStream<S> {
+    stream: S,
+    input: Box<[u8]>,
+    taken: usize,
+    filled: usize,
+    output: Vec<u8>,
+}
+
+impl<S> MbapStream<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        MbapStream {
+            stream,
+            input: vec![0; INPUT].into(),
+            taken: 0,
+            filled: 0,
+            output: Vec::with_capacity(frame::MAX_FRAME),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
+    fn put(&mut self, id: u16, unit: u8, pdu: &[u8]) {
+        frame::encode(id, unit, pdu, &mut self.output);
+    }
+
+    /// One write for all frames that are due: a frame in two writes may cost a delayed acknowledgement, and
+    /// system calls are what a read mostly costs.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.output.is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.output.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // What is left is less than one frame, so there is always room behind it.
+        self.input.copy_within(self.taken..self.filled, 0);
+        self.filled -= self.taken;
+        self.taken = 0;
+        let mut buffer = ReadBuf::new(&mut self.input[self.filled..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        self.filled += read;
+        Poll::Ready(Ok(read))
+    }
+
+    fn get(&self) -> Result<Option<Frame<'_>>, Broken> {
+        frame::decode(self.rest())
+    }
+
+    fn done(&mut self, bytes: usize) {
+        self.taken = (self.taken + bytes).min(self.filled);
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.input[self.taken..self.filled]
+    }
+}

@@ -1,0 +1,153 @@
+//! What the handles of a link share with its owner task.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use busbar_ledger::span::Span;
+use futures_util::task::AtomicWaker;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::error::WireError;
+use crate::queue::{Priority, Queue};
+use crate::stats::Stats;
+
+/// The most reads of one priority that wait in the queue; further callers wait outside.
+const LANE: usize = 256;
+
+/// A read on its way.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) unit: u8,
+    pub(crate) span: Span,
+    pub(crate) priority: Priority,
+    pub(crate) reply: oneshot::Sender<Result<Vec<u16>, WireError>>,
+    /// How often the device said that it is busy.
+    pub(crate) busy: u8,
+    /// Whether it was sent a second time for want of an answer.
+    pub(crate) repeated: bool,
+}
+
+impl Job {
+    /// Tells the caller. Whether it still listens makes no difference.
+    pub(crate) fn finish(self, result: Result<Vec<u16>, WireError>) {
+        let _ = self.reply.send(result);
+    }
+}
+
+/// What the owner task waits for from its handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A read waits.
+    Work,
+    /// Nobody needs the link any more.
+    Closed,
+}
+
+/// A queue of reads, the counters, and the bell that wakes the owner.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) endpoint: Arc<str>,
+    lanes: [Semaphore; Priority::COUNT],
+    waiting: Mutex<Waiting>,
+    owner: AtomicWaker,
+    stats: Mutex<Stats>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    queue: Queue<Job>,
+    closed: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(endpoint: Arc<str>) -> Self {
+        Inbox {
+            endpoint,
+            lanes: std::array::from_fn(|_| Semaphore::new(LANE)),
+            waiting: Mutex::new(Waiting {
+                queue: Queue::new(),
+                closed: false,
+            }),
+            owner: AtomicWaker::new(),
+            stats: Mutex::new(Stats::default()),
+        }
+    }
+
+    /// One read, from its place in the queue to its end. Dropping this withdraws it.
+    pub(crate) async fn read(&self, unit: u8, span: Span, priority: Priority) -> Result<Vec<u16>, WireError> {
+        let closed = || WireError::Closed {
+            endpoint: self.endpoint.clone(),
+        };
+        let _place = self.lanes[priority as usize]
+            .acquire()
+            .await
+            .map_err(|_| closed())?;
+        let (reply, result) = oneshot::channel();
+        {
+            let mut waiting = self.waiting();
+            if waiting.closed {
+                return Err(closed());
+            }
+            waiting.queue.push(
+                priority,
+                unit,
+                Job {
+                    unit,
+                    span,
+                    priority,
+                    reply,
+                    busy: 0,
+                    repeated: false,
+                },
+            );
+        }
+        self.owner.wake();
+        result.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The next read to send.
+    pub(crate) fn pop(&self) -> Option<Job> {
+        self.waiting().queue.pop()
+    }
+
+    /// Puts back a read that is to be sent again.
+    pub(crate) fn put_back(&self, job: Job) {
+        self.waiting().queue.put_back(job.priority, job);
+    }
+
+    /// Ends all waiting reads with one error.
+    pub(crate) fn fail_all(&self, error: &WireError) {
+        let jobs: Vec<Job> = self.waiting().queue.drain().collect();
+        for job in jobs {
+            job.finish(Err(error.clone()));
+        }
+    }
+
+    /// Waits, as the owner, for work (where it has room for any) or for the end.
+    pub(crate) fn poll_call(&self, cx: &Context<'_>, room: bool) -> Poll<Call> {
+        self.owner.register(cx.waker());
+        let waiting = self.waiting();
+        if waiting.closed {
+            Poll::Ready(Call::Closed)
+        } else if room && !waiting.queue.is_empty() {
+            Poll::Ready(Call::Work)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Nobody needs the link any more: reads fail from now on, and the owner ends.
+    pub(crate) fn close(&self) {
+        self.waiting().closed = true;
+        self.owner.wake();
+    }
+
+    /// The counters, for a moment.
+    pub(crate) fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

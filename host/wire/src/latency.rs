@@ -1,0 +1,135 @@
+//! How long an answer may take, learned from how long answers take. Pure.
+
+use std::time::Duration;
+
+/// The least time-out. A segment that is lost on the way is sent again after about 200 ms at the earliest
+/// (Linux' least retransmission time-out), so a shorter one would fail a read for each lost packet.
+const FLOOR: Duration = Duration::from_millis(300);
+
+/// Smoothed latency of a link, and the time-out that follows from it: about four times as long, within
+/// bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Latency {
+    /// The longest time-out, and the one to begin with.
+    cap: Duration,
+    /// Over all answers, with whatever queues at the device.
+    smoothed: Option<Duration>,
+    /// Over answers to requests that had the device for themselves.
+    alone: Option<Duration>,
+}
+
+impl Latency {
+    pub(crate) fn new(cap: Duration) -> Self {
+        Latency {
+            cap,
+            smoothed: None,
+            alone: None,
+        }
+    }
+
+    /// An answer, also a late one, came after `took`, with `depth` requests on the wire.
+    pub(crate) fn answered(&mut self, took: Duration, depth: u16) {
+        let took = took.min(self.cap);
+        self.smoothed = Some(self.smoothed.map_or(took, |old| (old * 7 + took) / 8));
+        if depth <= 1 {
+            // Down at once, up slowly: one hiccup is not the device's usual time.
+            self.alone = Some(self.alone.map_or(took, |old| took.min((old * 7 + took) / 8)));
+        }
+    }
+
+    /// No answer came in time: perhaps the time was too short.
+    pub(crate) fn timed_out(&mut self) {
+        self.smoothed = self.smoothed.map(|old| (old * 2).min(self.cap));
+    }
+
+    /// The time that the next request is given.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.smoothed
+            .map_or(self.cap, |smoothed| (smoothed * 4).max(FLOOR).min(self.cap))
+    }
+
+    /// The smoothed latency.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// Whether more requests at once than `in_flight` may make it faster. A device that works on one at a time
+    /// takes as many times longer as it has requests, and then more of them only age in its queue. As long as
+    /// the wait is short against the time-out that does no harm, and system calls are shared.
+    pub(crate) fn invites_more(&self, in_flight: u16) -> bool {
+        let (Some(smoothed), Some(alone)) = (self.smoothed, self.alone) else {
+            return false;
+        };
+        smoothed <= self.cap / 16 || smoothed * 2 <= alone * (u32::from(in_flight) + 1)
+    }
+
+    /// Whether answers wait so long at the device that time-outs come near.
+    pub(crate) fn forbids_as_many(&self) -> bool {
+        self.smoothed.is_some_and(|smoothed| smoothed > self.cap / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn the_timeout_is_four_times_the_latency_within_bounds() {
+        let mut latency = Latency::new(ms(1000));
+        assert_eq!(latency.timeout(), ms(1000), "nothing known yet");
+        latency.answered(ms(2), 1);
+        assert_eq!(latency.timeout(), FLOOR);
+        for _ in 0..100 {
+            latency.answered(ms(150), 1);
+        }
+        assert!(
+            (ms(590)..=ms(600)).contains(&latency.timeout()),
+            "{:?}",
+            latency.timeout()
+        );
+        for _ in 0..100 {
+            latency.answered(ms(900), 1);
+        }
+        assert_eq!(latency.timeout(), ms(1000));
+    }
+
+    #[test]
+    fn a_cap_below_the_floor_wins() {
+        let mut latency = Latency::new(ms(50));
+        latency.answered(ms(1), 1);
+        assert_eq!(latency.timeout(), ms(50));
+    }
+
+    #[test]
+    fn silence_lengthens_the_timeout_up_to_its_cap() {
+        let mut latency = Latency::new(ms(1000));
+        latency.answered(ms(100), 1);
+        assert_eq!(latency.timeout(), ms(400));
+        latency.timed_out();
+        assert_eq!(latency.timeout(), ms(800));
+        for _ in 0..50 {
+            latency.timed_out();
+        }
+        assert_eq!(latency.timeout(), ms(1000));
+    }
+
+    #[test]
+    fn a_long_wire_invites_more_and_a_serial_device_does_not() {
+        let mut wire = Latency::new(ms(1000));
+        let mut serial = Latency::new(ms(1000));
+        for latency in [&mut wire, &mut serial] {
+            latency.answered(ms(100), 1);
+        }
+        for _ in 0..40 {
+            wire.answered(ms(105), 8);
+            serial.answered(ms(800), 8);
+        }
+        assert!(wire.invites_more(8));
+        assert!(!serial.invites_more(8));
+        assert!(serial.forbids_as_many() && !wire.forbids_as_many());
+    }
+}

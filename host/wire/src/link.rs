@@ -1,0 +1,129 @@
+//! The handle of an endpoint's owner task.
+
+use std::fmt;
+use std::sync::Arc;
+
+use busbar_ledger::span::Span;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::check;
+use crate::error::WireError;
+use crate::inbox::Inbox;
+use crate::options::Options;
+use crate::queue::Priority;
+use crate::stats::Stats;
+use crate::task::Engine;
+use crate::tcp::{Connect, Tcp};
+use crate::url::Endpoint;
+
+/// One read: what to ask of whom, and how urgently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPlan {
+    /// The unit, 0 to 255.
+    pub unit: u8,
+    /// The registers or bits.
+    pub span: Span,
+    /// Who goes first.
+    pub priority: Priority,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Nothing was asked yet, or a proven connection ended while nothing was asked.
+    Idle,
+    /// Connecting, or connected and nothing valid heard yet.
+    Connecting,
+    /// A valid answer came, and none has been missing since.
+    Up,
+    /// Nothing valid comes.
+    Down {
+        /// Why.
+        cause: WireError,
+        /// When that began.
+        since: Instant,
+        /// Attempts to connect that failed in a row; 0 where the connection stands and the device is silent.
+        attempts: u32,
+    },
+}
+
+/// The way to one endpoint. Clones share the one connection; when the last is dropped, it is closed.
+#[derive(Clone)]
+pub struct Link(Arc<Handle>);
+
+struct Handle {
+    inbox: Arc<Inbox>,
+    state: watch::Receiver<LinkState>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Link").field(&self.0.inbox.endpoint).finish()
+    }
+}
+
+impl Link {
+    /// Starts the owner task of an endpoint, on the runtime that this is called on. It connects when the first
+    /// read comes.
+    pub fn open(endpoint: Endpoint, options: Options) -> Link {
+        Link::over(&endpoint.to_string(), options, Tcp::new(endpoint))
+    }
+
+    /// The same over any byte stream, under the name that messages give it.
+    pub fn over(name: &str, options: Options, connect: impl Connect) -> Link {
+        let inbox = Arc::new(Inbox::new(name.into()));
+        let (report, state) = watch::channel(LinkState::Idle);
+        tokio::spawn(Engine::new(inbox.clone(), options, report).run(connect));
+        Link(Arc::new(Handle { inbox, state }))
+    }
+
+    /// Reads a span: its words as the device sent them, for coils and discrete inputs 0 or 1 each.
+    ///
+    /// While the link is down this fails at once with the reason (a one-shot link waits instead). Dropping the
+    /// future withdraws the read.
+    ///
+    /// # Errors
+    /// See [`WireError`].
+    pub async fn read(&self, plan: ReadPlan) -> Result<Vec<u16>, WireError> {
+        let ReadPlan { unit, span, priority } = plan;
+        let inbox = &self.0.inbox;
+        check::request(span).map_err(|reason| WireError::BadRequest {
+            endpoint: inbox.endpoint.clone(),
+            unit,
+            span,
+            reason,
+        })?;
+        inbox.read(unit, span, priority).await
+    }
+
+    /// What is known of the connection, now and at each change.
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.0.state.clone()
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> Stats {
+        self.0.inbox.stats().clone()
+    }
+
+    /// The endpoint's canonical URL.
+    pub fn endpoint(&self) -> &str {
+        &self.0.inbox.endpoint
+    }
+
+    /// Closes the connection, for all clones, and waits until it is closed. Reads that wait fail with
+    /// [`WireError::Closed`].
+    pub async fn close(&self) {
+        self.0.inbox.close();
+        let mut state = self.state();
+        // The owner holds the sender until its end.
+        while state.changed().await.is_ok() {}
+    }
+}

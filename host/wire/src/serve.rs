@@ -1,0 +1,480 @@
+//! What happens on an open connection: what is due is sent, what comes is matched and checked, what does not
+//! come is timed. One loop, one wait.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::breaker::{Leave, Tripped};
+use crate::check::{self, Answer, BadAnswer};
+use crate::error::WireError;
+use crate::frame::{self, Frame};
+use crate::frames::Frames;
+use crate::inbox::{Call, Job};
+use crate::inflight::{Owner, Sent};
+use crate::queue::Priority;
+use crate::task::Engine;
+
+/// Requests in a row without a valid answer after which a link on which no unit is well counts as down.
+const MISSES: u32 = 3;
+/// After how long a connection on which every unit is silent is made anew.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Answers in a row that belong to nobody, after which a connection is dropped.
+const FOREIGN: u32 = 32;
+/// How often a request is sent again to a device that says it is busy.
+const BUSY_REPEATS: u8 = 2;
+/// The first pause after a busy answer; each further one doubles it, each right answer halves it.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// The longest of these pauses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How an open connection ended.
+pub(crate) enum End {
+    /// Its handles are gone.
+    Closed,
+    /// It is of no use any more.
+    Lost(WireError),
+    /// One-shot: the patience is over.
+    GaveUp,
+}
+
+/// What is known of one connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Whether it has brought a valid answer.
+    pub(crate) proven: bool,
+    /// When it was made, or brought its last valid answer.
+    heard: Instant,
+    /// Requests in a row without a valid answer.
+    misses: u32,
+    /// Answers in a row that belong to nobody.
+    foreign: u32,
+    /// The last such answer: when it came, and its id.
+    last_foreign: Option<(Instant, u16)>,
+    /// No request before this.
+    not_before: Option<Instant>,
+    /// The pause after the last busy answer.
+    pause: Duration,
+    /// Nothing needs a look before this.
+    soonest: Option<Instant>,
+}
+
+/// What the one wait brings.
+enum Event {
+    Call(Call),
+    Bytes,
+    Alarm,
+    /// No more will come: the stream ended, or broke.
+    Over(Option<io::Error>),
+}
+
+impl Session {
+    pub(crate) fn new(now: Instant) -> Self {
+        Session {
+            proven: false,
+            heard: now,
+            misses: 0,
+            foreign: 0,
+            last_foreign: None,
+            not_before: None,
+            pause: Duration::ZERO,
+            soonest: None,
+        }
+    }
+
+    /// Wakes the task at that time, or before.
+    fn look_at(&mut self, when: Instant) {
+        if self.soonest.is_none_or(|soonest| when < soonest) {
+            self.soonest = Some(when);
+        }
+    }
+
+    /// Sends nothing before that time.
+    fn hold_until(&mut self, when: Instant) {
+        if self.not_before.is_none_or(|not_before| not_before < when) {
+            self.not_before = Some(when);
+            self.look_at(when);
+        }
+    }
+}
+
+impl Engine {
+    /// Serves a connection from its beginning to its end.
+    pub(crate) async fn serve<F: Frames>(&mut self, mut frames: F) -> End {
+        let now = Instant::now();
+        self.inbox.stats().connects += 1;
+        self.session = Session::new(now);
+        if !self.options.pause_after_connect.is_zero() {
+            self.session.hold_until(now + self.options.pause_after_connect);
+        }
+        if let Some(give_up_at) = self.give_up_at {
+            self.session.look_at(give_up_at);
+        }
+        let mut alarm = std::pin::pin!(sleep_until(now));
+        let mut armed = None;
+        loop {
+            self.fill(&mut frames);
+            let step = match self.event(&mut frames, alarm.as_mut(), &mut armed).await {
+                Event::Call(Call::Work) => Ok(()),
+                Event::Call(Call::Closed) => Err(End::Closed),
+                Event::Bytes => self.receive(&mut frames),
+                Event::Alarm => self.look(),
+                Event::Over(error) => Err(self.over(error, frames.rest().len())),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what is due, as far as there is room on the wire.
+    fn fill<F: Frames>(&mut self, frames: &mut F) {
+        let mut now = None;
+        while self.wire.len() < self.window.size() {
+            if let Some(not_before) = self.session.not_before {
+                if *now.get_or_insert_with(Instant::now) < not_before {
+                    return;
+                }
+                self.session.not_before = None;
+            }
+            let Some(job) = self.inbox.pop() else { return };
+            if job.reply.is_closed() {
+                continue;
+            }
+            let now = *now.get_or_insert_with(Instant::now);
+            if job.priority != Priority::Scan
+                && let Leave::Resting(retry_in, cause) = self.breakers.ask(job.unit, now)
+            {
+                let endpoint = self.inbox.endpoint.clone();
+                let error = WireError::UnitResting {
+                    endpoint,
+                    unit: job.unit,
+                    cause,
+                    retry_in,
+                };
+                job.finish(Err(error));
+                continue;
+            }
+            let (unit, span, timeout) = (job.unit, job.span, self.latency.timeout());
+            let id = self.wire.send(job, now, timeout);
+            frames.put(id, unit, &check::read_pdu(span));
+            self.session.look_at(now + timeout);
+            let mut stats = self.inbox.stats();
+            stats.requests += 1;
+            stats.in_flight = self.wire.len();
+        }
+    }
+
+    /// Waits for whatever comes first, and sends meanwhile.
+    async fn event<F: Frames>(
+        &mut self,
+        frames: &mut F,
+        mut alarm: Pin<&mut Sleep>,
+        armed: &mut Option<Instant>,
+    ) -> Event {
+        if let Some(soonest) = self.session.soonest
+            && armed.is_none_or(|armed| soonest < armed)
+        {
+            // Only ever moved forward: an answer in time leaves the alarm alone, which then finds less to do.
+            alarm.as_mut().reset(soonest);
+            *armed = Some(soonest);
+        }
+        let room = self.wire.len() < self.window.size() && self.session.not_before.is_none();
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = frames.poll_flush(cx) {
+                return Poll::Ready(Event::Over(Some(error)));
+            }
+            match frames.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Event::Over(None)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Event::Bytes),
+                Poll::Ready(Err(error)) => return Poll::Ready(Event::Over(Some(error))),
+                Poll::Pending => {}
+            }
+            if let Poll::Ready(call) = self.inbox.poll_call(cx, room) {
+                return Poll::Ready(Event::Call(call));
+            }
+            if armed.is_some() && alarm.as_mut().poll(cx).is_ready() {
+                *armed = None;
+                return Poll::Ready(Event::Alarm);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Takes every whole frame that has come.
+    fn receive<F: Frames>(&mut self, frames: &mut F) -> Result<(), End> {
+        let now = Instant::now();
+        loop {
+            match frames.get() {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => {
+                    let length = frame.len();
+                    self.frame(frame, now)?;
+                    frames.done(length);
+                }
+                Err(frame::Broken) => {
+                    let seen = frame::shown(frames.rest());
+                    return Err(End::Lost(WireError::NotModbus {
+                        endpoint: self.inbox.endpoint.clone(),
+                        seen,
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Gives a frame to the request that it answers, if there is one.
+    fn frame(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), End> {
+        let owner = if self.options.fixed_transaction_id {
+            self.wire.take_only().map_or(Owner::Nobody, Owner::Request)
+        } else {
+            self.wire.take(frame.id, now)
+        };
+        match owner {
+            Owner::Request(sent) => {
+                self.answer(sent, frame, now);
+                if !self.options.spacing.is_zero() {
+                    self.session.hold_until(now + self.options.spacing);
+                }
+            }
+            Owner::Late(took) => {
+                self.inbox.stats().late += 1;
+                self.latency.answered(took, u16::MAX);
+            }
+            Owner::Nobody => {
+                self.inbox.stats().foreign += 1;
+                self.session.foreign += 1;
+                self.session.last_foreign = Some((now, frame.id));
+                if self.session.foreign >= FOREIGN {
+                    return Err(self.connection_lost("it sends answers that nobody asked for".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the answer to a request.
+    fn answer(&mut self, sent: Sent<Job>, frame: Frame<'_>, now: Instant) {
+        let Job { unit, span, .. } = sent.item;
+        let judged = check::answer(unit, span, frame.unit, frame.pdu);
+        let endpoint = || self.inbox.endpoint.clone();
+        let result = match judged {
+            Ok(Answer::Words(words)) => {
+                self.heard(&sent, true, now);
+                self.session.pause /= 2;
+                self.inbox.stats().answers += 1;
+                Ok(words)
+            }
+            Ok(Answer::Exception(code)) => {
+                let error = WireError::Exception {
+                    endpoint: endpoint(),
+                    unit,
+                    span,
+                    code,
+                };
+                self.heard(&sent, code != 11, now);
+                *self.inbox.stats().exceptions.entry(code).or_default() += 1;
+                match code {
+                    5 | 6 => return self.busy(sent, error, now),
+                    11 => self.unit_failed(&sent.item, "the gateway says that it is silent", now),
+                    _ => {}
+                }
+                Err(error)
+            }
+            Err(reason) => {
+                let error = WireError::BadAnswer {
+                    endpoint: endpoint(),
+                    unit,
+                    span,
+                    reason,
+                };
+                self.inbox.stats().bad_answers += 1;
+                self.breakers.undecided(unit);
+                if !self.ever {
+                    self.missed(&error);
+                }
+                Err(error)
+            }
+        };
+        self.gauges();
+        sent.item.finish(result);
+    }
+
+    /// A valid answer came, perhaps a refusal: the link works, and so does the unit unless a gateway answers
+    /// for it.
+    fn heard(&mut self, sent: &Sent<Job>, well: bool, now: Instant) {
+        let unit = sent.item.unit;
+        self.session.proven = true;
+        self.session.heard = now;
+        self.session.misses = 0;
+        self.session.foreign = 0;
+        self.latency.answered(now - sent.at, sent.depth);
+        if self.latency.forbids_as_many() && sent.depth == self.window.size() {
+            self.window.shrink();
+        } else {
+            self.window
+                .answered(sent.depth, self.latency.invites_more(self.window.size()));
+        }
+        if well && self.breakers.answered(unit) {
+            tracing::info!("{}: unit {unit} answers again", self.inbox.endpoint);
+        }
+        if !self.up {
+            self.back();
+        }
+    }
+
+    /// The device says "later": fewer at once, a pause for all, and the request again.
+    fn busy(&mut self, sent: Sent<Job>, error: WireError, now: Instant) {
+        self.window.trouble();
+        self.session.pause = (self.session.pause * 2).clamp(BUSY_PAUSE, LONGEST_PAUSE);
+        self.session.hold_until(now + self.session.pause);
+        self.gauges();
+        let mut job = sent.item;
+        if job.busy < BUSY_REPEATS {
+            job.busy += 1;
+            self.again(job);
+        } else {
+            job.finish(Err(error));
+        }
+    }
+
+    /// Sends a request once more.
+    fn again(&mut self, job: Job) {
+        self.inbox.stats().repeated += 1;
+        self.breakers.undecided(job.unit);
+        self.inbox.put_back(job);
+    }
+
+    /// The alarm rang: looks for what is over, and for when to look next.
+    fn look(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        self.session.soonest = None;
+        self.expire(now)?;
+        if self.give_up_at.is_some_and(|at| at <= now) {
+            return Err(End::GaveUp);
+        }
+        let next = [
+            self.wire.next_deadline(),
+            self.session.not_before,
+            self.give_up_at,
+        ];
+        self.session.soonest = next.into_iter().flatten().filter(|when| *when > now).min();
+        if self.session.not_before.is_some_and(|when| when <= now) {
+            self.session.not_before = None;
+        }
+        Ok(())
+    }
+
+    /// Ends the requests whose time has run out.
+    fn expire(&mut self, now: Instant) -> Result<(), End> {
+        let mut trouble = false;
+        let mut last = None;
+        while let Some(sent) = self.wire.take_expired(now) {
+            self.inbox.stats().timeouts += 1;
+            let mut job = sent.item;
+            let known = self.breakers.knows(job.unit);
+            if known {
+                self.latency.timed_out();
+            }
+            // One of several may be missing because the device takes only one. That says nothing of the unit.
+            if sent.depth > 1 && (known || !self.window.proven()) {
+                trouble = true;
+                if !job.repeated {
+                    job.repeated = true;
+                    self.again(job);
+                    continue;
+                }
+            }
+            let error = self.silent(&job, sent.id, sent.at, sent.deadline);
+            self.unit_failed(&job, "no answer in time", now);
+            if job.priority != Priority::Scan || !self.ever {
+                self.missed(&error);
+            }
+            job.finish(Err(error.clone()));
+            last = Some(error);
+        }
+        if trouble {
+            self.window.trouble();
+        }
+        if !self.options.spacing.is_zero() {
+            self.session.hold_until(now + self.options.spacing);
+        }
+        self.gauges();
+        let Some(error) = last else { return Ok(()) };
+        if self.options.fixed_transaction_id {
+            let reason = "no answer in time, and a late one could not be told from the next".to_owned();
+            return Err(self.connection_lost(reason));
+        }
+        let dead = !self.up && self.session.misses >= MISSES && now - self.session.heard >= SILENCE;
+        if dead { Err(End::Lost(error)) } else { Ok(()) }
+    }
+
+    /// Why a request has no answer. An answer under a wrong id, while it waited, is the likelier cause.
+    fn silent(&self, job: &Job, id: u16, at: Instant, deadline: Instant) -> WireError {
+        let &Job { unit, span, .. } = job;
+        let endpoint = self.inbox.endpoint.clone();
+        match self.session.last_foreign {
+            Some((when, got)) if when >= at => {
+                let reason = BadAnswer::Transaction { expected: id, got };
+                WireError::BadAnswer {
+                    endpoint,
+                    unit,
+                    span,
+                    reason,
+                }
+            }
+            _ => WireError::Silent {
+                endpoint,
+                unit,
+                span,
+                after: deadline - at,
+            },
+        }
+    }
+
+    /// A unit failed. A scan asks units that may not exist: that is not held against them.
+    fn unit_failed(&mut self, job: &Job, cause: &'static str, now: Instant) {
+        if job.priority == Priority::Scan {
+            self.breakers.undecided(job.unit);
+        } else if self.breakers.failed(job.unit, cause, now) == Tripped::First {
+            tracing::warn!(
+                "{}: unit {} is left alone for a while: {cause}",
+                self.inbox.endpoint,
+                job.unit
+            );
+        }
+    }
+
+    /// One more request without a valid answer: with enough of them, and no unit that is well, the link is down.
+    fn missed(&mut self, error: &WireError) {
+        self.session.misses = self.session.misses.saturating_add(1);
+        if self.session.misses >= MISSES && !self.breakers.any_well() {
+            self.down(error.clone());
+        }
+    }
+
+    /// The stream ended or broke, with so many bytes of an unfinished frame.
+    fn over(&self, error: Option<io::Error>, unfinished: usize) -> End {
+        let by = error.map_or_else(
+            || "the other side closed it".to_owned(),
+            |error| error.to_string(),
+        );
+        self.connection_lost(match (unfinished, self.wire.len()) {
+            (0, 0) => by,
+            (0, _) => format!("{by}, before the answer"),
+            (bytes, _) => format!("{by}, {bytes} bytes into a frame"),
+        })
+    }
+
+    fn connection_lost(&self, reason: String) -> End {
+        End::Lost(WireError::ConnectionLost {
+            endpoint: self.inbox.endpoint.clone(),
+            reason,
+        })
+    }
+}
