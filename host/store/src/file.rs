@@ -1,0 +1,323 @@
+//! One SQLite file: its header, its settings, its schema, its soundness. The same for registry and history.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
+
+use crate::dir::{self, with_suffix};
+use crate::error::StoreError;
+
+/// What tells the registry's file from the history's.
+pub(crate) struct Kind {
+    pub(crate) file: &'static str,
+    /// As the first migration sets it, and as it stands in the header.
+    pub(crate) application_id: u32,
+    pub(crate) migrations: &'static [(i64, &'static str, &'static str)],
+    pub(crate) synchronous: SqliteSynchronous,
+    pub(crate) auto_vacuum: SqliteAutoVacuum,
+    /// Done in a file that takes the place of a lost or damaged one, before it has its name.
+    pub(crate) replaced: &'static str,
+    /// How many damaged files are kept.
+    pub(crate) keep_damaged: usize,
+}
+
+pub(crate) static REGISTRY: Kind = Kind {
+    file: "registry.db",
+    application_id: 1_114_853_991,
+    migrations: &[(
+        1,
+        "begin",
+        include_str!("../../../migrations/registry/0001_begin.sql"),
+    )],
+    // After a power cut NORMAL may lose what was acknowledged; FULL does not.
+    synchronous: SqliteSynchronous::Full,
+    auto_vacuum: SqliteAutoVacuum::None,
+    replaced: "INSERT OR REPLACE INTO meta (key, value) VALUES ('unconfirmed', 'replaced')",
+    keep_damaged: 5,
+};
+
+pub(crate) static HISTORY: Kind = Kind {
+    file: "history.db",
+    application_id: 1_114_851_433,
+    migrations: &[(
+        1,
+        "begin",
+        include_str!("../../../migrations/history/0001_begin.sql"),
+    )],
+    synchronous: SqliteSynchronous::Normal,
+    auto_vacuum: SqliteAutoVacuum::Incremental,
+    replaced: "",
+    // It may be large.
+    keep_damaged: 1,
+};
+
+/// Page cache of one connection in KiB; two files with a writer and a reader each stay below 2 MiB.
+const CACHE_KIB: u32 = 400;
+/// What the WAL is cut back to after a checkpoint.
+const WAL_LIMIT: u32 = 4 << 20;
+const BUSY: Duration = Duration::from_secs(5);
+/// A reader's connection (and its thread) ends after this long without work.
+const READER_IDLE: Duration = Duration::from_secs(30);
+
+impl Kind {
+    pub(crate) fn newest_schema(&self) -> i64 {
+        self.migrations.iter().map(|m| m.0).max().unwrap_or(0)
+    }
+
+    pub(crate) fn migrator(&self) -> Migrator {
+        let one = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+            Migration::new(
+                version,
+                name.into(),
+                MigrationType::Simple,
+                sql.into_sql_str(),
+                false,
+            )
+        };
+        Migrator::with_migrations(self.migrations.iter().map(one).collect())
+    }
+
+    fn options(&self, path: &Path) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY)
+            .statement_cache_capacity(32)
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
+            .pragma("mmap_size", "0")
+            .pragma("trusted_schema", "OFF")
+            .thread_name(|_| "busbar-sql".into())
+            .disable_statement_logging()
+    }
+
+    fn writer_options(&self, path: &Path) -> SqliteConnectOptions {
+        self.options(path)
+            .auto_vacuum(self.auto_vacuum)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(self.synchronous)
+            .pragma("journal_size_limit", WAL_LIMIT.to_string())
+    }
+
+    /// The one connection that writes.
+    pub(crate) async fn writer(&self, path: &Path) -> Result<SqlitePool, StoreError> {
+        let options = pool(1).idle_timeout(None).min_connections(1);
+        options
+            .connect_with(self.writer_options(path))
+            .await
+            .map_err(|e| StoreError::sqlx(path, e))
+    }
+
+    /// Connections that cannot write, made when one is needed.
+    pub(crate) fn readers(&self, path: &Path) -> SqlitePool {
+        pool(2)
+            .idle_timeout(READER_IDLE)
+            .connect_lazy_with(self.options(path).read_only(true))
+    }
+
+    /// A connection that cannot write, for a command beside a host or without one.
+    ///
+    /// A host that runs, or was killed, left a WAL: then it is read too, through the shared memory beside it. A
+    /// host that stopped left none: the file is all there is, and reading it as it lies makes no file and takes
+    /// no lock, so that it works on a read-only file system, too.
+    pub(crate) async fn read_only(&self, path: &Path) -> Result<SqlitePool, StoreError> {
+        check_header(path, self.application_id)?;
+        let whole = !with_suffix(path, "-wal").exists();
+        let options = self.options(path).read_only(true).immutable(whole);
+        let reader = pool(1)
+            .idle_timeout(None)
+            .connect_with(options)
+            .await
+            .map_err(|e| StoreError::sqlx(path, e))?;
+        let mut connection = reader.acquire().await.map_err(|e| StoreError::sqlx(path, e))?;
+        let found = self.schema(&mut connection, path).await?;
+        let known = self.newest_schema();
+        match found.cmp(&known) {
+            std::cmp::Ordering::Equal => Ok(reader),
+            std::cmp::Ordering::Less => Err(StoreError::SchemaOlder {
+                path: path.to_owned(),
+                found,
+                known,
+            }),
+            std::cmp::Ordering::Greater => Err(StoreError::SchemaNewer {
+                path: path.to_owned(),
+                found,
+                known,
+            }),
+        }
+    }
+
+    /// Looks at a file that is there: whether it is ours, sound as far as `check` looks, and not too new.
+    pub(crate) async fn inspect(&self, path: &Path, check: Check) -> Result<(), StoreError> {
+        check_header(path, self.application_id)?;
+        let options = self.options(path);
+        let mut connection = options.connect().await.map_err(|e| StoreError::sqlx(path, e))?;
+        let checked = self.inspect_open(&mut connection, path, check).await;
+        // Nothing was written: what closing says is of no interest.
+        let _ = connection.close().await;
+        checked
+    }
+
+    async fn inspect_open(
+        &self,
+        db: &mut SqliteConnection,
+        path: &Path,
+        check: Check,
+    ) -> Result<(), StoreError> {
+        check.run(db, path).await?;
+        let (found, known) = (self.schema(db, path).await?, self.newest_schema());
+        if found > known {
+            return Err(StoreError::SchemaNewer {
+                path: path.to_owned(),
+                found,
+                known,
+            });
+        }
+        Ok(())
+    }
+
+    async fn schema(&self, db: &mut SqliteConnection, path: &Path) -> Result<i64, StoreError> {
+        let version: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+            .fetch_one(db)
+            .await
+            .map_err(|e| match StoreError::sqlx(path, e) {
+                StoreError::Database { path, detail } => StoreError::Damaged { path, detail },
+                other => other,
+            })?;
+        version.ok_or_else(|| StoreError::Damaged {
+            path: path.to_owned(),
+            detail: "it has no schema".into(),
+        })
+    }
+
+    /// Makes a new database at `path`, which is not its name yet, with `first` done in it.
+    pub(crate) async fn create(&self, path: &Path, first: Option<&'static str>) -> Result<(), StoreError> {
+        dir::create_private(path)?;
+        let sqlx = |e| StoreError::sqlx(path, e);
+        let mut db = self.writer_options(path).connect().await.map_err(sqlx)?;
+        migrate(&self.migrator(), &mut db, path).await?;
+        if let Some(sql) = first {
+            sqlx::raw_sql(sql).execute(&mut db).await.map_err(sqlx)?;
+        }
+        // The last connection to close moves the WAL into the file and removes it.
+        db.close().await.map_err(sqlx)
+    }
+
+    /// Makes the file at `path`, which is not its name yet, from a backup, with `first` done in it.
+    pub(crate) async fn restore(
+        &self,
+        backup: &Path,
+        path: &Path,
+        first: &'static str,
+    ) -> Result<(), StoreError> {
+        dir::copy_private(backup, path)?;
+        self.inspect(path, Check::Full).await?;
+        let sqlx = |e| StoreError::sqlx(path, e);
+        let mut db = self.options(path).connect().await.map_err(sqlx)?;
+        sqlx::raw_sql(first).execute(&mut db).await.map_err(sqlx)?;
+        db.close().await.map_err(sqlx)
+    }
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(30))
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// Applies what is missing, each migration whole or not at all.
+pub(crate) async fn migrate(
+    migrator: &Migrator,
+    db: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), StoreError> {
+    let failed = |detail: String| StoreError::Migration {
+        path: path.to_owned(),
+        detail,
+    };
+    migrator.run(db).await.map_err(|e| match e {
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => match StoreError::sqlx(path, e) {
+            StoreError::Database { detail, .. } => failed(detail),
+            other => other,
+        },
+        other => failed(other.to_string()),
+    })
+}
+
+/// How thoroughly a file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// The header and the schema: no time.
+    Header,
+    /// Every page, without comparing indexes with their tables.
+    Quick,
+    /// Every page and every index. After a page was overwritten inserts still succeed: only this finds it.
+    Full,
+}
+
+impl Check {
+    pub(crate) async fn run(self, db: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+        let pragma = match self {
+            Self::Header => return Ok(()),
+            Self::Quick => "PRAGMA quick_check(1)",
+            Self::Full => "PRAGMA integrity_check(1)",
+        };
+        let found: String = sqlx::query_scalar(AssertSqlSafe(pragma))
+            .fetch_one(db)
+            .await
+            .map_err(|e| StoreError::sqlx(path, e))?;
+        if found == "ok" {
+            return Ok(());
+        }
+        let detail = found.lines().next_back().unwrap_or(&found).to_owned();
+        Err(StoreError::Damaged {
+            path: path.to_owned(),
+            detail,
+        })
+    }
+}
+
+/// Reads the header before SQLite does: whose file it is, and whether it is one at all.
+/// Layout: <https://www.sqlite.org/fileformat2.html#the_database_header>
+fn check_header(path: &Path, application_id: u32) -> Result<(), StoreError> {
+    let io = |e: &std::io::Error| StoreError::io(path, e);
+    let file = File::open(path).map_err(|e| io(&e))?;
+    if !file.metadata().map_err(|e| io(&e))?.is_file() {
+        return Err(StoreError::Io {
+            path: path.to_owned(),
+            detail: "this is no file".into(),
+        });
+    }
+    let mut header = Vec::with_capacity(100);
+    match file.take(100).read_to_end(&mut header) {
+        Err(e) if e.kind() != ErrorKind::UnexpectedEof => return Err(io(&e)),
+        _ => {}
+    }
+    if header.is_empty() {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            detail: "the file is empty".into(),
+        });
+    }
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+        return Err(StoreError::NotADatabase {
+            path: path.to_owned(),
+        });
+    }
+    let found = u32::from_be_bytes([header[68], header[69], header[70], header[71]]);
+    if found != application_id {
+        return Err(StoreError::Foreign {
+            path: path.to_owned(),
+            application_id: found,
+        });
+    }
+    Ok(())
+}
