@@ -6,17 +6,27 @@
 
 #![forbid(unsafe_code)]
 
+mod classes;
 pub mod codec;
 mod computed;
+mod diagnostics;
 pub mod evidence;
 pub mod extent;
+mod format;
 pub mod identify;
 pub mod image;
 pub mod model;
+mod parse;
 pub mod plan;
 pub mod presence;
 pub mod ranges;
 pub mod readings;
+mod schema;
 pub mod span;
 pub mod value;
 pub mod write;
+
+pub use classes::{default_label, default_rate};
+pub use diagnostics::{Diagnostic, Diagnostics, MAX_SHOWN};
+pub use parse::{MAX_FILE, MAX_POINTS, parse};
+pub use schema::json_schema;

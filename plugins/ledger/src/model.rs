@@ -277,7 +277,7 @@ pub enum ValueType {
 }
 
 /// Where the value's bytes A B C D lie on the wire, for any width.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Hash, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Order {
     /// As Modbus has it: high byte first, high word first.

@@ -1,0 +1,119 @@
+//! Addresses that two points claim.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::Draft;
+use super::head::Head;
+use crate::diagnostics::{Diagnostic, Sink};
+use crate::model::{Order, Register, ValueType};
+use crate::span::Span;
+
+/// Something that lies on the device.
+struct Claim<'a> {
+    span: Span,
+    /// Where the file says so.
+    place: &'a Range<usize>,
+    /// The key of the point; `None` for a reserved run.
+    key: Option<&'a str>,
+}
+
+/// Reports points that share addresses without saying so. Different bits of the same registers share nothing.
+pub(super) fn check(drafts: &[Draft], head: &Head, sink: &mut Sink) {
+    let mut claims: Vec<Claim<'_>> = head
+        .reserved
+        .iter()
+        .map(|(span, place)| Claim {
+            span: *span,
+            place,
+            key: None,
+        })
+        .collect();
+    let mut bits: HashMap<(Span, Order), Vec<(u64, usize)>> = HashMap::new();
+    for (i, draft) in drafts.iter().enumerate().filter(|(_, draft)| !draft.overlap) {
+        for (register, place) in draft.point.registers().iter().zip(&draft.at) {
+            if let ValueType::Bits { shift, width } = register.ty {
+                let taken = bits.entry((register.span, register.order)).or_default();
+                let mask = mask(shift, width);
+                if let Some(&(_, other)) = taken.iter().find(|(other, _)| other & mask != 0)
+                    && let Some(other) = drafts.get(other)
+                {
+                    same_bits(draft, other, register, place, sink);
+                    continue;
+                }
+                taken.push((mask, i));
+                if taken.len() > 1 {
+                    continue;
+                }
+            }
+            claims.push(Claim {
+                span: register.span,
+                place,
+                key: Some(&draft.point.key),
+            });
+        }
+    }
+    claims.sort_by_key(|claim| (claim.span, claim.place.start));
+    let mut furthest: Option<&Claim<'_>> = None;
+    for claim in &claims {
+        if let Some(other) = furthest.filter(|other| other.span.overlaps(claim.span))
+            && (other.key.is_some() || claim.key.is_some())
+        {
+            shared(other, claim, sink);
+        }
+        let ahead = furthest
+            .is_none_or(|f| f.span.function != claim.span.function || f.span.end() < claim.span.end());
+        if ahead {
+            furthest = Some(claim);
+        }
+    }
+}
+
+fn mask(shift: u8, width: u8) -> u64 {
+    (u64::MAX >> (64 - u32::from(width).clamp(1, 64)))
+        .checked_shl(u32::from(shift))
+        .unwrap_or(0)
+}
+
+fn shared(one: &Claim<'_>, two: &Claim<'_>, sink: &mut Sink) {
+    let (first, second) = if one.place.start <= two.place.start {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    let name = |claim: &Claim<'_>| match claim.key {
+        Some(key) => format!("`{key}`"),
+        None => "a reserved run".to_owned(),
+    };
+    let of_reserved = first.key.is_none() || second.key.is_none();
+    sink.push(Diagnostic {
+        code: "overlap",
+        message: format!(
+            "{} at {} shares addresses with {} at {}",
+            name(second),
+            second.span,
+            name(first),
+            first.span
+        ),
+        help: Some(if of_reserved {
+            "a reserved run carries nothing: take the points out of it".to_owned()
+        } else {
+            "check address and type; add `overlap = true` if they share them on purpose".to_owned()
+        }),
+        span: Some(second.place.clone()),
+        related: Some((first.place.clone(), format!("{} is here", name(first)))),
+    });
+}
+
+fn same_bits(draft: &Draft, other: &Draft, register: &Register, place: &Range<usize>, sink: &mut Sink) {
+    sink.push(Diagnostic {
+        code: "overlap",
+        message: format!(
+            "`{}` shares bits of {} with `{}`",
+            draft.point.key, register.span, other.point.key
+        ),
+        help: Some("check `bit` or `bits`; add `overlap = true` if they share them on purpose".to_owned()),
+        span: Some(place.clone()),
+        related: Some((other.key.clone(), format!("`{}` is here", other.point.key))),
+    });
+}

@@ -1,0 +1,362 @@
+//! The measured points.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use super::common::{self, MAX_NOTE, MAX_TEXT};
+use super::head::Head;
+use super::labels::Shared;
+use super::references::{self, Known, Reference, Target};
+use super::registers::{self, Shape};
+use super::section;
+use super::text::decimals_of;
+use super::{Draft, MAX_POINTS, write};
+use crate::classes::{default_label, default_rate};
+use crate::diagnostics::Sink;
+use crate::format::{self, Access, At, ForEach};
+use crate::model::{Condition, Point, PointSource, Scale, ValueType};
+use crate::span::Function;
+
+/// The longest list of a `for_each`.
+const MAX_REPEATS: usize = 256;
+
+pub(super) fn read_all(
+    section: DeTable<'_>,
+    head: &Head,
+    mut labels: Shared,
+    known: &mut Known,
+    sink: &mut Sink,
+) -> Vec<Draft> {
+    let mut drafts = Vec::with_capacity(section.len());
+    for (key, value) in section {
+        let key = At {
+            span: key.span(),
+            value: key.into_inner().into_owned(),
+        };
+        let before = sink.len();
+        let read = section::read::<format::Point>(value, &key.value, sink);
+        let lost = |name: &str| read.struck.iter().any(|key| key == name);
+        let Some(point) = read.value else {
+            known.lose(key.value);
+            continue;
+        };
+        let repeats = repeats(point.for_each.as_ref(), &key, sink);
+        let template = template(point, &key, &lost, head, &mut labels, sink);
+        let (Some(template), Some(repeats)) = (template, repeats.filter(|_| !lost("for_each"))) else {
+            known.lose(key.value);
+            continue;
+        };
+        // A point that is at fault is known all the same, so that nothing complains about its absence.
+        for repeat in &repeats {
+            if drafts.len() >= MAX_POINTS {
+                common::too_many_points(key.span.clone(), sink);
+                return drafts;
+            }
+            drafts.extend(template.instance(repeat, &key, head, known, sink));
+            if sink.len() > before + 8 {
+                break;
+            }
+        }
+    }
+    drafts
+}
+
+/// One round of a `for_each`; the only round of a point without one.
+struct Repeat {
+    /// The placeholder with its braces, and what stands for it.
+    variable: Option<(String, String)>,
+    /// Addresses to add.
+    further: i64,
+}
+
+impl Repeat {
+    fn fill(&self, text: &str) -> String {
+        match &self.variable {
+            Some((name, value)) => text.replace(name, value),
+            None => text.to_owned(),
+        }
+    }
+}
+
+fn repeats(for_each: Option<&At<ForEach>>, key: &At<String>, sink: &mut Sink) -> Option<Vec<Repeat>> {
+    let Some(At {
+        value: for_each,
+        span,
+    }) = for_each
+    else {
+        return Some(vec![Repeat {
+            variable: None,
+            further: 0,
+        }]);
+    };
+    let mut fault = |span: &Range<usize>, message: String, help: &str| {
+        sink.add("for-each", span.clone(), message, help);
+        None
+    };
+    let [(name, values)] = for_each.lists.as_slice() else {
+        return fault(
+            span,
+            "`for_each` needs one list".to_owned(),
+            "write { phase = [1, 2, 3], stride = 8 }",
+        );
+    };
+    let Some(stride) = for_each.stride.as_ref().filter(|stride| stride.value != 0) else {
+        return fault(
+            span,
+            "`for_each` needs a stride other than 0".to_owned(),
+            "add the number of addresses from one to the next: stride = 8",
+        );
+    };
+    if values.value.is_empty() || values.value.len() > MAX_REPEATS {
+        let count = values.value.len();
+        return fault(
+            &values.span,
+            format!("a list of {count} values"),
+            "name 1 to 256 values: [1, 2, 3]",
+        );
+    }
+    let placeholder = format!("{{{}}}", name.value);
+    if !key.value.contains(&placeholder) {
+        return fault(
+            &key.span,
+            format!(
+                "`{}` would be the key of {} points",
+                key.value,
+                values.value.len()
+            ),
+            &format!("put `{placeholder}` into the key: \"voltage_l{placeholder}\""),
+        );
+    }
+    let mut repeats = Vec::with_capacity(values.value.len());
+    let mut further = 0_i64;
+    for At { value, span } in &values.value {
+        if value.0.len() > 32 {
+            return fault(
+                span,
+                "that value is too long for a key".to_owned(),
+                "write a number or a short text",
+            );
+        }
+        repeats.push(Repeat {
+            variable: Some((placeholder.clone(), value.0.clone())),
+            further,
+        });
+        further = further.saturating_add(stride.value);
+    }
+    Some(repeats)
+}
+
+/// A point before its placeholders are filled in.
+struct Template {
+    point: Point,
+    label: Option<String>,
+    shapes: Vec<Shape>,
+    references: Vec<Reference>,
+    since: Option<Range<usize>>,
+    overlap: bool,
+    decimals_given: bool,
+    rate_given: bool,
+}
+
+fn template(
+    mut point: format::Point,
+    key: &At<String>,
+    lost: &dyn Fn(&str) -> bool,
+    head: &Head,
+    labels: &mut Shared,
+    sink: &mut Sink,
+) -> Option<Template> {
+    let mut references = Vec::new();
+    if let Some(reference) = &point.scale_point {
+        references.push(Reference::new(
+            Target::Scale,
+            reference.value.clone(),
+            reference.span.clone(),
+        ));
+    }
+    if let Some(group) = &point.group {
+        references.push(Reference::new(
+            Target::Group,
+            group.value.clone(),
+            group.span.clone(),
+        ));
+    }
+    let valid_when = point
+        .valid_when
+        .take()
+        .and_then(|when| references::condition(when, &mut references, sink));
+    let labels_at = point.labels.as_ref().map(|labels| labels.span.clone());
+    let offset_given = point.offset.as_ref().is_some_and(|offset| offset.value.0 != 0.0);
+
+    let shapes = registers::shapes(&mut point, key, lost, &head.read, sink);
+    let label_table = labels.of_point(point.labels.take(), sink);
+    let unit_lost = lost("unit");
+    let unit = common::unit(point.unit.take(), point.class.as_ref(), unit_lost, sink);
+    let decimals = common::decimals(point.decimals.as_ref(), sink);
+    let label = common::text(point.label.take(), "label", MAX_TEXT, sink);
+    let unlisted = common::text(point.unlisted.take(), "unlisted", MAX_TEXT, sink);
+    let origin = common::text(point.origin.take(), "origin", MAX_TEXT, sink);
+    let note = common::text(point.note.take(), "note", MAX_NOTE, sink);
+    let writable = writable(&point, shapes.first(), sink);
+    let write = match (point.write.take(), shapes.first()) {
+        (Some(write), Some(own)) => write::check(write, own, lost, sink),
+        _ => None,
+    };
+
+    let own = shapes.first()?;
+    if let Some(span) = labels_at {
+        let register = &own.register;
+        let whole = register.scale == Scale::ONE && !offset_given && register.scale_point.is_none();
+        if matches!(register.ty, ValueType::F32 | ValueType::F64 | ValueType::Text) || !whole {
+            sink.add(
+                "labels",
+                span,
+                "only whole numbers have labels",
+                "choose an integer type without scale and offset, or leave `labels` out",
+            );
+        }
+    }
+    let measured = match own.register.ty {
+        _ if own.register.scale_point.is_some() => 3,
+        ValueType::F32 | ValueType::F64 => 3,
+        ValueType::Text => 0,
+        _ => shapes
+            .iter()
+            .map(|shape| decimals_of(shape.register.scale))
+            .max()
+            .unwrap_or(0),
+    };
+    Some(Template {
+        label,
+        references,
+        since: point.since.as_ref().map(|since| since.span.clone()),
+        overlap: point.overlap,
+        decimals_given: true,
+        rate_given: point.rate.is_some(),
+        point: Point {
+            key: String::new(),
+            label: String::new(),
+            source: PointSource::Registers(Vec::new()),
+            unit,
+            class: point.class.map(|class| class.value),
+            total: point.total,
+            labels: label_table,
+            unlisted,
+            valid_when,
+            group: point.group.map(|group| group.value),
+            since: point.since.map(|since| since.value),
+            rate: point.rate.unwrap_or(crate::model::Rate::Fast),
+            writable,
+            write,
+            decimals: decimals.unwrap_or(measured),
+            origin,
+            note,
+        },
+        shapes,
+    })
+}
+
+/// Whether the device accepts writes, as far as the ledger says.
+fn writable(point: &format::Point, own: Option<&Shape>, sink: &mut Sink) -> bool {
+    let access = point.access.as_ref().map(|access| access.value);
+    if let (Some(Access::R), Some(write)) = (access, &point.write) {
+        sink.add(
+            "write",
+            write.span.clone(),
+            "bounds for a point that is read-only",
+            "write access = \"rw\", or leave `write` out",
+        );
+    }
+    let writable = access == Some(Access::Rw) || point.write.is_some();
+    let function = own.map(|own| own.register.span.function);
+    if let (true, Some(function @ (Function::Input | Function::Discrete))) = (writable, function) {
+        let span = point
+            .access
+            .as_ref()
+            .map(|a| a.span.clone())
+            .or(point.write.as_ref().map(|w| w.span.clone()));
+        sink.add(
+            "write",
+            span.unwrap_or(0..0),
+            format!("Modbus cannot write to function {function}"),
+            "read it with function holding or coils, or leave `access` out",
+        );
+    }
+    writable
+}
+
+impl Template {
+    /// The point of one round.
+    fn instance(
+        &self,
+        repeat: &Repeat,
+        key: &At<String>,
+        head: &Head,
+        known: &mut Known,
+        sink: &mut Sink,
+    ) -> Option<Draft> {
+        let name = repeat.fill(&key.value);
+        if repeat.variable.is_none() && name.contains('{') {
+            sink.add(
+                "for-each",
+                key.span.clone(),
+                format!(
+                    "`{}` holds a placeholder, but nothing fills it",
+                    name.chars().take(80).collect::<String>()
+                ),
+                "add for_each = { phase = [1, 2, 3], stride = 8 }",
+            );
+            known.lose(name);
+            return None;
+        }
+        let sound = common::key(&name, key.span.clone(), "point", sink);
+        let fresh = known.add_point(&name, key.span.clone(), sink);
+        let registers: Vec<_> = self
+            .shapes
+            .iter()
+            .filter_map(|shape| shape.place(repeat.further, &head.read, sink))
+            .collect();
+        if !sound || !fresh || registers.len() != self.shapes.len() {
+            return None;
+        }
+        let mut registers = registers;
+        for register in &mut registers {
+            register.scale_point = register.scale_point.as_deref().map(|key| repeat.fill(key));
+        }
+        let mut point = self.point.clone();
+        if !self.rate_given {
+            point.rate = default_rate(point.class, point.writable, &name);
+        }
+        point.label = match &self.label {
+            Some(label) => repeat.fill(label),
+            None => default_label(&name),
+        };
+        point.source = PointSource::Registers(registers);
+        point.group = point.group.map(|group| repeat.fill(&group));
+        point.origin = point.origin.map(|origin| repeat.fill(&origin));
+        point.note = point.note.map(|note| repeat.fill(&note));
+        point.valid_when = point.valid_when.map(|when| Condition {
+            point: repeat.fill(&when.point),
+            test: when.test,
+        });
+        point.key = name;
+        let references = self
+            .references
+            .iter()
+            .map(|reference| Reference {
+                name: repeat.fill(&reference.name),
+                ..reference.clone()
+            })
+            .collect();
+        Some(Draft {
+            point,
+            key: key.span.clone(),
+            overlap: self.overlap,
+            at: self.shapes.iter().map(|shape| shape.at.span.clone()).collect(),
+            references,
+            since: self.since.clone(),
+            decimals_given: self.decimals_given,
+        })
+    }
+}
