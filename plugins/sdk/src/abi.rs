@@ -134,7 +134,7 @@ impl Tag {
     pub const LEDGER_TEXT: u32 = 21;
     /// Begins a verdict: its note, perhaps empty.
     pub const NOTE: u32 = 32;
-    /// Begins a device: one byte, its Modbus unit.
+    /// Begins a device: its Modbus unit, as a decimal number.
     pub const DEVICE: u32 = 33;
     /// The device's ledger.
     pub const DEVICE_LEDGER: u32 = 34;

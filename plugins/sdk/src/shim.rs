@@ -137,7 +137,7 @@ fn discover<P: Plugin>(raw: &RawAsk, raw_step: &mut RawStep, out: Out<'_>) -> Re
     let Some(verdict) = verdict else { return Ok(()) };
     out.text(Tag::NOTE, &verdict.note)?;
     for device in &verdict.devices {
-        out.put(Tag::DEVICE, &[device.unit])?;
+        out.text(Tag::DEVICE, &device.unit.to_string())?;
         out.text(Tag::DEVICE_LEDGER, &device.ledger)?;
         out.text(Tag::DEVICE_ID, &device.id)?;
         let more = [

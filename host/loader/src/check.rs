@@ -1,0 +1,162 @@
+//! What came from a worker is believed only where it keeps within bounds: the process may be in a plugin's hands.
+
+use std::fmt::Display;
+
+use busbar_plugin_sdk::abi::MAX_PROBES;
+use busbar_plugin_sdk::{Found, Probe, Step};
+
+use crate::Described;
+
+/// The longest text that people read, in bytes.
+const MAX_LINE: usize = 1024;
+/// The longest id or file name.
+const MAX_NAME: usize = 128;
+const MAX_DEVICES: usize = 4096;
+const MAX_LEDGERS: usize = 1024;
+/// The longest ledger.
+const MAX_LEDGER: usize = 4 * 1024 * 1024;
+
+fn fits(what: &str, text: &str, limit: usize) -> Result<(), String> {
+    if text.len() > limit {
+        Err(format!(
+            "its {what} has {} bytes; at most {limit} fit",
+            text.len()
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn count(what: impl Display, count: usize, limit: usize) -> Result<(), String> {
+    if count > limit {
+        Err(format!("it gives {count} {what}; at most {limit} are taken"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a description.
+pub(crate) fn described(described: &Described) -> Result<(), String> {
+    fits("title", &described.title, MAX_LINE)?;
+    fits("summary", &described.summary, MAX_LINE)?;
+    fits("licence", &described.licence, MAX_LINE)?;
+    count("ledgers", described.ledgers.len(), MAX_LEDGERS)?;
+    for ledger in &described.ledgers {
+        fits("ledger's file name", &ledger.file, MAX_NAME)?;
+        let plain = ledger
+            .file
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
+        if ledger.file.is_empty() || !plain {
+            return Err(format!(
+                "the ledger file name {:?} is not made of letters, digits and . _ - /",
+                ledger.file
+            ));
+        }
+        fits("ledger", &ledger.text, MAX_LEDGER)?;
+    }
+    Ok(())
+}
+
+/// Checks a step of a discovery.
+pub(crate) fn step(step: &Step) -> Result<(), String> {
+    count("probes", step.probes.len(), MAX_PROBES)?;
+    if step.probes.is_empty() && step.verdict.is_none() {
+        return Err("it neither probes nor decides".into());
+    }
+    step.probes.iter().try_for_each(probe)?;
+    let Some(verdict) = &step.verdict else {
+        return Ok(());
+    };
+    fits("note", &verdict.note, MAX_LINE)?;
+    count("devices", verdict.devices.len(), MAX_DEVICES)?;
+    verdict.devices.iter().try_for_each(device)
+}
+
+fn probe(probe: &Probe) -> Result<(), String> {
+    let most = match probe.function {
+        1 | 2 => 2000,
+        3 | 4 => 125,
+        other => return Err(format!("it probes with function {other}; only 1 to 4 read")),
+    };
+    let Probe { at, count, .. } = *probe;
+    if count == 0 || count > most || u32::from(at) + u32::from(count) > 65_536 {
+        return Err(format!(
+            "it probes {count} from {at}; 1 to {most} within 65536 can be read"
+        ));
+    }
+    Ok(())
+}
+
+fn device(device: &Found) -> Result<(), String> {
+    fits("device's ledger", &device.ledger, MAX_NAME)?;
+    fits("device id", &device.id, MAX_NAME)?;
+    if device.id.is_empty()
+        || !device
+            .id
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    {
+        return Err(format!(
+            "the device id {:?} is not made of a-z, 0-9 and _",
+            device.id
+        ));
+    }
+    for text in [&device.name, &device.model, &device.serial, &device.firmware]
+        .into_iter()
+        .flatten()
+    {
+        fits("text about a device", text, MAX_LINE)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use busbar_plugin_sdk::Verdict;
+
+    use super::*;
+
+    fn asks(function: u8, at: u16, count: u16) -> Result<(), String> {
+        step(&Step {
+            probes: vec![Probe {
+                unit: 1,
+                function,
+                at,
+                count,
+            }],
+            ..Step::default()
+        })
+    }
+
+    #[test]
+    fn a_probe_only_reads_what_can_be_read() {
+        assert_eq!(asks(3, 65_535, 1), Ok(()));
+        assert_eq!(asks(1, 0, 2000), Ok(()));
+        assert!(asks(3, 65_535, 2).is_err());
+        assert!(asks(3, 0, 0).is_err());
+        assert!(asks(3, 0, 126).is_err());
+        assert!(asks(6, 0, 1).unwrap_err().contains("function 6"));
+    }
+
+    #[test]
+    fn a_step_goes_on_or_decides() {
+        assert!(step(&Step::default()).is_err());
+        assert_eq!(step(&Step::nothing()), Ok(()));
+        let device = Found {
+            id: "A b".into(),
+            ..Found::default()
+        };
+        let verdict = Verdict {
+            devices: vec![device],
+            ..Verdict::default()
+        };
+        assert!(
+            step(&Step {
+                verdict: Some(verdict),
+                ..Step::default()
+            })
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! What host and worker say to each other: postcard in frames with a length before them.
+
+use std::io::{self, Read, Write};
+
+use busbar_plugin_sdk::{Conversation, Step};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{Described, Protection};
+
+/// The largest frame, either way. A full scan's evidence has about 300 KB, all GX ledgers about 1 MB.
+pub(crate) const MAX_FRAME: usize = 16 * 1024 * 1024;
+
+/// What the host asks, one at a time.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// First: close all other descriptors and take on the limits. Answered with [`Reply::Began`].
+    /// `files` are the libraries themselves, `keep` all descriptors of libraries.
+    Begin { keep: Vec<i32>, files: Vec<i32> },
+    /// Load a library; it gets the next number, from 0. Answered with [`Reply::Done`].
+    Load(Load),
+    /// Answered with [`Reply::Described`].
+    Describe { plugin: usize },
+    /// Answered with [`Reply::Stepped`].
+    Discover {
+        plugin: usize,
+        conversation: Conversation,
+    },
+}
+
+/// What to load.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Load {
+    /// The sealed copy.
+    pub(crate) sealed: Option<i32>,
+    /// The file, for where the copy cannot be loaded.
+    pub(crate) file: i32,
+    /// What the file must still hold then.
+    pub(crate) hash: [u8; 32],
+    /// The record that was inspected; the one in memory must be equal.
+    pub(crate) record: Vec<u8>,
+    /// Size of its function table.
+    pub(crate) vtable_size: u32,
+    /// Nothing else will be loaded: no file may be opened from now on.
+    pub(crate) alone: bool,
+}
+
+/// What the worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Began(Protection),
+    Done,
+    Described(Described),
+    Stepped(Step),
+    /// The call failed, for this reason; the worker is well.
+    Failed(String),
+}
+
+/// Why a message did not come through.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("a message of {0} bytes; at most {MAX_FRAME} are taken")]
+    TooLarge(usize),
+    #[error("a message that makes no sense")]
+    Garbage,
+}
+
+fn encode(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+    let mut frame = postcard::to_extend(message, vec![0; 4]).map_err(|_| FrameError::Garbage)?;
+    let len = frame.len() - 4;
+    let prefix = u32::try_from(len)
+        .ok()
+        .filter(|_| len <= MAX_FRAME)
+        .ok_or(FrameError::TooLarge(len))?;
+    frame[..4].copy_from_slice(&prefix.to_le_bytes());
+    Ok(frame)
+}
+
+fn length(prefix: [u8; 4]) -> Result<usize, FrameError> {
+    let len = u32::from_le_bytes(prefix) as usize;
+    if len > MAX_FRAME {
+        Err(FrameError::TooLarge(len))
+    } else {
+        Ok(len)
+    }
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(FrameError::Garbage),
+    }
+}
+
+/// Reads a message; none at the end of the stream.
+pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<Option<T>, FrameError> {
+    let mut prefix = [0; 4];
+    match from.read_exact(&mut prefix) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut body = vec![0; length(prefix)?];
+    from.read_exact(&mut body)?;
+    decode(&body).map(Some)
+}
+
+/// Writes a message.
+pub(crate) fn write(to: &mut impl Write, message: &impl Serialize) -> Result<(), FrameError> {
+    Ok(to.write_all(&encode(message)?)?)
+}
+
+/// Sends a message and waits for the answer. The buffer grows with what really arrives, not with what was announced.
+pub(crate) async fn exchange<S, T>(stream: &mut S, message: &impl Serialize) -> Result<T, FrameError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: DeserializeOwned,
+{
+    stream.write_all(&encode(message)?).await?;
+    let mut prefix = [0; 4];
+    stream.read_exact(&mut prefix).await?;
+    let len = length(prefix)?;
+    let mut body = Vec::with_capacity(len.min(64 * 1024));
+    stream.take(len as u64).read_to_end(&mut body).await?;
+    if body.len() < len {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    decode(&body)
+}

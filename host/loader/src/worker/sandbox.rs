@@ -1,0 +1,177 @@
+//! Takes away what a plugin has no use for. What the kernel does not offer is left out, and said.
+#![allow(unsafe_code, reason = "closes descriptors that no value owns")]
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
+    Scope, path_beneath_rules,
+};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+
+use super::seccomp;
+
+/// Address space: room for the program, libraries and stacks, of which little is ever used.
+const ADDRESS_SPACE: u64 = 1024 * 1024 * 1024;
+/// Memory that is written to.
+const DATA: u64 = 256 * 1024 * 1024;
+/// Open files while libraries are loaded.
+const FILES: u64 = 64;
+/// Where the system's libraries lie, which a plugin may be linked to.
+const LIBRARY_PATHS: [&str; 8] = [
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/nix/store",
+    "/gnu/store",
+    "/etc/ld.so.cache",
+];
+
+/// How far one kind of protection works here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shield {
+    /// As meant.
+    On,
+    /// This kernel does not know all of it.
+    Partly(String),
+    /// Not at all, for this reason.
+    Off(String),
+}
+
+/// What keeps a worker's plugins from doing harm, as its kernel offers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protection {
+    /// No new privileges; bounded memory, files, processes and core files.
+    pub limits: Shield,
+    /// Landlock: no files but the system's libraries, no network.
+    pub landlock: Shield,
+    /// Seccomp: no sockets, no programs, no processes, no threads.
+    pub seccomp: Shield,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shields = [
+            ("limits", &self.limits),
+            ("Landlock", &self.landlock),
+            ("seccomp", &self.seccomp),
+        ];
+        for (at, (name, shield)) in shields.into_iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            match shield {
+                Shield::On => write!(f, "{comma}{name}"),
+                Shield::Partly(why) => write!(f, "{comma}{name} in part ({why})"),
+                Shield::Off(why) => write!(f, "{comma}no {name} ({why})"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+/// Closes what was inherited but for `keep`, and takes on every limit. `files` are libraries that may be read besides the
+/// system's.
+pub(crate) fn enter(channel: &File, keep: &[i32], files: &[i32]) -> io::Result<Protection> {
+    close_others(channel, keep)?;
+    // Where memory is short, this goes before anything else. Not every system lets a process say so.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "900");
+    let limits = limit().map_or_else(|error| Shield::Off(error.to_string()), |()| Shield::On);
+    let landlock = match restrict_files(files) {
+        Ok(shield) => shield,
+        Err(error) => Shield::Off(error.to_string()),
+    };
+    // After Landlock, which holds for the threads that come later, and before seccomp and the last limit, which forbid to
+    // make any.
+    end_with_host()?;
+    let _ = set(Resource::Nproc, 0);
+    let seccomp = seccomp::enter();
+    Ok(Protection {
+        limits,
+        landlock,
+        seccomp,
+    })
+}
+
+/// No file may be opened any more; what is open stays. One is left, because poll(2) refuses more than the limit.
+pub(crate) fn open_no_more() -> io::Result<()> {
+    set(Resource::Nofile, 1)
+}
+
+fn set(resource: Resource, value: u64) -> io::Result<()> {
+    let limit = Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
+    setrlimit(resource, limit).map_err(|error| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("cannot limit {resource:?}: {error}"))
+    })
+}
+
+fn limit() -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    set(Resource::As, ADDRESS_SPACE)?;
+    set(Resource::Data, DATA)?;
+    set(Resource::Core, 0)?;
+    set(Resource::Fsize, 0)?;
+    set(Resource::Memlock, 0)?;
+    set(Resource::Nofile, FILES)
+}
+
+fn close_others(channel: &File, keep: &[i32]) -> io::Result<()> {
+    let open = std::fs::read_dir("/proc/self/fd")?;
+    let open: Vec<i32> = open
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for descriptor in open.into_iter().filter(|&descriptor| descriptor > 2) {
+        if descriptor != channel.as_raw_fd() && !keep.contains(&descriptor) {
+            // SAFETY: inherited, so that nothing in this process owns it; or the directory's own, which is closed already.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+    Ok(())
+}
+
+fn restrict_files(files: &[i32]) -> Result<Shield, RulesetError> {
+    let abi = ABI::V9;
+    let files = files
+        .iter()
+        .map(|descriptor| format!("/proc/self/fd/{descriptor}"));
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .add_rules(path_beneath_rules(LIBRARY_PATHS, AccessFs::from_read(abi)))?
+        .add_rules(path_beneath_rules(files, AccessFs::from_read(abi)))?
+        .restrict_self()?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => Shield::On,
+        RulesetStatus::PartiallyEnforced => Shield::Partly("this kernel knows an older version".into()),
+        RulesetStatus::NotEnforced => Shield::Off("not in this kernel".into()),
+    })
+}
+
+/// Ends this process when its host is gone, whatever a plugin is doing. A parent-death signal would not do: it comes when
+/// the *thread* that started this process ends.
+fn end_with_host() -> io::Result<()> {
+    let watch = || {
+        let stdin = rustix::stdio::stdin();
+        let mut channel = [PollFd::new(&stdin, PollFlags::RDHUP)];
+        while matches!(poll(&mut channel, None), Err(rustix::io::Errno::INTR)) {}
+        // SAFETY: ends the process at once, and runs nothing that a plugin may have registered for its end.
+        unsafe { libc::_exit(0) }
+    };
+    std::thread::Builder::new()
+        .name("end-with-host".into())
+        .stack_size(64 * 1024)
+        .spawn(watch)
+        .map(drop)
+}

@@ -1,0 +1,47 @@
+//! What the tests of this crate share: the libraries that cargo built, and where to copy them.
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// target/<profile>.
+fn profile_dir() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    program.parent().and_then(Path::parent).unwrap().to_path_buf()
+}
+
+/// The library of the generic plugin.
+pub fn generic() -> PathBuf {
+    profile_dir().join("deps/libbusbar_plugin_generic.so")
+}
+
+/// The library of the hostile one.
+pub fn hostile() -> PathBuf {
+    let path = profile_dir().join("examples/libbusbar_plugin_hostile.so");
+    assert!(
+        path.exists(),
+        "run `cargo build -p busbar-loader --examples` first: {}",
+        path.display()
+    );
+    path
+}
+
+/// Writes a library into a directory, readable by all and writable by its owner.
+pub fn put(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, bytes).unwrap();
+    chmod(&path, 0o644);
+    path
+}
+
+/// Copies a library.
+pub fn copy(dir: &Path, from: &Path) -> PathBuf {
+    let name = from.file_name().unwrap().to_str().unwrap();
+    put(dir, name, &fs::read(from).unwrap())
+}
+
+/// Sets permission bits.
+pub fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}

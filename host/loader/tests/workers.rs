@@ -1,0 +1,283 @@
+//! Plugins in workers: good ones, and one that does what none should. Faults 62.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use busbar_loader::{
+    Options, PluginDir, PluginError, PluginInfo, PluginState, Plugins, Shield, WorkerProgram, worker_main,
+};
+use busbar_plugin_sdk::{Conversation, Mode};
+use common::{copy, generic, hostile};
+use tempfile::{TempDir, tempdir};
+use tokio::task::JoinSet;
+
+/// Not a test: the worker, in which this program is started again.
+#[test]
+#[ignore = "started by the other tests"]
+fn plugin_worker() {
+    worker_main();
+    std::process::exit(0);
+}
+
+fn options(dir: &Path) -> Options {
+    let args = ["--exact", "plugin_worker", "--ignored", "--nocapture"].map(Into::into);
+    let mut options = Options::new(vec![PluginDir {
+        path: dir.to_path_buf(),
+        ours: true,
+    }]);
+    options.program = WorkerProgram {
+        args: args.into(),
+        ..WorkerProgram::default()
+    };
+    options
+}
+
+async fn load(libraries: &[std::path::PathBuf]) -> (Plugins, TempDir) {
+    let dir = tempdir().unwrap();
+    for library in libraries {
+        copy(dir.path(), library);
+    }
+    (Plugins::load(options(dir.path())).await, dir)
+}
+
+fn info(plugins: &Plugins, name: &str) -> PluginInfo {
+    plugins
+        .list()
+        .into_iter()
+        .find(|info| info.name.as_deref() == Some(name))
+        .unwrap()
+}
+
+fn misdeed(number: u8) -> Conversation {
+    Conversation::new(Mode::Listed, vec![number])
+}
+
+/// What the hostile plugin notes after this misdeed.
+async fn note(plugins: &Plugins, number: u8) -> Result<String, PluginError> {
+    plugins
+        .discover("hostile", &misdeed(number))
+        .await
+        .map(|step| step.verdict.unwrap().note)
+}
+
+#[tokio::test]
+async fn plugins_describe_themselves() {
+    let (mut plugins, dir) = load(&[generic(), hostile()]).await;
+    let generic = info(&plugins, "generic");
+    assert_eq!(generic.state, PluginState::Loaded, "{:?}", generic.reason);
+    assert!(generic.ships && !generic.discovers);
+    assert_eq!(
+        generic.worker, None,
+        "one that only brings ledgers is ended after it has described itself"
+    );
+    let hostile = info(&plugins, "hostile");
+    assert_eq!(hostile.state, PluginState::Loaded, "{:?}", hostile.reason);
+    assert!(!hostile.ships, "its version is not the host's");
+    assert!(hostile.worker.is_some());
+    assert_eq!(hostile.ledgers, ["hostile/one.toml"]);
+    let ledgers = plugins.take_ledgers();
+    assert!(
+        ledgers
+            .iter()
+            .any(|brought| brought.plugin == "hostile" && brought.ledger.text.contains("hostile/one"))
+    );
+    assert_eq!(plugins.discoverers().collect::<Vec<_>>(), ["hostile"]);
+    assert_eq!(note(&plugins, 0).await.unwrap(), "fine");
+    assert!(matches!(
+        plugins.discover("nobody", &misdeed(0)).await,
+        Err(PluginError::Unknown)
+    ));
+    drop(dir);
+}
+
+#[tokio::test]
+async fn what_is_loaded_is_what_was_inspected() {
+    let (plugins, dir) = load(&[hostile()]).await;
+    let before = info(&plugins, "hostile").worker.unwrap();
+    std::fs::write(dir.path().join("libbusbar_plugin_hostile.so"), b"changed").unwrap();
+    // The next worker is a new one, and loads the copy that was taken.
+    kill(before);
+    assert_eq!(note(&plugins, 0).await.unwrap(), "fine");
+    assert_ne!(info(&plugins, "hostile").worker, Some(before));
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    while std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
+        .is_ok_and(|stat| !stat.contains(") Z"))
+    {
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_was_killed_is_started_again() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    for _ in 0..5 {
+        kill(info(&plugins, "hostile").worker.unwrap());
+        assert_eq!(
+            note(&plugins, 0).await.unwrap(),
+            "fine",
+            "that is not the plugin's failure"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_with_its_message() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    let worker = info(&plugins, "hostile").worker;
+    for _ in 0..2 {
+        assert_eq!(
+            note(&plugins, 1).await.unwrap_err().to_string(),
+            "it panicked: on purpose"
+        );
+    }
+    assert_eq!(
+        note(&plugins, 0).await.unwrap(),
+        "fine",
+        "a success in between forgives"
+    );
+    assert_eq!(
+        info(&plugins, "hostile").worker,
+        worker,
+        "a panic does not end the worker"
+    );
+    for _ in 0..3 {
+        assert!(matches!(note(&plugins, 1).await, Err(PluginError::Failed { .. })));
+    }
+    assert!(matches!(
+        note(&plugins, 0).await,
+        Err(PluginError::SetAside { .. })
+    ));
+    let hostile = info(&plugins, "hostile");
+    assert_eq!(
+        (hostile.state, hostile.reason.as_deref()),
+        (PluginState::SetAside, Some("it panicked: on purpose"))
+    );
+}
+
+/// Calls that end the worker each time, until the plugin is set aside; the words that the reason must hold.
+#[tokio::test]
+async fn a_plugin_that_ends_its_worker_is_set_aside() {
+    let cases: [(u8, &str); 8] = [
+        (2, "memory that is not its own"),
+        (3, "exit code 0"),
+        (4, "processor time"),
+        (5, "memory allocation of 10737418240 bytes failed"),
+        (9, "processor time"),
+        (11, "slept"),
+        (13, "aborted"),
+        (14, "it sent a message of 4294967295 bytes"),
+    ];
+    let runs = cases.map(|(number, words)| async move {
+        let (plugins, _dir) = load(&[hostile()]).await;
+        let error = note(&plugins, number).await.unwrap_err();
+        assert!(matches!(error, PluginError::SetAside { .. }), "{number}: {error}");
+        assert!(error.to_string().contains(words), "{number}: {error}");
+    });
+    runs.into_iter().collect::<JoinSet<()>>().join_all().await;
+}
+
+#[tokio::test]
+async fn a_hostile_plugin_does_not_reach_the_system() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    let protection = info(&plugins, "hostile").protection.unwrap();
+    assert_eq!(protection.limits, Shield::On);
+    assert_eq!(note(&plugins, 8).await.unwrap(), "false", "a file was read");
+    assert_eq!(note(&plugins, 10).await.unwrap(), "false", "a thread was started");
+    assert_eq!(
+        note(&plugins, 19).await.unwrap(),
+        "0",
+        "the environment is not empty"
+    );
+    if protection.seccomp == Shield::On {
+        assert_eq!(
+            note(&plugins, 16).await.unwrap(),
+            "false",
+            "a process was started"
+        );
+        assert_eq!(note(&plugins, 20).await.unwrap(), "false", "a signal was sent");
+        for number in [7, 15] {
+            let (plugins, _dir) = load(&[hostile()]).await;
+            let error = note(&plugins, number).await.unwrap_err().to_string();
+            assert!(
+                error.contains("system call that plugins may not make"),
+                "{number}: {error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_may_do_what_programs_do() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    assert_eq!(note(&plugins, 6).await.unwrap(), (50 << 20).to_string(), "50 MB");
+    assert_eq!(note(&plugins, 18).await.unwrap(), "fine", "printing");
+}
+
+#[tokio::test]
+async fn an_answer_out_of_bounds_is_refused() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    let error = note(&plugins, 12).await.unwrap_err().to_string();
+    assert!(
+        error.contains("20000 probes in one step; the host takes 16384"),
+        "{error}"
+    );
+    let error = note(&plugins, 17).await.unwrap_err().to_string();
+    assert!(error.contains("device id"), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_costs_nothing() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    let given_up = tokio::time::timeout(Duration::from_millis(50), note(&plugins, 11)).await;
+    assert!(given_up.is_err());
+    assert_eq!(note(&plugins, 0).await.unwrap(), "fine");
+}
+
+#[tokio::test]
+async fn an_idle_worker_is_ended_and_comes_back() {
+    let dir = tempdir().unwrap();
+    copy(dir.path(), &hostile());
+    let mut options = options(dir.path());
+    options.idle = Duration::from_millis(20);
+    let plugins = Plugins::load(options).await;
+    assert_eq!(note(&plugins, 0).await.unwrap(), "fine");
+    while info(&plugins, "hostile").worker.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(note(&plugins, 0).await.unwrap(), "fine");
+}
+
+#[tokio::test]
+async fn only_the_pinned_file_is_loaded() {
+    let dir = tempdir().unwrap();
+    copy(dir.path(), &generic());
+    let mut options = options(dir.path());
+    options.pins.insert("generic".into(), "00".repeat(32));
+    let plugins = Plugins::load(options.clone()).await;
+    let refused = info(&plugins, "generic");
+    assert_eq!(refused.state, PluginState::Refused);
+    assert!(refused.reason.unwrap().contains("is pinned"));
+    options.pins.insert("generic".into(), refused.sha256.unwrap());
+    assert_eq!(
+        info(&Plugins::load(options).await, "generic").state,
+        PluginState::Loaded
+    );
+}
+
+#[tokio::test]
+async fn without_a_worker_no_plugin_is_to_blame() {
+    let dir = tempdir().unwrap();
+    copy(dir.path(), &generic());
+    let mut options = options(dir.path());
+    options.program.path = "/nonexistent/busbar".into();
+    let refused = info(&Plugins::load(options).await, "generic");
+    assert_eq!(refused.state, PluginState::Refused);
+    assert!(refused.reason.unwrap().contains("cannot start a plugin worker"));
+}
