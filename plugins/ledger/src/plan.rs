@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::computed;
 use crate::model::{Bridge, Ledger, PointSource};
 use crate::ranges::Ranges;
-use crate::readings::{Facts, choices};
+use crate::readings::{Facts, choices, usable};
 use crate::span::Span;
 
 /// The longest read of registers that Modbus allows.
@@ -35,7 +35,8 @@ impl PlanRules {
         }
     }
 
-    fn longest(self, span: Span) -> u32 {
+    /// The longest block in the address space of `span`.
+    pub(crate) fn longest(self, span: Span) -> u32 {
         let allowed = if span.function.is_bit() {
             MAX_BITS
         } else {
@@ -145,4 +146,28 @@ pub fn wants(ledger: &Ledger, points: impl Iterator<Item = usize>, facts: &Facts
     spans.sort_unstable();
     spans.dedup();
     spans
+}
+
+/// What a device may be taken to answer before a scan has learned it: every register of the ledger that its
+/// firmware has, and the declared runs between them; with [`Bridge::Any`] every address of those spaces.
+pub fn declared(ledger: &Ledger, firmware: Option<&str>) -> Ranges {
+    let facts = Facts {
+        firmware,
+        readable: None,
+    };
+    let registers = ledger
+        .points
+        .iter()
+        .flat_map(|point| usable(ledger, point, &facts));
+    let mut all: Ranges = registers
+        .map(|register| register.span)
+        .chain(ledger.reserved.iter().copied())
+        .collect();
+    if ledger.read.bridge == Bridge::Any {
+        let spaces: Vec<Span> = all.iter().collect();
+        spaces
+            .iter()
+            .for_each(|span| all.union(&Ranges::all(span.function)));
+    }
+    all
 }

@@ -30,30 +30,32 @@ pub fn readings(ledger: &Ledger, image: &Image, facts: &Facts<'_>) -> Vec<Readin
     work.readings
 }
 
-/// The registers to read for a point: the first one that the device has, then each finer one that may stand in
-/// for it. `since` speaks of the point's own register; a fall-back is there for the firmware before it.
-pub(crate) fn choices<'a>(
-    ledger: &'a Ledger,
+/// The registers of a point that the device has, as far as is known. `since` speaks of the point's own register;
+/// a fall-back is there for the firmware before it.
+pub(crate) fn usable<'a>(
+    ledger: &Ledger,
     point: &'a Point,
-    facts: &'a Facts<'a>,
-) -> impl Iterator<Item = &'a Register> {
-    let own_is_there = point
-        .since
-        .as_deref()
-        .is_none_or(|since| identify::reached(ledger, facts.firmware, since));
-    let mut first = true;
-    point
-        .registers()
-        .iter()
-        .enumerate()
-        .filter(move |(i, register)| {
-            (*i > 0 || own_is_there)
-                && facts
-                    .readable
-                    .is_none_or(|readable| readable.contains(register.span))
-        })
-        .map(|(_, register)| register)
-        .filter(move |register| std::mem::take(&mut first) || register.preferred_when_it_fits)
+    facts: &Facts<'a>,
+) -> impl Iterator<Item = &'a Register> + use<'a> {
+    let reached = |since: &String| identify::reached(ledger, facts.firmware, since);
+    let skipped = usize::from(!point.since.as_ref().is_none_or(reached));
+    let readable = facts.readable;
+    let there = point.registers().iter().skip(skipped);
+    there.filter(move |register| readable.is_none_or(|readable| readable.contains(register.span)))
+}
+
+/// The registers to read for a point: the first one that the device has, then each finer one that may stand in
+/// for it.
+pub(crate) fn choices<'a>(
+    ledger: &Ledger,
+    point: &'a Point,
+    facts: &Facts<'a>,
+) -> impl Iterator<Item = &'a Register> + use<'a> {
+    let mut all = usable(ledger, point, facts);
+    let first = all.next();
+    first
+        .into_iter()
+        .chain(all.filter(|register| register.preferred_when_it_fits))
 }
 
 /// How deep points may lean on other points (a condition on a computed value of scaled values …). What lies

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// All ledgers of the repository. Tables of facts beside them have names without a `ledger` key.
+/// All ledgers of the repository; not their samples, and not the tables of facts, which have no `ledger` key.
 fn ledgers() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ledgers");
     let mut all = Vec::new();
@@ -14,8 +14,10 @@ fn ledgers() -> Vec<(PathBuf, String)> {
         for file in std::fs::read_dir(maker).unwrap() {
             let path = file.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
-            if path.extension().is_some_and(|e| e == "toml") && text.lines().any(|l| l.starts_with("ledger"))
-            {
+            let is_ledger = text.lines().any(|l| l.starts_with("ledger"))
+                && path.extension().is_some_and(|e| e == "toml")
+                && !path.to_string_lossy().ends_with(".sample.toml");
+            if is_ledger {
                 all.push((path, text));
             }
         }

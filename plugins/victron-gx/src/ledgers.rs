@@ -2,37 +2,136 @@
 
 /// File name below `ledgers/` and text of each ledger, by name of the service.
 pub static LEDGERS: &[(&str, &str)] = &[
-    ("victron/gx-acload.toml", include_str!("../../../ledgers/victron/gx-acload.toml")),
-    ("victron/gx-acsystem.toml", include_str!("../../../ledgers/victron/gx-acsystem.toml")),
-    ("victron/gx-alternator.toml", include_str!("../../../ledgers/victron/gx-alternator.toml")),
-    ("victron/gx-battery.toml", include_str!("../../../ledgers/victron/gx-battery.toml")),
-    ("victron/gx-charger.toml", include_str!("../../../ledgers/victron/gx-charger.toml")),
-    ("victron/gx-dcdc.toml", include_str!("../../../ledgers/victron/gx-dcdc.toml")),
-    ("victron/gx-dcgenset.toml", include_str!("../../../ledgers/victron/gx-dcgenset.toml")),
-    ("victron/gx-dcload.toml", include_str!("../../../ledgers/victron/gx-dcload.toml")),
-    ("victron/gx-dcsource.toml", include_str!("../../../ledgers/victron/gx-dcsource.toml")),
-    ("victron/gx-dcsystem.toml", include_str!("../../../ledgers/victron/gx-dcsystem.toml")),
-    ("victron/gx-digitalinput.toml", include_str!("../../../ledgers/victron/gx-digitalinput.toml")),
-    ("victron/gx-evcharger.toml", include_str!("../../../ledgers/victron/gx-evcharger.toml")),
-    ("victron/gx-fuelcell.toml", include_str!("../../../ledgers/victron/gx-fuelcell.toml")),
-    ("victron/gx-generator.toml", include_str!("../../../ledgers/victron/gx-generator.toml")),
-    ("victron/gx-genset.toml", include_str!("../../../ledgers/victron/gx-genset.toml")),
-    ("victron/gx-gps.toml", include_str!("../../../ledgers/victron/gx-gps.toml")),
-    ("victron/gx-grid.toml", include_str!("../../../ledgers/victron/gx-grid.toml")),
-    ("victron/gx-heatpump.toml", include_str!("../../../ledgers/victron/gx-heatpump.toml")),
-    ("victron/gx-hub4.toml", include_str!("../../../ledgers/victron/gx-hub4.toml")),
-    ("victron/gx-inverter.toml", include_str!("../../../ledgers/victron/gx-inverter.toml")),
-    ("victron/gx-meteo.toml", include_str!("../../../ledgers/victron/gx-meteo.toml")),
-    ("victron/gx-motordrive.toml", include_str!("../../../ledgers/victron/gx-motordrive.toml")),
-    ("victron/gx-multi.toml", include_str!("../../../ledgers/victron/gx-multi.toml")),
-    ("victron/gx-platform.toml", include_str!("../../../ledgers/victron/gx-platform.toml")),
-    ("victron/gx-pulsemeter.toml", include_str!("../../../ledgers/victron/gx-pulsemeter.toml")),
-    ("victron/gx-pump.toml", include_str!("../../../ledgers/victron/gx-pump.toml")),
-    ("victron/gx-pvinverter.toml", include_str!("../../../ledgers/victron/gx-pvinverter.toml")),
-    ("victron/gx-settings.toml", include_str!("../../../ledgers/victron/gx-settings.toml")),
-    ("victron/gx-solarcharger.toml", include_str!("../../../ledgers/victron/gx-solarcharger.toml")),
-    ("victron/gx-system.toml", include_str!("../../../ledgers/victron/gx-system.toml")),
-    ("victron/gx-tank.toml", include_str!("../../../ledgers/victron/gx-tank.toml")),
-    ("victron/gx-temperature.toml", include_str!("../../../ledgers/victron/gx-temperature.toml")),
-    ("victron/gx-vebus.toml", include_str!("../../../ledgers/victron/gx-vebus.toml")),
+    (
+        "victron/gx-acload.toml",
+        include_str!("../../../ledgers/victron/gx-acload.toml"),
+    ),
+    (
+        "victron/gx-acsystem.toml",
+        include_str!("../../../ledgers/victron/gx-acsystem.toml"),
+    ),
+    (
+        "victron/gx-alternator.toml",
+        include_str!("../../../ledgers/victron/gx-alternator.toml"),
+    ),
+    (
+        "victron/gx-battery.toml",
+        include_str!("../../../ledgers/victron/gx-battery.toml"),
+    ),
+    (
+        "victron/gx-charger.toml",
+        include_str!("../../../ledgers/victron/gx-charger.toml"),
+    ),
+    (
+        "victron/gx-dcdc.toml",
+        include_str!("../../../ledgers/victron/gx-dcdc.toml"),
+    ),
+    (
+        "victron/gx-dcgenset.toml",
+        include_str!("../../../ledgers/victron/gx-dcgenset.toml"),
+    ),
+    (
+        "victron/gx-dcload.toml",
+        include_str!("../../../ledgers/victron/gx-dcload.toml"),
+    ),
+    (
+        "victron/gx-dcsource.toml",
+        include_str!("../../../ledgers/victron/gx-dcsource.toml"),
+    ),
+    (
+        "victron/gx-dcsystem.toml",
+        include_str!("../../../ledgers/victron/gx-dcsystem.toml"),
+    ),
+    (
+        "victron/gx-digitalinput.toml",
+        include_str!("../../../ledgers/victron/gx-digitalinput.toml"),
+    ),
+    (
+        "victron/gx-evcharger.toml",
+        include_str!("../../../ledgers/victron/gx-evcharger.toml"),
+    ),
+    (
+        "victron/gx-fuelcell.toml",
+        include_str!("../../../ledgers/victron/gx-fuelcell.toml"),
+    ),
+    (
+        "victron/gx-generator.toml",
+        include_str!("../../../ledgers/victron/gx-generator.toml"),
+    ),
+    (
+        "victron/gx-genset.toml",
+        include_str!("../../../ledgers/victron/gx-genset.toml"),
+    ),
+    (
+        "victron/gx-gps.toml",
+        include_str!("../../../ledgers/victron/gx-gps.toml"),
+    ),
+    (
+        "victron/gx-grid.toml",
+        include_str!("../../../ledgers/victron/gx-grid.toml"),
+    ),
+    (
+        "victron/gx-heatpump.toml",
+        include_str!("../../../ledgers/victron/gx-heatpump.toml"),
+    ),
+    (
+        "victron/gx-hub4.toml",
+        include_str!("../../../ledgers/victron/gx-hub4.toml"),
+    ),
+    (
+        "victron/gx-inverter.toml",
+        include_str!("../../../ledgers/victron/gx-inverter.toml"),
+    ),
+    (
+        "victron/gx-meteo.toml",
+        include_str!("../../../ledgers/victron/gx-meteo.toml"),
+    ),
+    (
+        "victron/gx-motordrive.toml",
+        include_str!("../../../ledgers/victron/gx-motordrive.toml"),
+    ),
+    (
+        "victron/gx-multi.toml",
+        include_str!("../../../ledgers/victron/gx-multi.toml"),
+    ),
+    (
+        "victron/gx-platform.toml",
+        include_str!("../../../ledgers/victron/gx-platform.toml"),
+    ),
+    (
+        "victron/gx-pulsemeter.toml",
+        include_str!("../../../ledgers/victron/gx-pulsemeter.toml"),
+    ),
+    (
+        "victron/gx-pump.toml",
+        include_str!("../../../ledgers/victron/gx-pump.toml"),
+    ),
+    (
+        "victron/gx-pvinverter.toml",
+        include_str!("../../../ledgers/victron/gx-pvinverter.toml"),
+    ),
+    (
+        "victron/gx-settings.toml",
+        include_str!("../../../ledgers/victron/gx-settings.toml"),
+    ),
+    (
+        "victron/gx-solarcharger.toml",
+        include_str!("../../../ledgers/victron/gx-solarcharger.toml"),
+    ),
+    (
+        "victron/gx-system.toml",
+        include_str!("../../../ledgers/victron/gx-system.toml"),
+    ),
+    (
+        "victron/gx-tank.toml",
+        include_str!("../../../ledgers/victron/gx-tank.toml"),
+    ),
+    (
+        "victron/gx-temperature.toml",
+        include_str!("../../../ledgers/victron/gx-temperature.toml"),
+    ),
+    (
+        "victron/gx-vebus.toml",
+        include_str!("../../../ledgers/victron/gx-vebus.toml"),
+    ),
 ];
