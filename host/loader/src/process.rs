@@ -293,8 +293,8 @@ impl Watch {
         self.looked = now;
         let Deadlines { cpu, asleep, wall } = self.deadlines;
         // Without /proc only the outer bound holds.
-        if let Some((state, used)) = usage(self.pid) {
-            if state == b'S' {
+        if let Some((_, used)) = usage(self.pid) {
+            if is_asleep(self.pid) {
                 self.asleep += since;
             }
             if used.saturating_sub(self.cpu_at_begin) > cpu {
@@ -310,7 +310,19 @@ impl Watch {
     }
 }
 
-/// State letter and processor time of a process.
+/// Whether all threads of a process sleep; one that waits for a processor does not.
+fn is_asleep(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    // A worker has two; a kernel that could not keep it from making more will not keep this from ending.
+    let mut stats = threads
+        .take(64)
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    stats.all(|stat| parse_stat(&stat).is_some_and(|(state, _)| state == b'S'))
+}
+
+/// State letter (of its first thread) and processor time of a process.
 fn usage(pid: u32) -> Option<(u8, Duration)> {
     parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }

@@ -32,6 +32,9 @@ fn options(dir: &Path) -> Options {
         args: args.into(),
         ..WorkerProgram::default()
     };
+    // Shorter than in earnest, so that the tests are short.
+    options.deadlines.cpu = Duration::from_millis(300);
+    options.deadlines.asleep = Duration::from_millis(300);
     options
 }
 
