@@ -1,7 +1,7 @@
 //! The ledgers of a GX, one for each of its services, as they lie in `ledgers/victron/`.
 
 /// File name below `ledgers/` and text of each ledger, by name of the service.
-pub static LEDGERS: &[(&str, &str)] = &[
+pub(crate) static LEDGERS: &[(&str, &str)] = &[
     (
         "victron/gx-acload.toml",
         include_str!("../../../ledgers/victron/gx-acload.toml"),

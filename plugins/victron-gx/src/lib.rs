@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ledgers;
 mod plan;
 mod recognise;
 mod site;
@@ -18,6 +19,7 @@ mod verdict;
 
 use busbar_plugin_sdk::{Ask, Description, Forecast, Plugin, Probe, Step, Verdict};
 
+use ledgers::LEDGERS;
 use plan::Plan;
 use recognise::Target;
 use site::{SERIAL, Site};
@@ -36,7 +38,7 @@ impl Plugin for VictronGx {
             title: "Victron GX",
             summary: "Finds everything that a Victron GX offers over Modbus TCP, and knows the registers of its 33 services",
             licence: env!("CARGO_PKG_LICENSE"),
-            ledgers: Vec::new(),
+            ledgers: LEDGERS.to_vec(),
             discovers: true,
         }
     }

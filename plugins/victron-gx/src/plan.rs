@@ -90,10 +90,10 @@ impl<'s, 't> Plan<'s, 't> {
         let mut of_service = vec![0_u32; self.site.table.services.len()];
         let mut of_unit = [0; UNITS];
         let size = match self.mode {
-            Mode::Quick => QUICK_BATCH.min(self.exceptions_left() as usize),
+            Mode::Quick => QUICK_BATCH,
             Mode::Full | Mode::Listed => BATCH,
         };
-        for candidate in &self.open {
+        for candidate in self.affordable() {
             if probes.len() >= size {
                 break;
             }
@@ -109,6 +109,16 @@ impl<'s, 't> Plan<'s, 't> {
             probes.push(probe(candidate));
         }
         probes
+    }
+
+    /// The likeliest, as many as may all turn out to be misses: what a batch has to put off is not replaced by something
+    /// that is less likely than what the scan will end with.
+    fn affordable(&self) -> &[Candidate] {
+        let most = match self.mode {
+            Mode::Quick => self.exceptions_left() as usize,
+            Mode::Full | Mode::Listed => usize::MAX,
+        };
+        &self.open[..self.open.len().min(most)]
     }
 
     /// The part of the batch that asks the GX itself, for a target that may not be one.
@@ -196,7 +206,8 @@ fn scope(ask: &Ask<'_>) -> [bool; UNITS] {
 struct Odds<'s, 't> {
     site: &'s Site<'t>,
     models: u8,
-    spare_in_use: bool,
+    /// Services found at a spare port.
+    spare_in_use: Vec<bool>,
     /// Services found somewhere besides the GX itself.
     in_use: Vec<bool>,
     /// Units where a service of a port was found that lets nothing else in.
@@ -208,7 +219,7 @@ impl<'s, 't> Odds<'s, 't> {
         let mut odds = Odds {
             site,
             models: 0,
-            spare_in_use: false,
+            spare_in_use: vec![false; site.table.services.len()],
             in_use: vec![false; site.table.services.len()],
             taken: [false; UNITS],
         };
@@ -216,7 +227,7 @@ impl<'s, 't> Odds<'s, 't> {
             for unit in (1..=u8::MAX).filter(|&unit| site.has(s, unit)) {
                 let place = &site.table.units[usize::from(unit)];
                 odds.in_use[s] |= unit != GX;
-                odds.spare_in_use |= place.spare;
+                odds.spare_in_use[s] |= place.spare;
                 odds.taken[usize::from(unit)] |= place.exclusive && service.on_port;
                 if service.name == "vebus" {
                     odds.models |= place.betrays;
@@ -237,14 +248,14 @@ impl<'s, 't> Odds<'s, 't> {
         let place = &table.units[usize::from(unit)];
         let mut odds = u32::from(kind.likelihood[usize::from(unit)]);
         if self.models != 0 && place.models != 0 && odds != 0 {
-            // Each model has its own ports, and those of the others are empty, if the map is right.
+            // Each model has its own ports, and those of the others are most likely empty.
             odds = if place.models & self.models != 0 {
                 odds * 3
             } else {
-                odds.div_ceil(20)
+                odds.div_ceil(4)
             };
         }
-        if self.spare_in_use && place.spare {
+        if self.spare_in_use[service] && place.spare {
             odds *= 4;
         }
         if self.in_use[service] {

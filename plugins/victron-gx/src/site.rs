@@ -138,10 +138,8 @@ impl<'t> Site<'t> {
                 Outcome::Silent | Outcome::Broken => {}
             }
         }
-        if probe == FIRMWARE {
-            if let Outcome::Words(words) = outcome {
-                self.firmware = version(words);
-            }
+        if let (FIRMWARE, Outcome::Words(words)) = (probe, outcome) {
+            self.firmware = version(words);
         }
     }
 
