@@ -62,6 +62,7 @@ fn step(table: &Table, ask: &Ask<'_>) -> Step {
     let (probes, verdict) = match recognise::recognise(&site, &plan) {
         Target::Unknown(probes) => (probes, None),
         Target::PerhapsGx => (plan.gx_batch(), None),
+        Target::ProbablyGx => (plan.first_batch(), None),
         Target::Gx => (
             batch(&site, &plan),
             Some(verdict::verdict(&site, &plan, ask.mode)),

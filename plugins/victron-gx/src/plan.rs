@@ -11,7 +11,7 @@ const QUICK_EXCEPTIONS: u32 = 580;
 /// Probes of one batch. Smaller ones learn more between them, larger ones wait less often for their last answer.
 const QUICK_BATCH: usize = 224;
 const BATCH: usize = 1024;
-/// Probes a batch of a service of which it is not known whether the firmware has the address.
+/// Probes a batch of a service of which it is not known whether the firmware has the address; once one was refused, 1.
 const UNPROVEN_BATCH: u32 = 3;
 /// Probes a batch for one port in a quick scan: one hit there spares the others.
 const PORT_BATCH: u8 = 3;
@@ -86,6 +86,15 @@ impl<'s, 't> Plan<'s, 't> {
 
     /// The next batch; empty when the scan is over.
     pub(crate) fn batch(&self) -> Vec<Probe> {
+        self.take(|service| self.most_of(service))
+    }
+
+    /// A few of every service, for a target that will be a GX if they are answered as one does.
+    pub(crate) fn first_batch(&self) -> Vec<Probe> {
+        self.take(|_| UNPROVEN_BATCH)
+    }
+
+    fn take(&self, most_of: impl Fn(usize) -> u32) -> Vec<Probe> {
         let mut probes = Vec::new();
         let mut of_service = vec![0_u32; self.site.table.services.len()];
         let mut of_unit = [0; UNITS];
@@ -100,7 +109,7 @@ impl<'s, 't> Plan<'s, 't> {
             let unit = usize::from(candidate.unit);
             let port = self.mode == Mode::Quick && self.site.table.units[unit].exclusive;
             if (port && of_unit[unit] >= PORT_BATCH)
-                || of_service[candidate.service] >= self.most_of(candidate.service)
+                || of_service[candidate.service] >= most_of(candidate.service)
             {
                 continue;
             }
@@ -160,10 +169,11 @@ impl<'s, 't> Plan<'s, 't> {
 
     /// How many probes of a service a batch may hold. Where the answers say nothing, trust grows slowly.
     fn most_of(&self, service: usize) -> u32 {
-        if self.site.is_known(service) {
-            u32::MAX
-        } else {
-            UNPROVEN_BATCH.saturating_mul(1 + self.site.unclear(service))
+        let trusted = 1 + self.site.unclear(service);
+        match (self.site.is_known(service), self.site.is_refused(service)) {
+            (true, _) => u32::MAX,
+            (false, false) => trusted.saturating_mul(UNPROVEN_BATCH),
+            (false, true) => trusted,
         }
     }
 

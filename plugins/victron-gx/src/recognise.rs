@@ -17,6 +17,8 @@ pub(crate) enum Target {
     Unknown(Vec<Probe>),
     /// It speaks like one; the services at unit 100 will tell.
     PerhapsGx,
+    /// It has the name of one; as many probes as a GX is asked at first will tell.
+    ProbablyGx,
     /// A GX.
     Gx,
     /// Something else; the sentence says why.
@@ -30,7 +32,8 @@ pub(crate) fn recognise(site: &Site<'_>, plan: &Plan<'_, '_>) -> Target {
         return Target::Unknown(missing);
     }
     let named = site.serial.as_deref().is_some_and(is_portal_id);
-    if !named && site.refusals == 0 {
+    let dated = site.firmware.as_deref().is_some_and(is_version);
+    if !named && !dated && site.refusals == 0 {
         return Target::Other("not a Victron GX: unit 100 does not answer like one");
     }
     let services = 0..site.table.services.len();
@@ -39,7 +42,11 @@ pub(crate) fn recognise(site: &Site<'_>, plan: &Plan<'_, '_>) -> Target {
         .filter(|&service| site.is_settled(service, GX))
         .count();
     if settled < ENOUGH && !plan.is_done_at_gx() {
-        return if named { Target::Gx } else { Target::PerhapsGx };
+        return if named {
+            Target::ProbablyGx
+        } else {
+            Target::PerhapsGx
+        };
     }
     if !services.clone().any(|service| site.has(service, GX)) {
         return Target::Other(
@@ -55,6 +62,12 @@ pub(crate) fn recognise(site: &Site<'_>, plan: &Plan<'_, '_>) -> Target {
 /// A portal id is the MAC address, twelve hexadecimal digits; systems of one's own making may have another.
 fn is_portal_id(text: &str) -> bool {
     text.len() >= 6 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Any two words can be shown as a version, but few have decimal digits only.
+fn is_version(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit() || b"v.~".contains(&byte))
 }
 
 const fn at_gx(at: u16) -> Probe {

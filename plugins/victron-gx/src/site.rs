@@ -1,5 +1,8 @@
 //! What the evidence says of a site. Made anew from all evidence at each call.
 
+use busbar_ledger::identify::field_text;
+use busbar_ledger::model::{IdentityField, IdentityFormat};
+use busbar_ledger::span::Span;
 use busbar_plugin_sdk::{Ask, Outcome, Probe};
 
 use crate::table::Table;
@@ -133,13 +136,15 @@ impl<'t> Site<'t> {
         if probe == SERIAL {
             self.serial_tries += 1;
             match outcome {
-                Outcome::Words(words) => self.serial = Some(text(words)),
+                Outcome::Words(words) => {
+                    self.serial = Some(printable(identity(probe, IdentityFormat::Text, words)))
+                }
                 Outcome::Exception(_) => self.serial_refused = true,
                 Outcome::Silent | Outcome::Broken => {}
             }
         }
         if let (FIRMWARE, Outcome::Words(words)) = (probe, outcome) {
-            self.firmware = version(words);
+            self.firmware = identity(probe, IdentityFormat::Gx, words);
         }
     }
 
@@ -188,6 +193,11 @@ impl<'t> Site<'t> {
         self.known[service] != 0
     }
 
+    /// Whether the firmware has refused an address of the service.
+    pub(crate) fn is_refused(&self, service: usize) -> bool {
+        self.refused[service] != 0
+    }
+
     /// How many answers about the service said nothing.
     pub(crate) fn unclear(&self, service: usize) -> u32 {
         self.unclear[service]
@@ -212,21 +222,15 @@ impl<'t> Site<'t> {
     }
 }
 
-/// Two characters a register, up to the first NUL.
-fn text(words: &[u16]) -> String {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default())
-        .trim()
-        .to_owned()
+/// What the registers of an identity probe say; `None` where they say nothing.
+fn identity(probe: Probe, format: IdentityFormat, words: &[u16]) -> Option<String> {
+    let span = Span::holding(probe.at, probe.count);
+    field_text(&IdentityField { span, format }, words)
 }
 
-/// `v3.65`, or `v3.70~12` for a beta: the digits are hexadecimal nibbles.
-fn version(words: &[u16]) -> Option<String> {
-    match *words {
-        [0 | 0xFFFF, _] => None,
-        [version, 0 | 0xFF] => Some(format!("v{:x}.{:02x}", version >> 8, version & 0xFF)),
-        [version, beta] => Some(format!("v{:x}.{:02x}~{:x}", version >> 8, version & 0xFF, beta)),
-        _ => None,
-    }
+/// A serial number of which only what can be shown is kept; empty where there is none.
+fn printable(serial: Option<String>) -> String {
+    let mut serial = serial.unwrap_or_default();
+    serial.retain(|c| c.is_ascii_graphic());
+    serial
 }

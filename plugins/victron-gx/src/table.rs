@@ -241,3 +241,86 @@ fn service(name: String, data: ServiceData, ports: &PortsData) -> Result<Service
         name,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: &str = include_str!("../../../ledgers/victron/gx-facts.csv");
+
+    /// Service and address of each register that holds data.
+    fn facts() -> Vec<(&'static str, u16)> {
+        let lines = FACTS.lines().filter(|line| !line.starts_with('#'));
+        let mut facts: Vec<_> = lines
+            .map(|line| line.split(',').collect::<Vec<_>>())
+            .filter(|fields| !fields[3].starts_with("reserved"))
+            .map(|fields| (fields[0], fields[2].parse().unwrap()))
+            .collect();
+        facts.sort_unstable();
+        facts
+    }
+
+    #[test]
+    fn every_service_is_probed_at_registers_of_its_own() {
+        let table = Table::get().unwrap();
+        let facts = facts();
+        for service in &table.services {
+            let own: Vec<u16> = facts
+                .iter()
+                .filter(|fact| fact.0 == service.name)
+                .map(|fact| fact.1)
+                .collect();
+            for at in &service.probe {
+                assert!(own.contains(at), "{}: {at} is not a register of it", service.name);
+            }
+            // Whatever single range a firmware lacks, one of these is left unless it lacks everything.
+            let (first, last) = (own.first().unwrap(), own.last().unwrap());
+            assert!(
+                service.probe.contains(first) || service.name == "battery",
+                "{}",
+                service.name
+            );
+            assert!(service.probe.contains(last), "{}: {last}", service.name);
+        }
+        let names: Vec<&str> = table
+            .services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
+        let mut expected: Vec<&str> = facts.iter().map(|fact| fact.0).collect();
+        expected.dedup();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn the_table_is_as_long_as_measured() {
+        let table = Table::get().unwrap();
+        let places = table.services.iter().flat_map(|service| &service.likelihood);
+        assert_eq!(places.filter(|&&likelihood| likelihood > 0).count(), 773);
+        let only_gx = table.services.iter().filter(|service| service.only_gx);
+        let only_gx: Vec<&str> = only_gx.map(|service| service.name.as_str()).collect();
+        assert_eq!(only_gx, ["hub4", "platform", "settings", "system"]);
+    }
+
+    #[test]
+    fn devices_are_numbered_in_a_row_behind_the_unit_map() {
+        let table = Table::get().unwrap();
+        let unit = |unit: usize| table.units[unit];
+        assert_eq!((unit(100).before, unit(100).after), (None, Some(1)));
+        assert_eq!((unit(1).before, unit(1).after), (Some(100), Some(2)));
+        assert_eq!(unit(239).after, Some(238), "ttyUSB0 and ttyUSB1");
+        assert_eq!(unit(231).after, Some(234), "ttyUSB7 and ttyUSB8");
+        assert_eq!(unit(225).after, None);
+    }
+
+    #[test]
+    fn data_that_contradict_themselves_are_refused() {
+        let table = |services: &str| Table::read(services, PORTS).map(|_| ()).unwrap_err();
+        assert!(table("[tank]\nprobe = []").contains("tank: needs 1 to 8 registers"));
+        assert!(table("[tank]\nprobe = [1]\nunits = { 20-256 = 1 }").contains("\"20-256\" is neither"));
+        assert!(table("[tank]\nprobe = [1]\nunits = { 0 = 1 }").contains("\"0\" is neither"));
+        assert!(table("[tank]\nprobe = [1]\nports = { serial = 1 }").contains("no kind of port \"serial\""));
+        assert!(table("[tank]\nprobe = [1]\n[pump]\nprobe = [1]").contains("register 1 is given twice"));
+        assert!(table("[tank]\nprobe = [1]\nunit = 3").contains("unknown field"));
+    }
+}

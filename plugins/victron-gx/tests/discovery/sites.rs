@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use crate::gx::Pair;
 
 /// Numbers that look random and are the same at each run.
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// 0 to `sides - 1`.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut x = self.0;
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -17,11 +17,11 @@ impl Dice {
         (x ^ (x >> 31)) % sides
     }
 
-    pub fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.roll(100) < chance
     }
 
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.roll(from.len() as u64)).unwrap()]
     }
 }
@@ -47,7 +47,7 @@ const RARE: [&str; 9] = [
 ];
 
 /// A site by the rules of how systems are built: a model with its own ports, devices numbered in a row.
-pub fn realistic(dice: &mut Dice) -> BTreeSet<Pair> {
+pub(crate) fn realistic(dice: &mut Dice) -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
     let model = match dice.roll(10) {
         0..5 => 0,
@@ -145,8 +145,11 @@ pub fn realistic(dice: &mut Dice) -> BTreeSet<Pair> {
     pairs
 }
 
-/// The rows of "where services usually are" in the measurements of a GX: services, units, and whether the ports count.
-const TABLE: [(&[&str], &[(u8, u8)], bool); 15] = [
+/// Services, ranges of units, and whether they may be at any port.
+type Row = (&'static [&'static str], &'static [(u8, u8)], bool);
+
+/// "Where services usually are", as measured on a GX.
+const TABLE: [Row; 12] = [
     (&["generator", "gps", "pump"], &[(100, 100), (1, 3)], false),
     (&["vebus"], &[(242, 242), (246, 246), (223, 239)], false),
     (&["battery"], &[(100, 100), (1, 12)], true),
@@ -167,9 +170,6 @@ const TABLE: [(&[&str], &[(u8, u8)], bool); 15] = [
     (&["evcharger", "heatpump"], &[(40, 46)], false),
     (&["genset", "dcgenset"], &[(100, 100), (1, 4), (40, 46)], false),
     (&["acsystem", "motordrive"], &[(100, 100), (1, 2)], false),
-    (&["tank"], &[(20, 30)], false),
-    (&["temperature"], &[(20, 30)], false),
-    (&["grid"], &[(30, 33)], false),
 ];
 
 fn places(units: &[(u8, u8)], ports: bool) -> Vec<u8> {
@@ -179,7 +179,7 @@ fn places(units: &[(u8, u8)], ports: bool) -> Vec<u8> {
 }
 
 /// Every pair of the table.
-pub fn table() -> BTreeSet<Pair> {
+pub(crate) fn table() -> BTreeSet<Pair> {
     TABLE
         .iter()
         .flat_map(|&(services, units, ports)| {
@@ -204,7 +204,7 @@ fn add(pairs: &mut BTreeSet<Pair>, pair: Pair) {
 }
 
 /// Pairs from anywhere in the table, each as likely as any other; one device a port.
-pub fn any_pairs(dice: &mut Dice, count: usize) -> BTreeSet<Pair> {
+pub(crate) fn any_pairs(dice: &mut Dice, count: usize) -> BTreeSet<Pair> {
     let all: Vec<Pair> = table().into_iter().collect();
     let mut pairs = BTreeSet::new();
     while pairs.len() < count {
@@ -214,7 +214,7 @@ pub fn any_pairs(dice: &mut Dice, count: usize) -> BTreeSet<Pair> {
 }
 
 /// Each service as likely as any other, at any of its units that `at` lets pass; one device a port.
-pub fn any_services(dice: &mut Dice, count: usize, at: impl Fn(u8) -> bool) -> BTreeSet<Pair> {
+pub(crate) fn any_services(dice: &mut Dice, count: usize, at: impl Fn(u8) -> bool) -> BTreeSet<Pair> {
     let all: BTreeSet<Pair> = table().into_iter().filter(|pair| at(pair.0)).collect();
     let services: BTreeSet<&str> = all.iter().map(|pair| pair.1).collect();
     let services: Vec<&str> = services.into_iter().collect();
@@ -228,6 +228,6 @@ pub fn any_services(dice: &mut Dice, count: usize, at: impl Fn(u8) -> bool) -> B
 }
 
 /// A unit that is no port, or a port that the maker names.
-pub fn named(unit: u8) -> bool {
+pub(crate) fn named(unit: u8) -> bool {
     !(204..=222).contains(&unit) && unit != 244
 }

@@ -1,14 +1,11 @@
 //! How much of a site a scan finds, and at what price.
 
-mod gx;
-mod sites;
-
 use std::collections::BTreeSet;
 
 use busbar_plugin_sdk::Mode;
 
-use gx::{Gx, Pair, Scan, scan};
-use sites::{Dice, any_pairs, any_services, named, realistic};
+use crate::gx::{Gx, Pair, Scan, scan};
+use crate::sites::{Dice, any_pairs, any_services, named, realistic};
 
 /// Requests and exceptions of a whole quick scan, less what reading the extent of 25 services may take.
 const MOST_PROBES: usize = 900 - 60;
@@ -29,7 +26,7 @@ fn quick(pairs: &BTreeSet<Pair>) -> (Scan, usize) {
         "{} exceptions",
         scan.exceptions
     );
-    assert!(scan.rounds() <= 12, "{} rounds", scan.rounds());
+    assert!(scan.rounds() <= 9, "{} rounds", scan.rounds());
     let missed = gx.pairs.difference(&found).count();
     (scan, missed)
 }
@@ -37,7 +34,7 @@ fn quick(pairs: &BTreeSet<Pair>) -> (Scan, usize) {
 #[test]
 fn realistic_sites_are_found_whole() {
     let mut most = (0, 0, 0, 0);
-    for seed in 0..1000 {
+    for seed in 0..300 {
         let pairs = realistic(&mut Dice(seed));
         let (scan, missed) = quick(&pairs);
         assert_eq!(missed, 0, "site {seed}: of {pairs:?} not found: {:?}", {
@@ -57,7 +54,7 @@ fn realistic_sites_are_found_whole() {
 
 fn recall(name: &str, sites: impl Fn(&mut Dice) -> BTreeSet<Pair>) -> f64 {
     let (mut pairs, mut missed, mut rounds) = (0, 0, 0);
-    for seed in 0..300 {
+    for seed in 0..60 {
         let site = sites(&mut Dice(seed));
         pairs += site.len();
         let (scan, lost) = quick(&site);
@@ -69,11 +66,20 @@ fn recall(name: &str, sites: impl Fn(&mut Dice) -> BTreeSet<Pair>) -> f64 {
     recall
 }
 
+/// The budget allows for about three quarters of the table, so no plan can find all of a site whose pairs lie anywhere.
+/// What has to give are the nine rare services at the twenty ports of which the maker does not say where they lead.
 #[test]
-fn sites_that_nobody_would_build() {
-    for count in [5, 12, 25, 40] {
-        recall(&format!("{count} pairs"), |dice| any_pairs(dice, count));
-        recall(&format!("{count} services"), |dice| any_services(dice, count, |_| true));
-        recall(&format!("{count} services, named"), |dice| any_services(dice, count, named));
+fn of_sites_that_nobody_would_build_most_is_found() {
+    for (count, least) in [(5, 73.0), (12, 76.0), (25, 80.0)] {
+        let anywhere = recall(&format!("{count} pairs anywhere"), |dice| any_pairs(dice, count));
+        assert!(anywhere > least, "{anywhere}");
+        let any = recall(&format!("{count} services anywhere"), |dice| {
+            any_services(dice, count, |_| true)
+        });
+        assert!(any > 83.0, "{any}");
+        let named = recall(&format!("{count} services at named places"), |dice| {
+            any_services(dice, count, named)
+        });
+        assert!(named > 97.0, "{named}");
     }
 }

@@ -9,22 +9,22 @@ use busbar_plugin_victron_gx::VictronGx;
 const FACTS: &str = include_str!("../../../../ledgers/victron/gx-facts.csv");
 
 /// A service at a unit.
-pub type Pair = (u8, &'static str);
+pub(crate) type Pair = (u8, &'static str);
 
 /// A simulated GX.
 #[derive(Default)]
-pub struct Gx {
-    registers: BTreeMap<u16, &'static str>,
-    pub pairs: BTreeSet<Pair>,
-    pub serial: &'static str,
-    pub firmware: [u16; 2],
-    pub silent: BTreeSet<u8>,
+pub(crate) struct Gx {
+    pub(crate) registers: BTreeMap<u16, &'static str>,
+    pub(crate) pairs: BTreeSet<Pair>,
+    pub(crate) serial: &'static str,
+    pub(crate) firmware: [u16; 2],
+    pub(crate) silent: BTreeSet<u8>,
     /// Probes, by their number, that get no answer although the unit is there.
-    pub lost: BTreeSet<usize>,
+    pub(crate) lost: BTreeSet<usize>,
 }
 
 /// Every service of the vendor's list.
-pub fn services() -> BTreeSet<&'static str> {
+pub(crate) fn services() -> BTreeSet<&'static str> {
     facts().map(|(_, _, service)| service).collect()
 }
 
@@ -43,7 +43,7 @@ fn facts() -> impl Iterator<Item = (u16, u16, &'static str)> {
 }
 
 impl Gx {
-    pub fn new(pairs: impl IntoIterator<Item = Pair>) -> Gx {
+    pub(crate) fn new(pairs: impl IntoIterator<Item = Pair>) -> Gx {
         let gx_itself = ["system", "settings", "hub4", "platform"].map(|service| (100, service));
         Gx {
             registers: facts()
@@ -57,7 +57,7 @@ impl Gx {
     }
 
     /// Firmware that lacks registers.
-    pub fn without(mut self, addresses: impl IntoIterator<Item = u16>) -> Gx {
+    pub(crate) fn without(mut self, addresses: impl IntoIterator<Item = u16>) -> Gx {
         for at in addresses {
             self.registers.remove(&at);
         }
@@ -93,30 +93,30 @@ impl Gx {
 }
 
 /// What came of a scan.
-pub struct Scan {
-    pub talk: Conversation,
-    pub steps: Vec<Step>,
-    pub exceptions: usize,
+pub(crate) struct Scan {
+    pub(crate) talk: Conversation,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) exceptions: usize,
 }
 
 impl Scan {
-    pub fn probes(&self) -> usize {
+    pub(crate) fn probes(&self) -> usize {
         self.talk.evidence.len()
     }
 
-    pub fn rounds(&self) -> usize {
+    pub(crate) fn rounds(&self) -> usize {
         self.steps.len() - 1
     }
 
-    pub fn last(&self) -> &Step {
+    pub(crate) fn last(&self) -> &Step {
         self.steps.last().unwrap()
     }
 
-    pub fn note(&self) -> &str {
+    pub(crate) fn note(&self) -> &str {
         &self.last().verdict.as_ref().unwrap().note
     }
 
-    pub fn found(&self) -> BTreeSet<Pair> {
+    pub(crate) fn found(&self) -> BTreeSet<Pair> {
         let all = services();
         let devices = &self.last().verdict.as_ref().unwrap().devices;
         devices
@@ -130,7 +130,7 @@ impl Scan {
 
     /// How long it takes with so many requests under way at once, in round trips: a batch is run to its end before the
     /// next one is asked for.
-    pub fn round_trips(&self, in_flight: usize) -> usize {
+    pub(crate) fn round_trips(&self, in_flight: usize) -> usize {
         self.steps
             .iter()
             .map(|step| step.probes.len().div_ceil(in_flight))
@@ -139,7 +139,7 @@ impl Scan {
 }
 
 /// Holds the whole conversation. `answer` plays the device.
-pub fn converse(
+pub(crate) fn converse(
     mode: Mode,
     units: &[u8],
     mut answer: impl FnMut(usize, Probe) -> Result<Vec<u16>, Option<u8>>,
@@ -171,7 +171,7 @@ pub fn converse(
 }
 
 /// Scans a simulated GX.
-pub fn scan(gx: &Gx, mode: Mode, units: &[u8]) -> Scan {
+pub(crate) fn scan(gx: &Gx, mode: Mode, units: &[u8]) -> Scan {
     converse(mode, units, |number, probe| {
         if gx.silent.contains(&probe.unit) || gx.lost.contains(&number) {
             return Err(None);
