@@ -1,6 +1,8 @@
 //! The GX ledgers against the vendor's list, of which `ledgers/victron/gx-facts.csv` is an excerpt: every register is
 //! there, once, as the list has it, under the key that the contract gives it; and nothing is there that the list lacks.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -21,6 +21,8 @@
 //! A case may also say what a scan of such a device must find: `present`, `unproven` and `absent` are lists of keys.
 //! Only the addresses of the case are readable; that is how old firmware is told.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! The ledgers that ship: each must be accepted.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 
