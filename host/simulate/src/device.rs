@@ -1,0 +1,139 @@
+//! A simulated device: its personality, its options, and what it was asked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use busbar_ledger::model::Ledger;
+use busbar_ledger::span::Span;
+
+use crate::error::SiteError;
+use crate::gx::Gx;
+use crate::house::{House, Now};
+use crate::pdu::{self, Request};
+use crate::plain::Plain;
+use crate::site::{Cell, DeviceSpec, Kind, Options};
+use crate::stats::{Stats, Write};
+
+/// A point in time, handed in so that nothing below the server has a clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Since the site started.
+    pub(crate) elapsed: Duration,
+    /// Seconds since 1970.
+    pub(crate) unix: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    personality: Personality,
+    house: Arc<House>,
+    options: Mutex<Options>,
+    stats: Mutex<Stats>,
+}
+
+#[derive(Debug)]
+enum Personality {
+    Gx(Gx),
+    Plain(Plain),
+}
+
+impl Device {
+    pub(crate) fn new(
+        file: &str,
+        spec: &DeviceSpec,
+        house: Arc<House>,
+        ledgers: &[Arc<Ledger>],
+    ) -> Result<Device, SiteError> {
+        let personality = match spec.kind {
+            Kind::Gx => Personality::Gx(Gx::new(file, &spec.parts, ledgers)?),
+            Kind::Ledger => Personality::Plain(Plain::new(file, &spec.parts, ledgers)?),
+        };
+        Ok(Device {
+            name: spec.name.clone(),
+            personality,
+            house,
+            options: Mutex::new(spec.options.clone()),
+            stats: Mutex::default(),
+        })
+    }
+
+    /// The answer to one request: always one, an exception at worst.
+    pub(crate) fn answer(&self, unit: u8, request: &[u8], moment: Moment) -> Vec<u8> {
+        let answer = {
+            let now = self.house.at(moment.elapsed);
+            let options = self.options();
+            match Request::parse(request) {
+                Ok(Request::Read(span)) => self.read(unit, span, &options, &now, moment),
+                Ok(Request::Write { at, words }) => {
+                    let taken = self.write(unit, at, words, &options, &now, moment);
+                    // The answer to both functions is the head of the request.
+                    taken.map(|()| request[..5].to_vec())
+                }
+                Err(code) => Err(code),
+            }
+        };
+        let mut stats = self.stats();
+        stats.requests += 1;
+        answer.unwrap_or_else(|code| {
+            stats.exception(code);
+            pdu::refusal(request, code)
+        })
+    }
+
+    fn read(
+        &self,
+        unit: u8,
+        span: Span,
+        options: &Options,
+        now: &Now<'_>,
+        moment: Moment,
+    ) -> Result<Vec<u8>, u8> {
+        let words = match &self.personality {
+            Personality::Gx(gx) => gx.read(unit, span, options, now, moment)?,
+            Personality::Plain(plain) => plain.read(unit, span, options, now)?,
+        };
+        self.stats().read(unit, span);
+        Ok(pdu::words(span.function, &words))
+    }
+
+    fn write(
+        &self,
+        unit: u8,
+        at: u16,
+        words: Vec<u16>,
+        options: &Options,
+        now: &Now<'_>,
+        moment: Moment,
+    ) -> Result<(), u8> {
+        let taken = match &self.personality {
+            Personality::Gx(gx) => gx.write(unit, at, &words, options, now, moment),
+            Personality::Plain(plain) => plain.write(unit, at, &words, options, now),
+        };
+        let exception = taken.err();
+        self.stats().write(Write {
+            after: moment.elapsed,
+            unit,
+            at,
+            words,
+            exception,
+        });
+        taken
+    }
+
+    /// Gives a point another content; `false` where this unit has no such ledger.
+    pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, cell: Option<Cell>) -> bool {
+        match &self.personality {
+            Personality::Gx(gx) => gx.set(unit, ledger, point, cell),
+            Personality::Plain(plain) => plain.set(unit, ledger, point, cell),
+        }
+    }
+
+    pub(crate) fn options(&self) -> MutexGuard<'_, Options> {
+        self.options.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,247 @@
+//! The personality of a simple device: one ledger a unit, and only what is defined answers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use busbar_ledger::codec::{self, Decoded};
+use busbar_ledger::model::{Bridge, IdentityField, IdentityFormat, Ledger, ProbeValue, Register, ValueType};
+use busbar_ledger::span::{Function, Span};
+
+use crate::error::SiteError;
+use crate::house::Now;
+use crate::pdu::exception;
+use crate::sheet::Sheet;
+use crate::site::{Cell, Options, PartSpec};
+use crate::words::{self, in_order, spread};
+
+#[derive(Debug)]
+pub(crate) struct Plain {
+    units: BTreeMap<u8, Mutex<Unit>>,
+}
+
+#[derive(Debug)]
+struct Unit {
+    sheet: Sheet,
+    /// Words that say what the device is, beside its points.
+    identity: Vec<(Span, Vec<u16>)>,
+}
+
+impl Plain {
+    pub(crate) fn new(file: &str, parts: &[PartSpec], ledgers: &[Arc<Ledger>]) -> Result<Plain, SiteError> {
+        let mut units = BTreeMap::new();
+        for part in parts {
+            let wrong = |message| SiteError {
+                file: file.to_owned(),
+                line: part.line,
+                message,
+            };
+            let ledger = ledgers
+                .iter()
+                .find(|ledger| ledger.name == part.ledger)
+                .ok_or_else(|| {
+                    wrong(format!(
+                        "there is no ledger `{}`; see `busbar ledger list`",
+                        part.ledger
+                    ))
+                })?;
+            let sheet = Sheet::bind(file, ledger, &part.entries, |point| point)?;
+            let unit = Mutex::new(Unit {
+                sheet,
+                identity: identity(ledger),
+            });
+            // The number came from a `u8` in the file.
+            if units.insert(part.number as u8, unit).is_some() {
+                return Err(wrong(format!("unit {} is there twice", part.number)));
+            }
+        }
+        Ok(Plain { units })
+    }
+
+    /// Answers a read; an error is an exception code.
+    pub(crate) fn read(
+        &self,
+        unit: u8,
+        span: Span,
+        options: &Options,
+        now: &Now<'_>,
+    ) -> Result<Vec<u16>, u8> {
+        let unit = self.units.get(&unit).ok_or(exception::TARGET)?;
+        unit.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(span, options, now)
+    }
+
+    /// Takes a write of whole registers; an error is an exception code.
+    pub(crate) fn write(
+        &self,
+        unit: u8,
+        at: u16,
+        words: &[u16],
+        options: &Options,
+        now: &Now<'_>,
+    ) -> Result<(), u8> {
+        let unit = self.units.get(&unit).ok_or(exception::TARGET)?;
+        unit.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(at, words, options, now)
+    }
+
+    /// Gives a point another value; `false` where there is no such unit with that ledger.
+    pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, cell: Option<Cell>) -> bool {
+        let Some(unit) = self.units.get(&unit) else {
+            return false;
+        };
+        let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = unit.sheet.ledger.name == ledger;
+        if known {
+            unit.sheet.set(point, cell);
+        }
+        known
+    }
+}
+
+impl Unit {
+    fn read(&self, span: Span, options: &Options, now: &Now<'_>) -> Result<Vec<u16>, u8> {
+        let ledger = &self.sheet.ledger;
+        if !span.function.is_bit() && span.count > ledger.read.max_words {
+            return Err(exception::VALUE);
+        }
+        let mut words: Vec<Option<u16>> = vec![None; span.count.into()];
+        let mut lay = |at: Span, source: &[u16], merge: bool| {
+            for (address, &word) in (u32::from(at.at)..at.end()).zip(source) {
+                let place = address
+                    .checked_sub(span.at.into())
+                    .and_then(|place| words.get_mut(place as usize));
+                if let Some(place) = place {
+                    *place = Some(if merge { place.unwrap_or(0) | word } else { word });
+                }
+            }
+        };
+        let here = |at: Span| at.overlaps(span) && !options.drops(at.at);
+        for &run in ledger.reserved.iter().filter(|&&run| here(run)) {
+            lay(run, &vec![0; run.count.into()], false);
+        }
+        for (at, source) in self.identity.iter().filter(|(at, _)| here(*at)) {
+            lay(*at, source, false);
+        }
+        for (point, described) in ledger.points.iter().enumerate() {
+            for register in described
+                .registers()
+                .iter()
+                .filter(|register| here(register.span))
+            {
+                if self.sheet.cell(point).is_some() {
+                    // Bits of one register come from several points.
+                    let merge = matches!(register.ty, ValueType::Bits { .. });
+                    lay(register.span, &self.words(point, register, now), merge);
+                }
+            }
+        }
+        let undefined = (ledger.read.bridge == Bridge::Any).then_some(0);
+        words
+            .into_iter()
+            .map(|word| word.or(undefined).ok_or(exception::ADDRESS))
+            .collect()
+    }
+
+    fn write(&mut self, at: u16, words: &[u16], options: &Options, now: &Now<'_>) -> Result<(), u8> {
+        let ledger = Arc::clone(&self.sheet.ledger);
+        let mut changes = Vec::new();
+        let mut rest = words;
+        let mut address = u32::from(at);
+        while !rest.is_empty() {
+            let found = ledger.points.iter().enumerate().find_map(|(point, described)| {
+                let register = described.register()?;
+                let starts = register.span.function == Function::Holding
+                    && u32::from(register.span.at) == address
+                    && usize::from(register.span.count) <= rest.len();
+                let open = described.writable && self.sheet.cell(point).is_some();
+                (starts && open && !options.drops(register.span.at)).then_some((point, register))
+            });
+            let (point, register) = found.filter(|_| options.writes).ok_or(exception::ADDRESS)?;
+            let (part, behind) = rest.split_at(register.span.count.into());
+            let cell = match codec::decode(register, part, self.exponent(register, now)) {
+                Decoded::Value(value) => Cell::Fixed(value),
+                Decoded::Invalid(_) => Cell::Invalid,
+            };
+            changes.push((point, cell));
+            address += part.len() as u32;
+            rest = behind;
+        }
+        for (point, cell) in changes {
+            self.sheet.set(point, Some(cell));
+        }
+        Ok(())
+    }
+
+    /// The words of a point's register: its value, or what the device says when it has none.
+    fn words(&self, point: usize, register: &Register, now: &Now<'_>) -> Vec<u16> {
+        let value = self.sheet.value(point, now);
+        let encoded =
+            value.and_then(|value| codec::encode(register, &value, self.exponent(register, now)).ok());
+        encoded.unwrap_or_else(|| no_value(register))
+    }
+
+    fn exponent(&self, register: &Register, now: &Now<'_>) -> Option<i32> {
+        let point = *self.sheet.ledger.index.get(register.scale_point.as_ref()?)?;
+        self.sheet
+            .value(point, now)?
+            .as_f64()
+            .map(|exponent| exponent as i32)
+    }
+}
+
+/// What a register holds when there is no value: its sentinel, NaN, or 0.
+fn no_value(register: &Register) -> Vec<u16> {
+    let count = usize::from(register.span.count);
+    let pattern = register.invalid.first().copied().unwrap_or(match register.ty {
+        ValueType::F32 => f32::NAN.to_bits().into(),
+        ValueType::F64 => f64::NAN.to_bits(),
+        _ => 0,
+    });
+    in_order(spread(pattern.into(), count), register.order)
+}
+
+/// The words by which a ledger recognises its device.
+fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
+    let Some(identify) = &ledger.identify else {
+        return Vec::new();
+    };
+    let mut words = Vec::new();
+    if let Some(probe) = &identify.probe {
+        let pattern = match probe.equals.first() {
+            Some((ProbeValue::Integer(number), _)) => spread(i128::from(*number), probe.span.count.into()),
+            Some((ProbeValue::Text(text), _)) => words::text(text, probe.span.count.into()),
+            None => vec![0; probe.span.count.into()],
+        };
+        words.push((probe.span, pattern));
+    }
+    let fields = [
+        (&identify.serial, "SIM0001"),
+        (&identify.model, ledger.model.as_str()),
+    ];
+    for (field, text) in fields {
+        words.extend(
+            field
+                .as_ref()
+                .map(|field| (field.span, identity_words(field, text))),
+        );
+    }
+    words.extend(
+        identify
+            .firmware
+            .as_ref()
+            .map(|field| (field.span, identity_words(field, "1.0"))),
+    );
+    words
+}
+
+fn identity_words(field: &IdentityField, text: &str) -> Vec<u16> {
+    match field.format {
+        IdentityFormat::Text => words::text(text, field.span.count.into()),
+        IdentityFormat::Number => spread(1, field.span.count.into()),
+        // 1.0.0, a release.
+        IdentityFormat::Bytes4 => spread(0x0100_00FF, field.span.count.into()),
+        IdentityFormat::Gx => spread(0x0365_0000, field.span.count.into()),
+    }
+}

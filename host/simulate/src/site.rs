@@ -1,0 +1,530 @@
+//! The site file: which devices a simulated site has, where they listen, and what their values do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use busbar_ledger::model::Ledger;
+use busbar_ledger::value::Value;
+use serde::Deserialize;
+use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
+use toml::Spanned;
+
+use crate::error::SiteError;
+use crate::expression::{Compiler, Form, Seconds, Term, TimeOfDay, order};
+use crate::house::{Node, Plan};
+use crate::sample::sample;
+
+/// Larger files are refused before they are parsed.
+const MAX_BYTES: usize = 1 << 20;
+/// More signals than this are refused.
+const MAX_SIGNALS: usize = 1000;
+
+/// A simulated site, checked as far as that goes without its ledgers.
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub(crate) file: String,
+    pub(crate) plan: Plan,
+    pub(crate) devices: Vec<DeviceSpec>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceSpec {
+    pub(crate) name: String,
+    pub(crate) listen: Listen,
+    pub(crate) kind: Kind,
+    pub(crate) options: Options,
+    pub(crate) parts: Vec<PartSpec>,
+}
+
+/// How a device behaves as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// A Victron GX: services behind units, its own rules for addresses and values.
+    Gx,
+    /// One ledger a unit; what is not defined is refused.
+    Ledger,
+}
+
+/// One ledger on a device, with values.
+#[derive(Clone, Debug)]
+pub(crate) struct PartSpec {
+    pub(crate) line: usize,
+    pub(crate) ledger: String,
+    /// Device instance on a GX, unit elsewhere.
+    pub(crate) number: u16,
+    pub(crate) entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) line: usize,
+    pub(crate) key: String,
+    pub(crate) cell: Cell,
+}
+
+/// What one point holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    Fixed(Value),
+    Living(Node),
+    /// The device has the point and knows no value for it.
+    Invalid,
+}
+
+/// Where a device listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Listen {
+    fn parse(url: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("cannot listen on `{url}`; write modbus+tcp://127.0.0.1:1502, or port 0 for any free one")
+        };
+        let rest = url.strip_prefix("modbus+tcp://").ok_or_else(wrong)?;
+        let (host, port) = match rest.trim_end_matches('/').rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
+            None => (rest.trim_end_matches('/'), 502),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Listen {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "modbus+tcp://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "modbus+tcp://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How a device deviates from an ideal one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long an answer takes.
+    pub delay: Duration,
+    /// Whether answers to pipelined requests come in another order than asked; `delay` then varies around itself.
+    pub shuffle: bool,
+    /// Registers that this device's firmware lacks, by their first address.
+    pub drop: Vec<RangeInclusive<u16>>,
+    /// Services that do not answer at a unit; without a name all of them.
+    pub hide: Vec<(Option<String>, u8)>,
+    /// Whether writes are switched on.
+    pub writes: bool,
+    /// Connections served at once; more are accepted and closed.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            delay: Duration::ZERO,
+            shuffle: false,
+            drop: Vec::new(),
+            hide: Vec::new(),
+            writes: true,
+            connections: 32,
+        }
+    }
+}
+
+impl Options {
+    /// Whether the firmware lacks the register that begins at `at`.
+    pub(crate) fn drops(&self, at: u16) -> bool {
+        self.drop.iter().any(|range| range.contains(&at))
+    }
+
+    /// Whether this service does not answer at this unit.
+    pub(crate) fn hides(&self, service: &str, unit: u8) -> bool {
+        self.hide
+            .iter()
+            .any(|(name, at)| *at == unit && name.as_deref().is_none_or(|name| name == service))
+    }
+}
+
+// What the file looks like. `toml` checks it key by key; the rest is checked in `Site::parse`.
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    seed: u64,
+    begins: Option<TimeOfDay>,
+    day: Option<Spanned<Seconds>>,
+    #[serde(default)]
+    signals: BTreeMap<Spanned<String>, Term>,
+    #[serde(default)]
+    device: Vec<Spanned<DeviceFile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceFile {
+    name: String,
+    kind: Kind,
+    listen: Spanned<String>,
+    delay: Option<Seconds>,
+    #[serde(default)]
+    shuffle: bool,
+    #[serde(default)]
+    drop: Vec<Spanned<String>>,
+    #[serde(default)]
+    hide: Vec<Spanned<String>>,
+    writes: Option<bool>,
+    connections: Option<usize>,
+    #[serde(default)]
+    service: Vec<Spanned<ServiceFile>>,
+    #[serde(default)]
+    unit: Vec<Spanned<UnitFile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceFile {
+    service: String,
+    #[serde(default)]
+    instance: u16,
+    #[serde(default)]
+    invalid: Vec<Spanned<String>>,
+    #[serde(default)]
+    values: BTreeMap<Spanned<String>, Given>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnitFile {
+    unit: u8,
+    ledger: String,
+    #[serde(default)]
+    invalid: Vec<Spanned<String>>,
+    #[serde(default)]
+    values: BTreeMap<Spanned<String>, Given>,
+}
+
+/// A value of a point: a number, a text, or a form.
+enum Given {
+    Fixed(Value),
+    Form(Form),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct GivenVisitor;
+        impl<'de> Visitor<'de> for GivenVisitor {
+            type Value = Given;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, a text, or a form such as { signal = \"pv\" }")
+            }
+            fn visit_bool<E: de::Error>(self, bit: bool) -> Result<Given, E> {
+                Ok(Given::Fixed(Value::Integer(bit.into())))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Given, E> {
+                Ok(Given::Fixed(Value::Integer(number)))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Given, E> {
+                Ok(Given::Fixed(Value::Number(number)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Given, E> {
+                Ok(Given::Fixed(Value::Text(text.to_owned())))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Given, A::Error> {
+                Form::deserialize(MapAccessDeserializer::new(map)).map(Given::Form)
+            }
+        }
+        from.deserialize_any(GivenVisitor)
+    }
+}
+
+/// A place in the file, for messages.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn line(&self, span: Range<usize>) -> usize {
+        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn error(&self, span: Range<usize>, message: impl Into<String>) -> SiteError {
+        SiteError {
+            file: self.file.to_owned(),
+            line: self.line(span),
+            message: message.into(),
+        }
+    }
+}
+
+impl Site {
+    /// Reads a site file; `file` is the name shown in messages.
+    ///
+    /// # Errors
+    /// The first fault, with its line: not TOML, an unknown key, a signal that does not exist or needs itself, a
+    /// URL that cannot be listened on. Whether points exist is checked by [`crate::Simulator::start`].
+    pub fn parse(file: &str, text: &str) -> Result<Site, SiteError> {
+        let source = Source { file, text };
+        if text.len() > MAX_BYTES {
+            return Err(source.error(0..0, format!("the file is larger than {MAX_BYTES} bytes")));
+        }
+        let parsed: File = toml::from_str(text)
+            .map_err(|error| source.error(error.span().unwrap_or_default(), error.message()))?;
+        if parsed.device.is_empty() {
+            return Err(source.error(0..0, "a site needs at least one [[device]]"));
+        }
+        if parsed.signals.len() > MAX_SIGNALS {
+            return Err(source.error(0..0, format!("more than {MAX_SIGNALS} signals")));
+        }
+        let mut compiler = Compiler::new(parsed.signals.keys().map(|name| name.get_ref().clone()));
+        let mut signals = Vec::with_capacity(parsed.signals.len());
+        for (name, term) in &parsed.signals {
+            signals.push(
+                compiler
+                    .term(term)
+                    .map_err(|message| source.error(name.span(), message))?,
+            );
+        }
+        let order = order(&signals).map_err(|place| {
+            let name = parsed.signals.keys().nth(place);
+            let (name, span) = name.map_or(("", 0..0), |name| (name.get_ref().as_str(), name.span()));
+            source.error(
+                span,
+                format!("signal `{name}` needs itself; only an integral may close a circle"),
+            )
+        })?;
+        let haste = match &parsed.day {
+            None => 1.0,
+            Some(day) if day.get_ref().0 >= 1.0 => 86_400.0 / day.get_ref().0,
+            Some(day) => return Err(source.error(day.span(), "a day must last at least 1s")),
+        };
+        let mut devices: Vec<DeviceSpec> = Vec::with_capacity(parsed.device.len());
+        for device in parsed.device {
+            let span = device.span();
+            let device = source.device(device.into_inner(), span.clone(), &mut compiler)?;
+            if devices.iter().any(|other| other.name == device.name) {
+                return Err(source.error(span, format!("two devices are called `{}`", device.name)));
+            }
+            devices.push(device);
+        }
+        let begins = parsed.begins.map_or(0.0, |time| time.0);
+        let plan = Plan {
+            seed: parsed.seed,
+            begins,
+            haste,
+            signals,
+            order,
+            integrals: compiler.integrals,
+        };
+        Ok(Site {
+            file: file.to_owned(),
+            plan,
+            devices,
+        })
+    }
+
+    /// A site of one device that is described by this ledger, every point with a likely value.
+    ///
+    /// # Errors
+    /// The URL cannot be listened on.
+    pub fn of_ledger(ledger: &Ledger, url: &str) -> Result<Site, SiteError> {
+        Site::parse(&ledger.name, &sample(ledger, url))
+    }
+
+    /// Makes the site's only device listen elsewhere.
+    ///
+    /// # Errors
+    /// The URL cannot be listened on, or the site has several devices.
+    pub fn listen_on(&mut self, url: &str) -> Result<(), SiteError> {
+        let error = |message| SiteError {
+            file: self.file.clone(),
+            line: 0,
+            message,
+        };
+        let listen = Listen::parse(url).map_err(error)?;
+        match self.devices.as_mut_slice() {
+            [device] => device.listen = listen,
+            several => {
+                let count = several.len();
+                return Err(error(format!(
+                    "the site has {count} devices; give each its `listen` in the file"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every device listen on any free port, for tests and the demo.
+    pub fn on_free_ports(&mut self) {
+        for device in &mut self.devices {
+            device.listen.port = 0;
+        }
+    }
+
+    /// The options of a device, to change them before it starts.
+    pub fn options_mut(&mut self, device: &str) -> Option<&mut Options> {
+        self.devices
+            .iter_mut()
+            .find(|spec| spec.name == device)
+            .map(|spec| &mut spec.options)
+    }
+}
+
+impl Source<'_> {
+    fn device(
+        &self,
+        file: DeviceFile,
+        span: Range<usize>,
+        compiler: &mut Compiler,
+    ) -> Result<DeviceSpec, SiteError> {
+        let listen = Listen::parse(file.listen.get_ref())
+            .map_err(|message| self.error(file.listen.span(), message))?;
+        let mut options = Options {
+            delay: Duration::from_secs_f64(file.delay.unwrap_or_default().0),
+            shuffle: file.shuffle,
+            ..Options::default()
+        };
+        options.writes = file.writes.unwrap_or(options.writes);
+        options.connections = file.connections.unwrap_or(options.connections);
+        for text in &file.drop {
+            let range = range(text.get_ref());
+            let message = "write an address or a range of addresses, like \"830\" or \"1320-1330\"";
+            options
+                .drop
+                .push(range.ok_or_else(|| self.error(text.span(), message))?);
+        }
+        for text in &file.hide {
+            let place = hidden(text.get_ref());
+            let message = "write what is hidden as \"vebus@227\", or \"@227\" for the whole unit";
+            options
+                .hide
+                .push(place.ok_or_else(|| self.error(text.span(), message))?);
+        }
+        let mut parts = Vec::new();
+        for service in file.service {
+            let at = service.span();
+            let ServiceFile {
+                service,
+                instance,
+                invalid,
+                values,
+            } = service.into_inner();
+            let ledger = format!("victron/gx-{service}");
+            let entries = self.entries(invalid, values, compiler)?;
+            parts.push((
+                Kind::Gx,
+                at,
+                PartSpec {
+                    line: 0,
+                    ledger,
+                    number: instance,
+                    entries,
+                },
+            ));
+        }
+        for unit in file.unit {
+            let at = unit.span();
+            let UnitFile {
+                unit,
+                ledger,
+                invalid,
+                values,
+            } = unit.into_inner();
+            let entries = self.entries(invalid, values, compiler)?;
+            parts.push((
+                Kind::Ledger,
+                at,
+                PartSpec {
+                    line: 0,
+                    ledger,
+                    number: unit.into(),
+                    entries,
+                },
+            ));
+        }
+        let mut checked: Vec<PartSpec> = Vec::with_capacity(parts.len());
+        for (kind, at, mut part) in parts {
+            part.line = self.line(at.clone());
+            let twice = |other: &PartSpec| other.ledger == part.ledger && other.number == part.number;
+            if kind != file.kind {
+                let message = "a device of kind \"gx\" has [[device.service]], one of kind \"ledger\" has [[device.unit]]";
+                return Err(self.error(at, message));
+            }
+            if checked.iter().any(twice) {
+                return Err(self.error(at, format!("{} {} is there twice", part.ledger, part.number)));
+            }
+            checked.push(part);
+        }
+        if checked.is_empty() {
+            return Err(self.error(span, format!("device `{}` has nothing to serve", file.name)));
+        }
+        Ok(DeviceSpec {
+            name: file.name,
+            listen,
+            kind: file.kind,
+            options,
+            parts: checked,
+        })
+    }
+
+    fn entries(
+        &self,
+        invalid: Vec<Spanned<String>>,
+        values: BTreeMap<Spanned<String>, Given>,
+        compiler: &mut Compiler,
+    ) -> Result<Vec<Entry>, SiteError> {
+        let mut entries = Vec::with_capacity(invalid.len() + values.len());
+        for (key, given) in values {
+            let line = self.line(key.span());
+            let cell = match given {
+                Given::Fixed(value) => Cell::Fixed(value),
+                Given::Form(form) => Cell::Living(
+                    compiler
+                        .form(&form)
+                        .map_err(|message| self.error(key.span(), message))?,
+                ),
+            };
+            entries.push(Entry {
+                line,
+                key: key.into_inner(),
+                cell,
+            });
+        }
+        for key in invalid {
+            let line = self.line(key.span());
+            entries.push(Entry {
+                line,
+                key: key.into_inner(),
+                cell: Cell::Invalid,
+            });
+        }
+        Ok(entries)
+    }
+}
+
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then_some(first..=last)
+}
+
+fn hidden(text: &str) -> Option<(Option<String>, u8)> {
+    let (service, unit) = text.split_once('@')?;
+    Some((
+        (!service.is_empty()).then(|| service.to_owned()),
+        unit.parse().ok()?,
+    ))
+}
