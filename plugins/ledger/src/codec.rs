@@ -441,3 +441,6 @@ fn divide_to_nearest(a: i128, b: i128) -> Option<i128> {
         quotient
     })
 }
+
+#[cfg(test)]
+mod tests;

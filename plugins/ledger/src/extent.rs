@@ -37,7 +37,7 @@ pub struct Extent {
 }
 
 /// What a device answers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Learned {
     /// The addresses that it answered.
     pub readable: Ranges,
@@ -360,3 +360,6 @@ fn hull(items: &[Item]) -> Option<Span> {
         ..first
     })
 }
+
+#[cfg(test)]
+mod tests;

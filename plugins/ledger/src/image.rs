@@ -1,21 +1,27 @@
 //! Words as they were read.
 //!
 //! Invariant: a value is never put together from two reads. Blocks are kept apart as they came, even where
-//! they touch, and a newer block takes its addresses away from the older ones.
+//! they touch or overlap; what several blocks hold is taken from the newest.
 
 use crate::span::{Function, Span};
 
 /// What was read of one unit, block by block.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Image {
-    /// Sorted by function and address; no two share an address.
+    /// Sorted by function and address. None holds nothing but what a newer one holds.
     blocks: Vec<Block>,
+    /// Whether any two blocks share an address: then the search is not by address alone.
+    overlapping: bool,
+    /// How many blocks were ever put down.
+    count: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Block {
     span: Span,
     words: Vec<u16>,
+    /// Its place in the order in which blocks came.
+    number: u64,
 }
 
 impl Block {
@@ -31,27 +37,6 @@ impl Block {
         let from = usize::from(span.at - self.span.at);
         self.words.get(from..from + usize::from(span.count))
     }
-
-    /// The parts of this block that `newer` leaves to it.
-    fn without(self, newer: Span) -> impl Iterator<Item = Block> {
-        let (at, end) = (u32::from(self.span.at), self.span.end());
-        let before = (at, end.min(u32::from(newer.at)));
-        let after = (at.max(newer.end()), end);
-        [before, after]
-            .into_iter()
-            .filter(|(from, to)| from < to)
-            .filter_map(move |(from, to)| {
-                let span = Span {
-                    function: self.span.function,
-                    at: u16::try_from(from).ok()?,
-                    count: u16::try_from(to - from).ok()?,
-                };
-                Some(Block {
-                    span,
-                    words: self.get(span)?.to_vec(),
-                })
-            })
-    }
 }
 
 impl Image {
@@ -61,30 +46,38 @@ impl Image {
         if words.len() != usize::from(span.count) || words.is_empty() {
             return;
         }
-        // The blocks that share an address with the new one stand together.
-        let from = self.blocks.partition_point(|b| {
-            b.span.function < span.function
-                || (b.span.function == span.function && b.span.end() <= u32::from(span.at))
-        });
-        let to = from
-            + self.blocks[from..]
-                .iter()
-                .take_while(|b| b.span.overlaps(span))
-                .count();
-        let older: Vec<Block> = self.blocks.splice(from..to, [Block { span, words }]).collect();
-        if !older.is_empty() {
-            self.blocks
-                .extend(older.into_iter().flat_map(|block| block.without(span)));
-            self.blocks.sort_unstable_by_key(Block::key);
-        }
-    }
-
-    /// The words of `span`, if one read brought all of them.
-    pub fn get(&self, span: Span) -> Option<&[u16]> {
-        let after = self
+        self.count += 1;
+        self.blocks.retain(|block| !span.contains(block.span));
+        let place = self
             .blocks
             .partition_point(|block| block.key() <= (span.function, span.at));
-        self.blocks.get(after.checked_sub(1)?)?.get(span)
+        self.blocks.insert(
+            place,
+            Block {
+                span,
+                words,
+                number: self.count,
+            },
+        );
+        self.overlapping = self
+            .blocks
+            .windows(2)
+            .any(|pair| pair[0].span.overlaps(pair[1].span));
+    }
+
+    /// The words of `span`, if one read brought all of them; the newest such read.
+    pub fn get(&self, span: Span) -> Option<&[u16]> {
+        let before = self
+            .blocks
+            .partition_point(|block| block.key() <= (span.function, span.at));
+        if self.overlapping {
+            let holders = self.blocks[..before]
+                .iter()
+                .filter(|block| block.span.contains(span));
+            holders.max_by_key(|block| block.number)?.get(span)
+        } else {
+            self.blocks.get(before.checked_sub(1)?)?.get(span)
+        }
     }
 
     /// Forgets everything.
@@ -112,15 +105,21 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_block_takes_its_addresses_from_the_older_ones() {
+    fn the_newest_read_that_holds_all_of_a_value_counts() {
         let mut image = Image::default();
         image.insert(Span::holding(10, 6), vec![1, 2, 3, 4, 5, 6]);
         image.insert(Span::holding(12, 2), vec![30, 40]);
-        assert_eq!(image.get(Span::holding(10, 2)), Some(&[1, 2][..]));
         assert_eq!(image.get(Span::holding(12, 2)), Some(&[30, 40][..]));
         assert_eq!(image.get(Span::holding(14, 2)), Some(&[5, 6][..]));
-        assert_eq!(image.get(Span::holding(11, 2)), None);
-        assert_eq!(image.get(Span::holding(13, 2)), None);
+        assert_eq!(
+            image.get(Span::holding(11, 2)),
+            Some(&[2, 3][..]),
+            "all from the older read"
+        );
+        image.insert(Span::holding(14, 4), vec![50, 60, 70, 80]);
+        assert_eq!(image.get(Span::holding(15, 1)), Some(&[60][..]));
+        assert_eq!(image.get(Span::holding(13, 2)), Some(&[4, 5][..]));
+        assert_eq!(image.get(Span::holding(13, 4)), None);
         image.insert(Span::holding(0, 100), vec![7; 100]);
         assert_eq!(image.get(Span::holding(9, 8)), Some(&[7; 8][..]));
     }

@@ -23,6 +23,8 @@ pub mod ranges;
 pub mod readings;
 mod schema;
 pub mod span;
+#[cfg(test)]
+mod testing;
 pub mod value;
 pub mod write;
 

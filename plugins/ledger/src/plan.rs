@@ -171,3 +171,6 @@ pub fn declared(ledger: &Ledger, firmware: Option<&str>) -> Ranges {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;
