@@ -1,11 +1,14 @@
 //! An open file: one connection that writes, a few that only read.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{Executor, Sqlite};
 
 use crate::dir::{self, FileId, HostLock};
 use crate::error::StoreError;
@@ -25,6 +28,7 @@ pub(crate) struct Db {
 #[derive(Debug)]
 struct Writing {
     pool: SqlitePool,
+    open: OpenFlag,
     id: FileId,
     lock: Arc<HostLock>,
 }
@@ -37,12 +41,14 @@ impl Db {
         lock: Arc<HostLock>,
     ) -> Result<Self, StoreError> {
         dir::make_private(path);
-        let pool = kind.writer(path).await?;
+        let open = OpenFlag::default();
+        let pool = kind.writer(path, open.clone()).await?;
         let mut connection = pool.acquire().await.map_err(|e| StoreError::sqlx(path, e))?;
         migrate(&kind.migrator(), &mut connection, path).await?;
         drop(connection);
         let writing = Writing {
             pool,
+            open,
             id: FileId::of(path)?,
             lock,
         };
@@ -78,7 +84,7 @@ impl Db {
     }
 
     /// Begins to write. What is not committed is rolled back when it is dropped.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         let writing = self.writing()?;
         // A file that was removed still takes writes, and forgets them when it is closed.
         if FileId::of(&self.path).ok() != Some(writing.id) {
@@ -86,11 +92,16 @@ impl Db {
                 path: self.path.clone(),
             });
         }
-        writing
-            .pool
-            .begin_with("BEGIN IMMEDIATE")
+        let mut connection = writing.pool.acquire().await.map_err(|e| self.error(e))?;
+        writing.open.0.store(true, Ordering::Release);
+        connection
+            .execute("BEGIN IMMEDIATE")
             .await
-            .map_err(|e| self.error(e))
+            .map_err(|e| self.error(e))?;
+        Ok(Tx {
+            connection,
+            open: writing.open.clone(),
+        })
     }
 
     /// The connection that writes, outside a transaction.
@@ -105,8 +116,10 @@ impl Db {
     }
 
     /// From here on what was done is on the disk (for the history: safe from a kill, not from a power cut).
-    pub(crate) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), StoreError> {
-        transaction.commit().await.map_err(|e| self.error(e))
+    pub(crate) async fn commit(&self, mut tx: Tx) -> Result<(), StoreError> {
+        tx.connection.execute("COMMIT").await.map_err(|e| self.error(e))?;
+        tx.open.0.store(false, Ordering::Release);
+        Ok(())
     }
 
     pub(crate) fn error(&self, error: sqlx::Error) -> StoreError {
@@ -135,5 +148,152 @@ impl Db {
             Ok(_) | Err(sqlx::Error::PoolClosed) => Ok(()),
             Err(e) => Err(self.error(e)),
         }
+    }
+}
+
+/// A transaction on the one connection that writes.
+///
+/// Not sqlx's own: that counts begins and ends itself, and when SQLite has rolled back by itself, as it does when the
+/// disk is full, the count is wrong for ever and the connection never writes again.
+pub(crate) struct Tx {
+    connection: PoolConnection<Sqlite>,
+    open: OpenFlag,
+}
+
+impl Deref for Tx {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+/// Whether a transaction of the writing connection may be open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpenFlag(Arc<AtomicBool>);
+
+impl OpenFlag {
+    /// For a connection that comes back to its pool: an error or a cancelled task left a transaction in it.
+    pub(crate) async fn roll_back(self, connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+        if self.0.swap(false, Ordering::AcqRel) {
+            // It fails when SQLite has done so by itself; then all is well, too.
+            let _ = connection.execute("ROLLBACK").await;
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dir::HostLock;
+    use crate::file::{HISTORY, REGISTRY};
+
+    async fn db(kind: &'static Kind, dir: &Path) -> Db {
+        let lock = Arc::new(HostLock::take(dir).unwrap());
+        let path = dir.join(kind.file);
+        kind.create(&path, None).await.unwrap();
+        Db::open(kind, &path, lock).await.unwrap()
+    }
+
+    async fn pragma(db: &Db, name: &str) -> String {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"));
+        sqlx::query_scalar(sql)
+            .fetch_one(db.writer().unwrap())
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_file_has_its_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = db(&REGISTRY, dir.path()).await;
+        assert_eq!(pragma(&registry, "journal_mode").await, "wal");
+        assert_eq!(pragma(&registry, "synchronous").await, "2", "FULL");
+        assert_eq!(pragma(&registry, "foreign_keys").await, "1");
+        drop(registry);
+        let history = db(&HISTORY, tempfile::tempdir().unwrap().path()).await;
+        assert_eq!(pragma(&history, "journal_mode").await, "wal");
+        assert_eq!(pragma(&history, "synchronous").await, "1", "NORMAL");
+        assert_eq!(pragma(&history, "auto_vacuum").await, "2", "incremental");
+    }
+
+    async fn put(db: &Db, key: &str, value: &str) -> Result<(), StoreError> {
+        let mut tx = db.begin().await?;
+        let query = sqlx::query("INSERT INTO meta (key, value) VALUES (?1, ?2)")
+            .bind(key)
+            .bind(value);
+        query.execute(&mut *tx).await.map_err(|e| db.error(e))?;
+        db.commit(tx).await
+    }
+
+    async fn keys(db: &Db) -> Vec<String> {
+        sqlx::query_scalar("SELECT key FROM meta ORDER BY key")
+            .fetch_all(db.read())
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_file_is_a_full_disk_and_writing_resumes() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&REGISTRY, dir.path()).await;
+        let large = "x".repeat(100_000);
+        let pages: i64 = pragma(&db, "page_count").await.parse().unwrap();
+        let limit = |pages: i64| {
+            let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+            sqlx::query(sql).execute(db.writer().unwrap())
+        };
+        limit(pages + 2).await.unwrap();
+        for _ in 0..3 {
+            let error = put(&db, "large", &large).await.unwrap_err();
+            assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+        }
+        put(&db, "small", "fits").await.unwrap();
+        limit(pages + 200).await.unwrap();
+        put(&db, "large", &large).await.unwrap();
+        assert_eq!(keys(&db).await, ["large", "small"]);
+    }
+
+    #[tokio::test]
+    async fn what_fails_or_is_dropped_is_rolled_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&REGISTRY, dir.path()).await;
+        put(&db, "a", "1").await.unwrap();
+        assert!(put(&db, "a", "2").await.is_err(), "the key is there");
+        let mut tx = db.begin().await.unwrap();
+        sqlx::query("INSERT INTO meta VALUES ('b', '1')")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        drop(tx);
+        put(&db, "c", "1").await.unwrap();
+        assert_eq!(keys(&db).await, ["a", "c"]);
+    }
+
+    #[tokio::test]
+    async fn another_program_that_holds_the_file_is_named_as_the_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&REGISTRY, dir.path()).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(db.path());
+        let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 0")
+            .execute(db.writer().unwrap())
+            .await
+            .unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        let error = put(&db, "a", "1").await.unwrap_err();
+        assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        put(&db, "a", "1").await.unwrap();
     }
 }

@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
 
+use crate::db::OpenFlag;
 use crate::dir::{self, with_suffix};
 use crate::error::StoreError;
 
@@ -106,8 +107,10 @@ impl Kind {
     }
 
     /// The one connection that writes.
-    pub(crate) async fn writer(&self, path: &Path) -> Result<SqlitePool, StoreError> {
-        let options = pool(1).idle_timeout(None).min_connections(1);
+    pub(crate) async fn writer(&self, path: &Path, open: OpenFlag) -> Result<SqlitePool, StoreError> {
+        let options = pool(1).idle_timeout(None);
+        let options =
+            options.after_release(move |connection, _| Box::pin(open.clone().roll_back(connection)));
         options
             .connect_with(self.writer_options(path))
             .await

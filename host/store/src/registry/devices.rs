@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use crate::Registry;
-use crate::db::BATCH;
+use crate::db::{BATCH, Tx};
 use crate::diff::{Diff, Found, KnownDevice, Rows, diff};
 use crate::error::StoreError;
 use crate::model::{Device, Entity, Readable};
@@ -162,13 +162,7 @@ impl Registry {
         self.done(tx, done.rows_affected(), what, id).await
     }
 
-    async fn done(
-        &self,
-        tx: Transaction<'static, Sqlite>,
-        rows: u64,
-        what: &'static str,
-        id: &str,
-    ) -> Result<(), StoreError> {
+    async fn done(&self, tx: Tx, rows: u64, what: &'static str, id: &str) -> Result<(), StoreError> {
         if rows == 0 {
             return Err(StoreError::Unknown {
                 what,

@@ -409,3 +409,6 @@ impl AskedByUnit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

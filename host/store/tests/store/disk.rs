@@ -1,0 +1,198 @@
+//! A disk that is full, and one that is read-only: real ones, small, in a mount namespace of their own.
+//!
+//! Where the kernel gives an unprivileged process no such namespace, these say so and pass; that a full file is
+//! reported as such is also tested without them, in `src/db.rs`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use busbar_store::{History, Quality, Registry, Sample, StoreError};
+use tempfile::tempdir;
+
+use crate::{child, connection, names, open};
+
+const DIR: &str = "BUSBAR_STORE_DISK";
+
+/// Runs this test again in a namespace where it may mount. Returns the mount point when this is that run.
+fn in_namespace(test: &str) -> Option<String> {
+    if let Ok(dir) = std::env::var(DIR) {
+        return Some(dir);
+    }
+    let allowed = Command::new("unshare")
+        .args(["-rm", "true"])
+        .status()
+        .is_ok_and(|s| s.success());
+    if !allowed {
+        eprintln!("skipped: this machine allows no mount namespace");
+        return None;
+    }
+    let dir = tempdir().unwrap();
+    let mut again = Command::new("unshare");
+    again
+        .arg("-rm")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"]);
+    let output = again.env(DIR, dir.path()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    None
+}
+
+fn mount(args: &[&str]) {
+    assert!(
+        Command::new("mount").args(args).status().unwrap().success(),
+        "mount {args:?}"
+    );
+}
+
+/// Writes until nothing goes any more.
+fn fill_up(path: &Path) {
+    use std::io::Write;
+    let mut file = fs::File::create(path).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    while file.write_all(&[0]).is_ok() {}
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    let Some(dir) = in_namespace("disk::a_full_disk_refuses_and_goes_on_when_there_is_room") else {
+        return;
+    };
+    mount(&["-t", "tmpfs", "-o", "size=4m", "tmpfs", &dir]);
+    let dir = Path::new(&dir);
+    let ballast = dir.join("ballast");
+
+    // Nothing can be made at all: said, and nothing half-made is left for the next start.
+    fill_up(&ballast);
+    let error = Registry::open(&dir.join("data"))
+        .await
+        .expect_err("the disk is full");
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    fs::remove_file(&ballast).unwrap();
+
+    let registry = open(&dir.join("data")).await;
+    let (history, _) = History::open(&registry).await.unwrap();
+    let sample = |ts: i64| {
+        [Sample {
+            entity: "d.k",
+            value: Some(ts as f64),
+            quality: Quality::Good,
+        }]
+    };
+    registry.add_connection(connection("before"), 1).await.unwrap();
+    history.append(1, &sample(1)).await.unwrap();
+
+    fill_up(&ballast);
+    let (mut promised, mut refused) = (0, 0);
+    for ts in 2..200 {
+        match history.append(ts, &sample(ts)).await {
+            Ok(()) => promised += 1,
+            Err(StoreError::DiskFull { .. }) => refused += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(refused > 0);
+    let mut error = None;
+    for number in 0..200 {
+        match registry
+            .add_connection(connection(&format!("n{number}")), 1)
+            .await
+        {
+            Ok(_) => assert!(error.is_none()),
+            Err(e) => error = Some(e),
+        }
+    }
+    let stored = names(&registry).await.len();
+    assert!(matches!(error, Some(StoreError::DiskFull { .. })), "{error:?}");
+    assert!(matches!(
+        registry.backup_if_due(1).await,
+        Err(StoreError::DiskFull { .. })
+    ));
+    assert!(error.unwrap().hint().contains("Free some space"));
+
+    fs::remove_file(&ballast).unwrap();
+    registry.add_connection(connection("after"), 1).await.unwrap();
+    registry
+        .backup_if_due(1)
+        .await
+        .unwrap()
+        .expect("there was none yet");
+    history.append(1000, &sample(1000)).await.unwrap();
+    assert_eq!(
+        history.samples("d.k", 0, i64::MAX, 1000).await.unwrap().len(),
+        promised + 2
+    );
+    drop((history, registry));
+    let (registry, opening) = Registry::open(&dir.join("data")).await.unwrap();
+    assert_eq!(opening.reason, None);
+    assert_eq!(names(&registry).await.len(), stored + 1);
+}
+
+#[tokio::test]
+async fn a_damaged_registry_on_a_full_disk_is_not_lost() {
+    let Some(dir) = in_namespace("disk::a_damaged_registry_on_a_full_disk_is_not_lost") else {
+        return;
+    };
+    mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs", &dir]);
+    let dir = Path::new(&dir);
+    let registry = open(dir).await;
+    registry.add_connection(connection("kept"), 1).await.unwrap();
+    registry.backup_if_due(0).await.unwrap();
+    registry.close().await.unwrap();
+    drop(registry);
+    fs::write(dir.join("registry.db"), "damaged").unwrap();
+    fill_up(&dir.join("ballast"));
+    let error = Registry::open(dir)
+        .await
+        .expect_err("there is no room for the backup");
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert_eq!(
+        fs::read_to_string(dir.join("registry.db")).unwrap(),
+        "damaged",
+        "it still stands"
+    );
+    fs::remove_file(dir.join("ballast")).unwrap();
+    assert_eq!(names(&open(dir).await).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_read_only_file_system() {
+    let Some(dir) = in_namespace("disk::a_read_only_file_system") else {
+        return;
+    };
+    mount(&["-t", "tmpfs", "-o", "size=4m", "tmpfs", &dir]);
+    let path = Path::new(&dir);
+    let registry = open(path).await;
+    registry.add_connection(connection("home"), 1).await.unwrap();
+    registry.close().await.unwrap();
+    drop(registry);
+    mount(&["-o", "remount,ro", &dir]);
+    for data in [path.to_owned(), path.join("new")] {
+        let error = Registry::open(&data).await.expect_err("nothing can be written");
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+        assert!(error.hint().contains("--data-dir"), "{}", error.hint());
+    }
+    let registry = Registry::open_read_only(path).await.unwrap();
+    assert_eq!(names(&registry).await, ["home"], "a command still reads");
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_with_the_wal_of_a_killed_host() {
+    let Some(dir) = in_namespace("disk::a_read_only_file_system_with_the_wal_of_a_killed_host") else {
+        return;
+    };
+    mount(&["-t", "tmpfs", "-o", "size=4m", "tmpfs", &dir]);
+    let path = Path::new(&dir);
+    let (mut host, lines) = child::spawn(path);
+    let said: Vec<String> = child::promises(lines).take(20).collect();
+    host.kill().unwrap();
+    host.wait().unwrap();
+    assert!(said.last().unwrap().starts_with("sample"), "{said:?}");
+    mount(&["-o", "remount,ro", &dir]);
+    let registry = Registry::open_read_only(path).await.unwrap();
+    assert!(names(&registry).await.len() >= 9, "a command reads the WAL, too");
+}
