@@ -129,3 +129,55 @@ where
     }
     decode(&body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_arrives_as_it_was_sent() {
+        let mut pipe = Vec::new();
+        write(&mut pipe, &Request::Describe { plugin: 7 }).unwrap();
+        write(
+            &mut pipe,
+            &Request::Begin {
+                keep: vec![3],
+                files: vec![],
+            },
+        )
+        .unwrap();
+        let mut pipe = &pipe[..];
+        assert!(matches!(
+            read(&mut pipe),
+            Ok(Some(Request::Describe { plugin: 7 }))
+        ));
+        assert!(matches!(read(&mut pipe), Ok(Some(Request::Begin { .. }))));
+        assert!(matches!(read::<Request>(&mut pipe), Ok(None)));
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        let read = |mut bytes: &[u8]| read::<Request>(&mut bytes).unwrap_err();
+        assert!(matches!(read(&[0xFF; 8]), FrameError::TooLarge(_)));
+        assert!(matches!(read(&[4, 0, 0, 0, 1]), FrameError::Io(_)));
+        assert!(matches!(read(&[1, 0, 0, 0, 0xFF]), FrameError::Garbage));
+        assert!(
+            matches!(read(&[3, 0, 0, 0, 2, 7, 7]), FrameError::Garbage),
+            "something is left over"
+        );
+        // A list that claims to be longer than its message.
+        assert!(matches!(
+            read(&[6, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]),
+            FrameError::Garbage
+        ));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_an_error() {
+        let (mut here, mut there) = tokio::io::duplex(64);
+        there.write_all(&[200, 0, 0, 0, 1, 2, 3]).await.unwrap();
+        there.shutdown().await.unwrap();
+        let answer = exchange::<_, Reply>(&mut here, &Request::Describe { plugin: 0 }).await;
+        assert!(matches!(answer, Err(FrameError::Io(_))), "{answer:?}");
+    }
+}

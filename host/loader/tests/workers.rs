@@ -3,7 +3,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use busbar_loader::{
@@ -20,6 +22,15 @@ use tokio::task::JoinSet;
 fn plugin_worker() {
     worker_main();
     std::process::exit(0);
+}
+
+/// Not a test: a host that tells the process id of its worker, and has it sleep for ever.
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn forgetful_host() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    eprintln!("{}", info(&plugins, "hostile").worker.unwrap());
+    let _ = plugins.discover("hostile", &misdeed(11)).await;
 }
 
 fn options(dir: &Path) -> Options {
@@ -43,7 +54,11 @@ async fn load(libraries: &[std::path::PathBuf]) -> (Plugins, TempDir) {
     for library in libraries {
         copy(dir.path(), library);
     }
-    (Plugins::load(options(dir.path())).await, dir)
+    let plugins = Plugins::load(options(dir.path())).await;
+    for info in plugins.list() {
+        assert_eq!(info.state, PluginState::Loaded, "{:?}", info.reason);
+    }
+    (plugins, dir)
 }
 
 fn info(plugins: &Plugins, name: &str) -> PluginInfo {
@@ -56,6 +71,24 @@ fn info(plugins: &Plugins, name: &str) -> PluginInfo {
 
 fn misdeed(number: u8) -> Conversation {
     Conversation::new(Mode::Listed, vec![number])
+}
+
+#[test]
+fn a_worker_ends_with_its_host_whatever_it_does() {
+    let mut host = Command::new("/proc/self/exe")
+        .args(["--exact", "forgetful_host", "--ignored", "--nocapture"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(host.stderr.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let worker: u32 = line.trim().parse().unwrap();
+    host.kill().unwrap();
+    host.wait().unwrap();
+    until_ended(worker);
 }
 
 /// What the hostile plugin notes after this misdeed.
@@ -110,9 +143,11 @@ async fn what_is_loaded_is_what_was_inspected() {
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    while std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
-        .is_ok_and(|stat| !stat.contains(") Z"))
-    {
+    until_ended(pid.as_raw_nonzero().get().unsigned_abs());
+}
+
+fn until_ended(pid: u32) {
+    while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z")) {
         std::thread::yield_now();
     }
 }

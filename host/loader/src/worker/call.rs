@@ -186,3 +186,138 @@ fn verdict(texts: Vec<(u32, String)>) -> Result<Option<Verdict>, String> {
     }
     Ok(verdict)
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "plays the part of a plugin in C"
+)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn says_what_is_not_text(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        unsafe { (sink.put)(sink.context, Tag::TITLE, [0xC3_u8, 0x28].as_ptr(), 2) }
+    }
+
+    unsafe extern "C" fn says_too_much(out: *const Sink) -> i32 {
+        let (sink, text) = (unsafe { &*out }, [b'x'; 4096]);
+        while unsafe { (sink.put)(sink.context, Tag::TITLE, text.as_ptr(), text.len()) } == 0 {}
+        Status::TOO_MUCH
+    }
+
+    unsafe extern "C" fn says_too_often(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        while unsafe { (sink.put)(sink.context, Tag::DISCOVERS, std::ptr::null(), 0) } == 0 {}
+        Status::TOO_MUCH
+    }
+
+    unsafe extern "C" fn lends_nothing(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        unsafe { (sink.put)(sink.context, Tag::TITLE, std::ptr::null(), 10) }
+    }
+
+    unsafe extern "C" fn has_a_nameless_ledger(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        unsafe { (sink.put)(sink.context, Tag::LEDGER_TEXT, b"x".as_ptr(), 1) }
+    }
+
+    unsafe extern "C" fn speaks_of_the_future(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        unsafe { (sink.put)(sink.context, 4711, b"x".as_ptr(), 1) }
+    }
+
+    unsafe extern "C" fn claims_too_many(_: *const RawAsk, step: *mut RawStep, _: *const Sink) -> i32 {
+        unsafe { (*step).len = usize::MAX };
+        Status::DONE
+    }
+
+    fn describe_with(hook: busbar_plugin_sdk::abi::DescribeFn) -> Result<Described, String> {
+        describe(Vtable {
+            describe: Some(hook),
+            discover: None,
+        })
+    }
+
+    #[test]
+    fn text_that_is_none_is_refused() {
+        assert!(
+            describe_with(says_what_is_not_text)
+                .unwrap_err()
+                .contains("UTF-8")
+        );
+        assert!(describe_with(says_too_much).unwrap_err().contains("more than"));
+        assert!(describe_with(says_too_often).unwrap_err().contains("more than"));
+        assert!(describe_with(lends_nothing).is_err());
+        assert!(
+            describe_with(has_a_nameless_ledger)
+                .unwrap_err()
+                .contains("without a name")
+        );
+        assert_eq!(describe_with(speaks_of_the_future), Ok(Described::default()));
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused() {
+        let vtable = Vtable {
+            describe: None,
+            discover: Some(claims_too_many),
+        };
+        assert!(discover(vtable, &Ask::default()).unwrap_err().contains("claims"));
+        assert!(discover(Vtable::default(), &Ask::default()).is_err());
+        assert!(describe(Vtable::default()).is_err());
+    }
+
+    #[test]
+    fn all_that_a_step_says_crosses_the_border() {
+        #[derive(Default)]
+        struct Echo;
+        impl busbar_plugin_sdk::Plugin for Echo {
+            const NAME: &'static str = "echo";
+            const VERSION: &'static str = "1";
+            fn describe(&self) -> busbar_plugin_sdk::Description {
+                Default::default()
+            }
+            fn discover(&self, ask: &Ask<'_>) -> Step {
+                let probes = ask.evidence.iter().map(|evidence| evidence.probe).collect();
+                let device = Found {
+                    unit: 255,
+                    ledger: "echo/one".into(),
+                    id: "echo_1".into(),
+                    name: Some(String::new()),
+                    model: None,
+                    serial: Some(format!("{:?}", ask.words)),
+                    firmware: Some(format!("{:?} {:?}", ask.mode, ask.units)),
+                };
+                let verdict = Some(Verdict {
+                    devices: vec![Found::default(), device],
+                    note: "näh".into(),
+                });
+                Step {
+                    probes,
+                    forecast: Forecast {
+                        remaining: 1,
+                        expected_exceptions: 2,
+                        possible: 3,
+                    },
+                    verdict,
+                }
+            }
+        }
+        let mut talk = busbar_plugin_sdk::Conversation::new(Mode::Listed, vec![3, 255]);
+        let probe = Probe {
+            unit: 9,
+            function: 4,
+            at: 65_535,
+            count: 1,
+        };
+        talk.record(probe, busbar_plugin_sdk::Outcome::Words(&[1, 0xFFFF]));
+        let vtable = busbar_plugin_sdk::private::Shim::<Echo>::VTABLE;
+        let there = discover(vtable, &talk.ask()).unwrap();
+        assert_eq!(there, busbar_plugin_sdk::Plugin::discover(&Echo, &talk.ask()));
+        assert_eq!(
+            there.verdict.unwrap().devices[1].serial.as_deref(),
+            Some("[1, 65535]")
+        );
+    }
+}

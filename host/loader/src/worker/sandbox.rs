@@ -140,7 +140,8 @@ fn close_others(channel: &File, keep: &[i32]) -> io::Result<()> {
 }
 
 fn restrict_files(files: &[i32]) -> Result<Shield, RulesetError> {
-    let abi = ABI::V9;
+    // Files, TCP, and signals to others. What later versions add, seccomp forbids.
+    let abi = ABI::V6;
     let files = files
         .iter()
         .map(|descriptor| format!("/proc/self/fd/{descriptor}"));
@@ -154,7 +155,9 @@ fn restrict_files(files: &[i32]) -> Result<Shield, RulesetError> {
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced => Shield::On,
-        RulesetStatus::PartiallyEnforced => Shield::Partly("this kernel knows an older version".into()),
+        RulesetStatus::PartiallyEnforced => {
+            Shield::Partly("this kernel, older than 6.12, knows files only, or files and TCP".into())
+        }
         RulesetStatus::NotEnforced => Shield::Off("not in this kernel".into()),
     })
 }
