@@ -144,7 +144,7 @@ pub(crate) struct Window {
     most: u16,
     /// Where trouble was met; not passed until long after.
     ceiling: u16,
-    /// Answers to requests that filled the window, since its size last changed.
+    /// Answers to requests in the upper half of the window, since its size last changed.
     good: u32,
     /// How many answers at the ceiling it takes to try beyond it once more.
     penance: u32,
@@ -176,12 +176,14 @@ impl Window {
         if depth > 1 {
             self.shared = self.shared.saturating_add(1);
         }
-        if depth < self.size {
+        // Only the upper half of the window proves anything of its size.
+        let half = self.size / 2;
+        if depth <= half {
             return;
         }
         self.good += 1;
         if self.size < self.ceiling {
-            if self.good >= u32::from(self.size) {
+            if self.good >= u32::from(self.size - half) {
                 self.good = 0;
                 if more {
                     self.size = (self.size * 2).min(self.ceiling);
@@ -289,7 +291,7 @@ mod tests {
     fn the_window_stays_where_it_is_not_filled_or_not_invited() {
         let mut window = Window::new(4, 64);
         for _ in 0..1000 {
-            window.answered(3, true);
+            window.answered(2, true);
             window.answered(4, false);
         }
         assert_eq!(window.size(), 4);

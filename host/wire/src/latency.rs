@@ -14,6 +14,8 @@ pub(crate) struct Latency {
     cap: Duration,
     /// Over all answers, with whatever queues at the device.
     smoothed: Option<Duration>,
+    /// The last one, which tells of a deeper queue at the device before the smoothed one does.
+    last: Duration,
     /// Over answers to requests that had the device for themselves.
     alone: Option<Duration>,
 }
@@ -23,6 +25,7 @@ impl Latency {
         Latency {
             cap,
             smoothed: None,
+            last: Duration::ZERO,
             alone: None,
         }
     }
@@ -30,6 +33,7 @@ impl Latency {
     /// An answer, also a late one, came after `took`, with `depth` requests on the wire.
     pub(crate) fn answered(&mut self, took: Duration, depth: u16) {
         let took = took.min(self.cap);
+        self.last = took;
         self.smoothed = Some(self.smoothed.map_or(took, |old| (old * 7 + took) / 8));
         if depth <= 1 {
             // Down at once, up slowly: one hiccup is not the device's usual time.
@@ -60,6 +64,7 @@ impl Latency {
         let (Some(smoothed), Some(alone)) = (self.smoothed, self.alone) else {
             return false;
         };
+        let smoothed = smoothed.max(self.last);
         smoothed <= self.cap / 16 || smoothed * 2 <= alone * (u32::from(in_flight) + 1)
     }
 
@@ -124,6 +129,10 @@ mod tests {
         for latency in [&mut wire, &mut serial] {
             latency.answered(ms(100), 1);
         }
+        wire.answered(ms(105), 8);
+        serial.answered(ms(800), 8);
+        assert!(wire.invites_more(8));
+        assert!(!serial.invites_more(8), "the first answer shows it");
         for _ in 0..40 {
             wire.answered(ms(105), 8);
             serial.answered(ms(800), 8);

@@ -401,11 +401,11 @@ impl Engine {
         if trouble {
             self.window.trouble();
         }
+        self.gauges();
+        let Some(error) = last else { return Ok(()) };
         if !self.options.spacing.is_zero() {
             self.session.hold_until(now + self.options.spacing);
         }
-        self.gauges();
-        let Some(error) = last else { return Ok(()) };
         if self.options.fixed_transaction_id {
             let reason = "no answer in time, and a late one could not be told from the next".to_owned();
             return Err(self.connection_lost(reason));
