@@ -61,8 +61,8 @@ impl miette::Diagnostic for Diagnostic {
 
 /// All faults of one file, in the order of their places.
 ///
-/// As a [`miette::Diagnostic`] it can be rendered with the places underlined; its `Display` is one plain line
-/// for each fault.
+/// `Display` is one plain line for each fault, `file:line:column: message (help)`; [`Diagnostics::report`] is for
+/// a renderer that underlines the places.
 #[derive(Clone, Debug)]
 pub struct Diagnostics {
     source: NamedSource<String>,
@@ -84,6 +84,11 @@ impl Diagnostics {
     /// The name of the file, as it was given to the parser.
     pub fn file(&self) -> &str {
         self.source.name()
+    }
+
+    /// The faults as one report that miette can render, each with its lines.
+    pub fn report(&self) -> Report<'_> {
+        Report(self)
     }
 
     /// Line and column of a fault, both counted from 1, the column in characters.
@@ -125,17 +130,37 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 /// The head under which the single faults are rendered.
-impl miette::Diagnostic for Diagnostics {
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a>(&'a Diagnostics);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Diagnostics { all, more, .. } = self.0;
+        let count = all.len() + more;
+        write!(
+            f,
+            "{count} {} in {}",
+            if count == 1 { "fault" } else { "faults" },
+            self.0.file()
+        )
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl miette::Diagnostic for Report<'_> {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
+        Some(&self.0.source)
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        (self.more > 0).then(|| Box::new(format!("and {} more", self.more)) as Box<dyn fmt::Display>)
+        let more = self.0.more;
+        (more > 0)
+            .then(|| Box::new(format!("and {more} more, once these are mended")) as Box<dyn fmt::Display>)
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
-        Some(Box::new(self.all.iter().map(|d| d as &dyn miette::Diagnostic)))
+        Some(Box::new(self.0.all.iter().map(|d| d as &dyn miette::Diagnostic)))
     }
 }
 

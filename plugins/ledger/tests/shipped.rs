@@ -1,6 +1,8 @@
 //! The ledgers that ship: each must be accepted.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+
 use std::path::{Path, PathBuf};
 
 /// All ledgers of the repository; not their samples, and not the tables of facts, which have no `ledger` key.

@@ -110,7 +110,8 @@ impl<T: JsonSchema> JsonSchema for Section<T> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Transport {
     /// URL scheme.
-    pub(crate) scheme: At<Scheme>,
+    #[schemars(required)]
+    pub(crate) scheme: Option<At<Scheme>>,
     /// The usual port, for network schemes.
     #[schemars(range(min = 1, max = 65535))]
     pub(crate) port: Option<At<i64>>,

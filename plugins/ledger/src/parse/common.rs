@@ -33,7 +33,7 @@ pub(super) fn text(value: Option<At<String>>, name: &str, max: usize, sink: &mut
         "text",
         span,
         format!("`{name}` {fault}"),
-        format!("write one short line, or leave `{name}` out"),
+        "write one short line of text",
     );
     None
 }
@@ -232,7 +232,7 @@ pub(super) fn words(
             sink.add(
                 "words",
                 words.span.clone(),
-                format!("a {name} has {fixed} registers, not {}", words.value),
+                format!("type {name} has {fixed} registers, not {}", words.value),
                 "leave `words` out: it is for text, bcd and bits",
             );
             return None;
@@ -248,7 +248,7 @@ pub(super) fn words(
             sink.add(
                 "words",
                 ty.span.clone(),
-                format!("a {name} needs its number of registers"),
+                format!("type {name} needs its number of registers"),
                 help,
             );
             return None;
@@ -263,7 +263,7 @@ pub(super) fn words(
             sink.add(
                 "words",
                 words.span.clone(),
-                format!("a {name} cannot have {} registers", words.value),
+                format!("type {name} cannot have {} registers", words.value),
                 format!("write 1 to {most}"),
             );
             None

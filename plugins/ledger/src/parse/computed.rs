@@ -75,7 +75,7 @@ fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut
     }
     let valid_when = computed
         .valid_when
-        .and_then(|when| references::condition(when, &mut references, sink));
+        .and_then(|when| references::condition(when, complete, &mut references, sink));
     let unit = common::unit(computed.unit, computed.class.as_ref(), !complete, sink);
     let decimals = common::decimals(computed.decimals.as_ref(), sink);
     let label = common::text(computed.label, "label", MAX_TEXT, sink);
@@ -226,12 +226,14 @@ impl Builder<'_> {
 
     fn not_empty<T>(&mut self, list: Vec<T>, name: &str, place: &Range<usize>) -> Option<Vec<T>> {
         if list.is_empty() {
-            self.sink.add(
-                "formula",
-                place.clone(),
-                format!("`{name}` of nothing"),
-                "name at least one operand",
-            );
+            if self.complete {
+                self.sink.add(
+                    "formula",
+                    place.clone(),
+                    format!("`{name}` of nothing"),
+                    "name at least one operand",
+                );
+            }
             return None;
         }
         Some(list)
@@ -263,9 +265,10 @@ impl Builder<'_> {
         match (all.next(), all.next(), all.next()) {
             (Some(a), Some(b), None) => Some((a, b)),
             _ => {
-                let message = format!("`{name}` has {count} operands");
-                self.sink
-                    .add("formula", place.clone(), message, "write exactly two: [a, b]");
+                if self.complete {
+                    let message = format!("`{name}` needs two operands, not {count}");
+                    self.sink.add("formula", place.clone(), message, "write [a, b]");
+                }
                 None
             }
         }

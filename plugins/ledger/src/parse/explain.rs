@@ -10,19 +10,21 @@ pub(crate) fn explain(
     span: &Range<usize>,
     path: Option<&[String]>,
     what: &str,
-) -> Diagnostic {
+) -> (Diagnostic, Option<String>) {
+    let mut meant = None;
     let message = error.message();
     let key = path.and_then(<[String]>::last).map_or(what, String::as_str);
     let (code, message, help) = if let Some(rest) = message.strip_prefix("unknown field `") {
         let (name, known) = split_expected(rest);
         let help = choice(name, &known, "the keys here are");
-        ("unknown-key", format!("unknown key `{name}`"), help)
+        meant = nearest(name, known.iter().copied()).map(str::to_owned);
+        ("unknown-key", format!("unknown key `{}`", shortened(name)), help)
     } else if let Some(rest) = message.strip_prefix("unknown variant `") {
         let (name, known) = split_expected(rest);
         let help = choice(name, &known, "write one of");
         (
             "unknown-value",
-            format!("`{name}` is not a {} that Busbar knows", noun(key)),
+            format!("`{}` is not a known {}", shortened(name), noun(key)),
             help,
         )
     } else if let Some(rest) = message.strip_prefix("missing field `") {
@@ -45,15 +47,11 @@ pub(crate) fn explain(
             format!("`{key}` cannot be {}", found_in_words(found)),
             format!("write {expected}"),
         )
-    } else if let Some(rest) = message.strip_prefix("invalid length ") {
-        let (found, expected) = rest
-            .split_once(", expected ")
-            .unwrap_or((rest, "another number of them"));
-        let expected = in_words(expected);
+    } else if message == "wanted string or table" {
         (
-            "wrong-length",
-            format!("`{key}` cannot have {found} entries"),
-            format!("write {expected}"),
+            "wrong-type",
+            format!("`{key}` must be a word"),
+            "write it in quotes".to_owned(),
         )
     } else {
         (
@@ -62,19 +60,26 @@ pub(crate) fn explain(
             "see ledgers/README.md for the format".to_owned(),
         )
     };
-    Diagnostic {
-        code,
-        message,
-        help: Some(help),
-        span: Some(span.clone()),
-        related: None,
-    }
+    (
+        Diagnostic {
+            code,
+            message,
+            help: Some(help),
+            span: Some(span.clone()),
+            related: None,
+        },
+        meant,
+    )
 }
+
+/// More names than this are not listed beside one that was probably meant.
+const LONG_LIST: usize = 16;
 
 /// A hint at the nearest of the known names, then the list of them.
 pub(crate) fn choice(name: &str, known: &[&str], intro: &str) -> String {
     let list = known.join(", ");
     match nearest(name, known.iter().copied()) {
+        Some(near) if known.len() > LONG_LIST => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? {} {list}", capitalised(intro)),
         None => format!("{intro} {list}"),
     }
@@ -110,6 +115,7 @@ fn split_expected(rest: &str) -> (&str, Vec<&str>) {
 fn noun(key: &str) -> &str {
     match key {
         "in" | "proven_by" | "zero_is" | "prefer" => "word",
+        "reserved" => "function",
         other => other,
     }
 }
@@ -121,14 +127,13 @@ fn in_words(expected: &str) -> &str {
         "a string" => "a text in quotes",
         "a boolean" => "true or false",
         "a sequence" => "a list in [ ]",
-        "an array of length 2" => "a list of two numbers",
         other if other.starts_with("struct ") || other == "a map" => "a table in { }",
-        other if other.starts_with("string or table") || other.starts_with("enum ") => "a text in quotes",
         other => other,
     }
 }
 
 fn found_in_words(found: &str) -> String {
+    let found = found.trim_end_matches(" as i128").trim_end_matches(" as u128");
     for (kind, words) in [
         ("string ", "the text "),
         ("integer ", "the number "),

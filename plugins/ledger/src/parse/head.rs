@@ -46,6 +46,7 @@ pub(super) fn check(section: Section<format::File>, sink: &mut Sink) -> Head {
         identify_lost: section.lost("identify") || section.lost("firmware"),
     };
     let (ledger_lost, title_lost) = (section.lost("ledger"), section.lost("title"));
+    let scheme_lost = section.lost("scheme");
     let Some(file) = section.value else {
         head.identify_lost = true;
         return head;
@@ -89,7 +90,7 @@ pub(super) fn check(section: Section<format::File>, sink: &mut Sink) -> Head {
     head.transports = file
         .transport
         .into_iter()
-        .map(|t| transport(t.value, sink))
+        .filter_map(|t| transport(t, scheme_lost, sink))
         .collect();
     head.read = read_rules(file.read.unwrap_or_default(), sink);
     for run in file.reserved {
@@ -136,17 +137,27 @@ fn is_model(text: &str) -> bool {
     !text.is_empty() && is_key(&format!("m{text}"))
 }
 
-fn transport(transport: format::Transport, sink: &mut Sink) -> Transport {
-    let scheme = match transport.scheme.value {
-        Scheme::Tcp => "modbus+tcp",
-        Scheme::Udp => "modbus+udp",
-        Scheme::Rtu => "modbus+rtu",
-        Scheme::RtuOverTcp => "modbus+rtu+tcp",
-    };
+fn transport(transport: At<format::Transport>, scheme_lost: bool, sink: &mut Sink) -> Option<Transport> {
+    let At {
+        value: transport,
+        span: place,
+    } = transport;
+    if transport.scheme.is_none() && !scheme_lost {
+        sink.add(
+            "missing-key",
+            place,
+            "`scheme` is missing",
+            "add `scheme = \"modbus+tcp\"` (udp, rtu, rtu+tcp)",
+        );
+    }
     let mut port = None;
     if let Some(At { value, span }) = transport.port {
         port = u16::try_from(value).ok().filter(|&port| port > 0);
-        if transport.scheme.value == Scheme::Rtu {
+        if transport
+            .scheme
+            .as_ref()
+            .is_some_and(|scheme| scheme.value == Scheme::Rtu)
+        {
             sink.add("port", span, "a serial line has no port", "leave `port` out");
         } else if port.is_none() {
             sink.add(
@@ -157,12 +168,20 @@ fn transport(transport: format::Transport, sink: &mut Sink) -> Transport {
             );
         }
     }
-    Transport {
+    let units = units(transport.units, sink);
+    let mdns = common::text(transport.mdns, "mdns", MAX_TEXT, sink);
+    let scheme = match transport.scheme?.value {
+        Scheme::Tcp => "modbus+tcp",
+        Scheme::Udp => "modbus+udp",
+        Scheme::Rtu => "modbus+rtu",
+        Scheme::RtuOverTcp => "modbus+rtu+tcp",
+    };
+    Some(Transport {
         scheme: scheme.to_owned(),
         port,
-        units: units(transport.units, sink),
-        mdns: common::text(transport.mdns, "mdns", MAX_TEXT, sink),
-    }
+        units,
+        mdns,
+    })
 }
 
 fn units(units: Option<At<Vec<At<i64>>>>, sink: &mut Sink) -> Vec<u8> {
@@ -359,16 +378,15 @@ fn field(field: At<format::IdentityField>, read: &ReadRules, sink: &mut Sink) ->
         (Some(fixed), Some(words)) if words.value == i64::from(fixed) => fixed,
         (None, Some(words)) if (1..=most).contains(&words.value) => u16::try_from(words.value).unwrap_or(1),
         (fixed, words) => {
-            let help = fixed.map_or_else(
-                || format!("write `words` from 1 to {most}"),
-                |n| format!("it has {n}: leave `words` out"),
-            );
-            sink.add(
-                "words",
-                words.map_or(place, |w| w.span),
-                "the number of registers is missing or wrong",
-                help,
-            );
+            let message = match &words {
+                Some(words) => format!("an identity of {} registers", words.value),
+                None => "`words` is missing".to_owned(),
+            };
+            let help = match fixed {
+                Some(fixed) => format!("it has {fixed}: leave `words` out"),
+                None => format!("write `words` from 1 to {most}"),
+            };
+            sink.add("words", words.map_or(place, |words| words.span), message, help);
             return None;
         }
     };

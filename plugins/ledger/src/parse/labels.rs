@@ -99,7 +99,7 @@ impl Shared {
                         "`{}` is not a number",
                         key.value.chars().take(40).collect::<String>()
                     ),
-                    "write the raw number (5, -1, 0x10) or a range of them (51-54)",
+                    "write the raw number (5, -1, 0x10) or a range of them, the lower first (51-54)",
                 );
                 continue;
             };

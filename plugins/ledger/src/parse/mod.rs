@@ -77,8 +77,14 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
         return None;
     }
     let (mut root, faults) = DeTable::parse_recoverable(text);
+    let mut last_line = None;
     for fault in &faults {
-        sink.push(syntax(fault, text));
+        // What follows on the same line is a guess.
+        let line = fault.span().map(|span| line_of(text, &span));
+        if line.is_none() || line != last_line {
+            sink.push(syntax(fault, text));
+        }
+        last_line = line;
     }
     let syntax_faults = sink.len();
 

@@ -34,7 +34,6 @@ pub(super) fn read_all(
             span: key.span(),
             value: key.into_inner().into_owned(),
         };
-        let before = sink.len();
         let read = section::read::<format::Point>(value, &key.value, sink);
         let lost = |name: &str| read.struck.iter().any(|key| key == name);
         let Some(point) = read.value else {
@@ -47,14 +46,16 @@ pub(super) fn read_all(
             known.lose(key.value);
             continue;
         };
-        // A point that is at fault is known all the same, so that nothing complains about its absence.
+        let before = sink.len();
         for repeat in &repeats {
             if drafts.len() >= MAX_POINTS {
                 common::too_many_points(key.span.clone(), sink);
                 return drafts;
             }
             drafts.extend(template.instance(repeat, &key, head, known, sink));
-            if sink.len() > before + 8 {
+            if sink.len() > before {
+                // The rounds after a faulty one would only say the same again.
+                known.lose(key.value);
                 break;
             }
         }
@@ -167,6 +168,16 @@ fn template(
     labels: &mut Shared,
     sink: &mut Sink,
 ) -> Option<Template> {
+    let tests = [
+        "valid_when",
+        "above",
+        "below",
+        "at_least",
+        "in",
+        "non_zero",
+        "bits",
+    ];
+    let complete = !tests.iter().any(|key| lost(key));
     let mut references = Vec::new();
     if let Some(reference) = &point.scale_point {
         references.push(Reference::new(
@@ -185,7 +196,7 @@ fn template(
     let valid_when = point
         .valid_when
         .take()
-        .and_then(|when| references::condition(when, &mut references, sink));
+        .and_then(|when| references::condition(when, complete, &mut references, sink));
     let labels_at = point.labels.as_ref().map(|labels| labels.span.clone());
     let offset_given = point.offset.as_ref().is_some_and(|offset| offset.value.0 != 0.0);
 

@@ -110,10 +110,12 @@ pub(super) fn read_groups(section: DeTable<'_>, known: &mut Known, sink: &mut Si
         let mut references = Vec::new();
         let group = Group {
             title: common::text(group.title, "title", MAX_TEXT, sink),
-            when: group.when.and_then(|when| condition(when, &mut references, sink)),
+            when: group
+                .when
+                .and_then(|when| condition(when, complete, &mut references, sink)),
             requires: group
                 .requires
-                .and_then(|requires| condition(requires, &mut references, sink)),
+                .and_then(|requires| condition(requires, complete, &mut references, sink)),
             proven_by_sibling: group.proven_by.is_some(),
         };
         groups.push(GroupDraft {
@@ -125,9 +127,10 @@ pub(super) fn read_groups(section: DeTable<'_>, known: &mut Known, sink: &mut Si
     groups
 }
 
-/// Checks that a condition asks exactly one thing.
+/// Checks that a condition asks exactly one thing. `complete`: nothing around it was at fault.
 pub(super) fn condition(
     condition: At<format::Condition>,
+    complete: bool,
     references: &mut Vec<Reference>,
     sink: &mut Sink,
 ) -> Option<Condition> {
@@ -157,6 +160,7 @@ pub(super) fn condition(
             point: condition.point.value,
             test,
         }),
+        (None, _) if !complete => None,
         (first, _) => {
             let message = if first.is_some() {
                 "a condition with two tests"

@@ -60,7 +60,7 @@ pub(super) fn shapes(
     let (Some(at), Some(ty)) = (at, ty) else {
         return Vec::new();
     };
-    let Some(own) = own(point, at, &ty, function, read, sink) else {
+    let Some(own) = own(point, at, &ty, function, lost, read, sink) else {
         return Vec::new();
     };
     if let Some(one_more) = fallbacks.get(MAX_FALLBACKS) {
@@ -101,7 +101,7 @@ fn type_of(
             sink.add(
                 "bits",
                 span.clone(),
-                format!("a {} has no bits to pick", type_name(ty.value)),
+                format!("type {} has no bits to pick", type_name(ty.value)),
                 "write type = \"bits\", or leave `bit` and `bits` out",
             );
             None
@@ -110,7 +110,7 @@ fn type_of(
             sink.add(
                 "type",
                 ty.span.clone(),
-                format!("function {function} reads bits, not a {}", type_name(ty.value)),
+                format!("function {function} reads bits, not type {}", type_name(ty.value)),
                 "leave `type` out, or read it with function holding or input",
             );
             None
@@ -142,6 +142,7 @@ fn own(
     at: At<i64>,
     ty: &At<TypeName>,
     function: Function,
+    lost: &dyn Fn(&str) -> bool,
     read: &ReadRules,
     sink: &mut Sink,
 ) -> Option<Shape> {
@@ -154,7 +155,7 @@ fn own(
         common::words(ty, point.words.as_ref(), read.max_words, sink)?
     };
     let value_type = match ty.value {
-        TypeName::Bits => field_of_bits(point, function, count, sink)?,
+        TypeName::Bits => field_of_bits(point, function, count, lost, sink)?,
         other => common::value_type(other),
     };
     if count > read.max_words {
@@ -216,7 +217,7 @@ fn fall_back(
             "fallback",
             place,
             format!(
-                "a {} cannot stand in for a {}",
+                "type {} cannot stand in for type {}",
                 type_name(ty.value),
                 type_name(own_type.value)
             ),
@@ -282,6 +283,7 @@ fn field_of_bits(
     point: &format::Point,
     function: Function,
     count: u16,
+    lost: &dyn Fn(&str) -> bool,
     sink: &mut Sink,
 ) -> Option<ValueType> {
     let size = if function.is_bit() {
@@ -293,6 +295,7 @@ fn field_of_bits(
         (Some(bit), None) => (bit.value, 1, bit.span.clone()),
         (None, Some(bits)) => match bits.value.as_slice() {
             [shift, width] => (*shift, *width, bits.span.clone()),
+            _ if lost("bits") => return None,
             _ => {
                 sink.add(
                     "bits",
@@ -318,18 +321,18 @@ fn field_of_bits(
     match (u8::try_from(shift), u8::try_from(width)) {
         (Ok(shift), Ok(width)) if inside => Some(ValueType::Bits { shift, width }),
         _ => {
-            sink.add(
-                "bits",
-                span,
-                format!(
-                    "bits {shift} to {} lie outside the {size} of it",
-                    shift.saturating_add(width).saturating_sub(1)
-                ),
-                format!(
-                    "count from the least significant bit, 0 to {}; `words` makes it longer",
-                    size - 1
-                ),
-            );
+            let message = match (shift, width) {
+                (shift, 1) => format!("there is no bit {shift}"),
+                (_, ..=0) => format!("a field of {width} bits"),
+                _ => format!("there are no bits {shift} to {}", shift.saturating_add(width) - 1),
+            };
+            let help = if function.is_bit() {
+                format!("function {function} reads one bit: leave `bit` and `bits` out")
+            } else {
+                let last = size - 1;
+                format!("count from the least significant bit, 0 to {last}; `words = 2` has twice as many")
+            };
+            sink.add("bits", span, message, help);
             None
         }
     }
@@ -338,7 +341,10 @@ fn field_of_bits(
 fn factor(text: &At<Factor>, sink: &mut Sink) -> Scale {
     let (message, help) = match parse_factor(&text.value.0) {
         Ok(scale) => return scale,
-        Err(FactorFault::Zero) => ("a scale of 0", "write value = raw * scale: \"1/10\", 10, 0.1"),
+        Err(FactorFault::Zero) => (
+            "a scale of 0, or over 0",
+            "write value = raw * scale: \"1/10\", 10, 0.1",
+        ),
         Err(FactorFault::NoNumber) => (
             "that is no factor",
             "write a fraction (\"1/10\"), a whole number or a decimal (0.1)",
@@ -388,7 +394,7 @@ fn sentinels(given: Vec<At<i128>>, name: TypeName, ty: ValueType, count: u16, si
             _ => sink.add(
                 "invalid",
                 span,
-                format!("{value} does not fit a {}", type_name(name)),
+                format!("{value} does not fit type {}", type_name(name)),
                 format!("write the raw pattern, {lowest} to {highest} (0x{highest:X})"),
             ),
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
 use super::explain::explain;
 use crate::diagnostics::Sink;
@@ -19,7 +19,8 @@ const MAX_STRUCK: usize = 20;
 pub(crate) struct Section<T> {
     /// What it says; `None` when too little of it could be read.
     pub(crate) value: Option<T>,
-    /// Keys that were struck out; what depends on one of them cannot be judged.
+    /// Keys that were struck out, and what unknown ones were probably meant to be; what depends on one of them
+    /// cannot be judged.
     pub(crate) struck: Vec<String>,
 }
 
@@ -59,7 +60,9 @@ pub(crate) fn read<'i, T: Deserialize<'i>>(
                     .any(|key: &String| rest.strip_suffix('`') == Some(key.as_str()))
             });
         if !follows {
-            sink.push(explain(&error, &span, path.as_deref(), what));
+            let (fault, meant) = explain(&error, &span, path.as_deref(), what);
+            sink.push(fault);
+            struck.extend(meant);
         }
         match path {
             Some(path) if struck.len() < MAX_STRUCK && !sink.is_flooded() => {
@@ -70,11 +73,22 @@ pub(crate) fn read<'i, T: Deserialize<'i>>(
     }
 }
 
-/// Removes the innermost entry around `span` and returns the keys that lead to it.
+/// Removes the innermost entry or list item around `span` and returns the keys that lead to it.
 fn strike(value: &mut DeValue<'_>, span: &Range<usize>) -> Option<Vec<String>> {
     match value {
         DeValue::Table(table) => strike_entry(table, span),
-        DeValue::Array(items) => items.iter_mut().find_map(|item| strike(item.get_mut(), span)),
+        DeValue::Array(items) => {
+            if let Some(path) = items.iter_mut().find_map(|item| strike(item.get_mut(), span)) {
+                return Some(path);
+            }
+            let at = items.iter().position(|item| encloses(&item.span(), span))?;
+            let kept = std::mem::replace(items, DeArray::new())
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| *i != at);
+            *items = kept.map(|(_, item)| item).collect();
+            Some(Vec::new())
+        }
         _ => None,
     }
 }
