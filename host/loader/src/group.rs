@@ -202,3 +202,91 @@ impl Group {
         timer.abort_handle()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::inspect::take;
+
+    /// Not a test: the worker, in which this program is started again.
+    #[test]
+    #[ignore = "started by the other tests"]
+    fn plugin_worker() {
+        crate::worker_main();
+        std::process::exit(0);
+    }
+
+    /// A copy of the generic plugin, as if this system had no memory files that may be executed.
+    fn unsealed() -> (Image, PathBuf, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plugin.so");
+        let built = std::env::current_exe()
+            .unwrap()
+            .with_file_name("libbusbar_plugin_generic.so");
+        std::fs::write(&path, std::fs::read(built).unwrap()).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let mut image = take(&path).unwrap();
+        assert!(image.sealed.take().is_some(), "this system has them");
+        (image, path, dir)
+    }
+
+    async fn describe(image: Image) -> Result<String, String> {
+        let args = [
+            "--exact",
+            "group::tests::plugin_worker",
+            "--ignored",
+            "--nocapture",
+        ]
+        .map(Into::into);
+        let program = WorkerProgram {
+            args: args.into(),
+            ..WorkerProgram::default()
+        };
+        let rules = Rules {
+            program,
+            deadlines: Deadlines::default(),
+            idle: Duration::from_secs(10),
+        };
+        let group = Arc::new(Group::new(rules, vec![image]));
+        let accept = |reply| match reply {
+            Reply::Described(described) => Ok(described.title),
+            other => Err(format!("{other:?}")),
+        };
+        let answer = group.call(0, |plugin| Request::Describe { plugin }, accept).await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn without_a_sealed_copy_the_file_is_loaded() {
+        let (image, _, _dir) = unsealed();
+        assert_eq!(describe(image).await.unwrap(), "Generic meters");
+    }
+
+    #[tokio::test]
+    async fn without_a_sealed_copy_a_changed_file_is_refused() {
+        let (image, path, _dir) = unsealed();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.push(0);
+        std::fs::write(&path, bytes).unwrap();
+        assert!(
+            describe(image)
+                .await
+                .unwrap_err()
+                .contains("changed after it was inspected")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_record_that_differs_in_memory_is_refused() {
+        let (mut image, _, _dir) = unsealed();
+        image.record[40] ^= 1;
+        assert!(
+            describe(image)
+                .await
+                .unwrap_err()
+                .contains("differs from the one in its file")
+        );
+    }
+}
