@@ -10,7 +10,7 @@ use crate::unit::{GX, LAST, UNITS};
 const QUICK_EXCEPTIONS: u32 = 580;
 /// Probes of one batch. Smaller ones learn more between them, larger ones wait less often for their last answer.
 const QUICK_BATCH: usize = 224;
-const BATCH: usize = 1024;
+const BATCH: usize = 2048;
 /// Probes a batch of a service of which it is not known whether the firmware has the address; once one was refused, 1.
 const UNPROVEN_BATCH: u32 = 3;
 /// Probes a batch for one port in a quick scan: one hit there spares the others.
@@ -177,6 +177,7 @@ impl<'s, 't> Plan<'s, 't> {
         }
     }
 
+    /// What a quick scan may still spend; a list and a full scan were asked for whatever they cost.
     fn exceptions_left(&self) -> u32 {
         QUICK_EXCEPTIONS.saturating_sub(self.site.exceptions)
     }
@@ -277,8 +278,8 @@ impl<'s, 't> Odds<'s, 't> {
             if found(place.before) {
                 odds = (odds * 8).max(3_000);
             }
-            if found(place.after) {
-                odds = (odds * 3).max(if odds == 0 { 0 } else { 500 });
+            if odds > 0 && found(place.after) {
+                odds = (odds * 3).max(500);
             }
         }
         odds.min(CERTAIN)
