@@ -1,5 +1,6 @@
 //! A circuit breaker for each unit: one that is dead may not delay the others. Pure, time is passed in.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -39,18 +40,14 @@ struct Breaker {
     answered: bool,
 }
 
-/// The breakers of all units of one link.
-#[derive(Debug)]
-pub(crate) struct Breakers(Box<[Breaker; 256]>);
+/// The breakers of all units of one link that were ever asked.
+#[derive(Debug, Default)]
+pub(crate) struct Breakers(BTreeMap<u8, Breaker>);
 
 impl Breakers {
-    pub(crate) fn new() -> Self {
-        Breakers(Box::new([Breaker::default(); 256]))
-    }
-
     /// Asks for leave to send to a unit. After its rest one request goes as a probe, the others wait for it.
     pub(crate) fn ask(&mut self, unit: u8, now: Instant) -> Leave {
-        let breaker = &mut self.0[usize::from(unit)];
+        let breaker = self.0.entry(unit).or_default();
         match breaker.until {
             None => Leave::Granted,
             Some(until) if now < until => Leave::Resting(until - now, breaker.cause),
@@ -64,7 +61,7 @@ impl Breakers {
 
     /// The unit gave a valid answer. True when that ends its rest.
     pub(crate) fn answered(&mut self, unit: u8) -> bool {
-        let breaker = &mut self.0[usize::from(unit)];
+        let breaker = self.0.entry(unit).or_default();
         let rested = breaker.until.is_some();
         *breaker = Breaker {
             answered: true,
@@ -75,7 +72,7 @@ impl Breakers {
 
     /// The unit did not answer, or a gateway said so for it.
     pub(crate) fn failed(&mut self, unit: u8, cause: &'static str, now: Instant) -> Tripped {
-        let breaker = &mut self.0[usize::from(unit)];
+        let breaker = self.0.entry(unit).or_default();
         breaker.probing = false;
         breaker.cause = cause;
         breaker.failures = breaker.failures.saturating_add(1);
@@ -94,27 +91,33 @@ impl Breakers {
 
     /// A probe came to nothing for another reason than the unit.
     pub(crate) fn undecided(&mut self, unit: u8) {
-        self.0[usize::from(unit)].probing = false;
+        if let Some(breaker) = self.0.get_mut(&unit) {
+            breaker.probing = false;
+        }
     }
 
     /// The link was down: what a unit did before says little, each gets one probe now.
     pub(crate) fn link_lost(&mut self, now: Instant) {
-        for breaker in self.0.iter_mut().filter(|breaker| breaker.until.is_some()) {
+        for breaker in self.0.values_mut().filter(|breaker| breaker.until.is_some()) {
             breaker.until = Some(now);
             breaker.probing = false;
         }
     }
 
-    /// Whether any unit answered when it was last asked.
-    pub(crate) fn any_well(&self) -> bool {
-        self.0
-            .iter()
-            .any(|breaker| breaker.answered && breaker.failures == 0)
+    /// Whether the unit answered when it was last asked.
+    pub(crate) fn is_well(&self, unit: u8) -> bool {
+        self.0.get(&unit).is_some_and(Breaker::is_well)
     }
 
-    /// Whether the unit ever gave a valid answer.
-    pub(crate) fn knows(&self, unit: u8) -> bool {
-        self.0[usize::from(unit)].answered
+    /// Whether any unit did.
+    pub(crate) fn any_well(&self) -> bool {
+        self.0.values().any(Breaker::is_well)
+    }
+}
+
+impl Breaker {
+    fn is_well(&self) -> bool {
+        self.answered && self.failures == 0
     }
 }
 
@@ -123,7 +126,7 @@ mod tests {
     use super::*;
 
     fn tripped(now: Instant) -> Breakers {
-        let mut breakers = Breakers::new();
+        let mut breakers = Breakers::default();
         for n in 1..=3 {
             assert_eq!(breakers.ask(9, now), Leave::Granted);
             let tripped = breakers.failed(9, "time-out", now);

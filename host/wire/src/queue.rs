@@ -22,9 +22,15 @@ impl Priority {
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     heap: BinaryHeap<Entry<T>>,
-    /// For each priority, the turn that is being served, and the last turn that each unit has taken.
-    turns: Box<[(u64, [u64; 256]); Priority::COUNT]>,
+    turns: [Turns; Priority::COUNT],
     pushed: u64,
+}
+
+/// Of one priority: the turn that is being served, and the last turn that each waiting unit has taken.
+#[derive(Debug, Default)]
+struct Turns {
+    now: u64,
+    taken: Vec<(u8, u64)>,
 }
 
 /// Its `turn` makes the queue fair: a unit's n-th waiting request stands in the n-th turn from now, so a unit
@@ -41,23 +47,34 @@ impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
         Queue {
             heap: BinaryHeap::new(),
-            turns: Box::new([(0, [0; 256]); Priority::COUNT]),
+            turns: Default::default(),
             pushed: 0,
         }
     }
 
     /// Puts an item at the end of its unit's line.
     pub(crate) fn push(&mut self, priority: Priority, unit: u8, item: T) {
-        let (now, taken) = &mut self.turns[priority as usize];
-        let taken = &mut taken[usize::from(unit)];
-        *taken = (*taken).max(*now) + 1;
-        let turn = *taken;
+        if self.heap.is_empty() {
+            // Nobody waits, so nobody has taken a turn: the list is as long as the busiest moment has units.
+            self.turns.iter_mut().for_each(|turns| turns.taken.clear());
+        }
+        let Turns { now, taken } = &mut self.turns[priority as usize];
+        let turn = match taken.iter_mut().find(|(taker, _)| *taker == unit) {
+            Some((_, last)) => {
+                *last = (*last).max(*now) + 1;
+                *last
+            }
+            None => {
+                taken.push((unit, *now + 1));
+                *now + 1
+            }
+        };
         self.insert(priority, turn, item);
     }
 
     /// Puts an item back that was taken: it is in the turn that is being served.
     pub(crate) fn put_back(&mut self, priority: Priority, item: T) {
-        let turn = self.turns[priority as usize].0;
+        let turn = self.turns[priority as usize].now;
         self.insert(priority, turn, item);
     }
 
@@ -74,7 +91,7 @@ impl<T> Queue<T> {
     /// Takes the next item.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let entry = self.heap.pop()?;
-        let now = &mut self.turns[entry.priority as usize].0;
+        let now = &mut self.turns[entry.priority as usize].now;
         *now = (*now).max(entry.turn);
         Some(entry.item)
     }

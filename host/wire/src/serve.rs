@@ -179,7 +179,8 @@ impl Engine {
         if let Some(soonest) = self.session.soonest
             && armed.is_none_or(|armed| soonest < armed)
         {
-            // Only ever moved forward: an answer in time leaves the alarm alone, which then finds less to do.
+            // Only ever set to an earlier time: an answer in time leaves the alarm alone, which then finds
+            // nothing to do. So a timer is touched a few times a second, not with each request.
             alarm.as_mut().reset(soonest);
             *armed = Some(soonest);
         }
@@ -377,12 +378,12 @@ impl Engine {
         while let Some(sent) = self.wire.take_expired(now) {
             self.inbox.stats().timeouts += 1;
             let mut job = sent.item;
-            let known = self.breakers.knows(job.unit);
-            if known {
+            let well = self.breakers.is_well(job.unit);
+            if well {
                 self.latency.timed_out();
             }
             // One of several may be missing because the device takes only one. That says nothing of the unit.
-            if sent.depth > 1 && (known || !self.window.proven()) {
+            if sent.depth > 1 && (well || !self.window.proven()) {
                 trouble = true;
                 if !job.repeated {
                     job.repeated = true;

@@ -62,7 +62,7 @@ impl Engine {
             wire: InFlight::new(rand::random()),
             window: Window::new(window.start, window.max),
             latency: Latency::new(options.patience()),
-            breakers: Breakers::new(),
+            breakers: Breakers::default(),
             session: Session::new(Instant::now()),
             backoff: if options.one_shot {
                 Backoff::quick()
