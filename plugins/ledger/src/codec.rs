@@ -107,7 +107,7 @@ pub fn decode(register: &Register, words: &[u16], scale_exponent: Option<i32>) -
     let Some(raw) = join(register, words) else {
         return Decoded::Invalid("the type does not go with the number of words");
     };
-    if register.invalid.contains(&raw) {
+    if register.invalid.contains(&pattern(register.ty, raw)) {
         return Decoded::Invalid("the device sent its mark for \"no value\"");
     }
     let Some(factor) = Factor::of(register, scale_exponent) else {
@@ -152,8 +152,9 @@ pub fn encode(
         (_, None) => return Err(wrong_length),
         (ty, Some(range)) => pack(ty, factor.raw_whole(value, asked, range)?),
     };
-    if register.invalid.contains(&raw) {
-        return Err(CodecError::Sentinel { asked, raw });
+    let pattern = pattern(register.ty, raw);
+    if register.invalid.contains(&pattern) {
+        return Err(CodecError::Sentinel { asked, raw: pattern });
     }
     split(register, raw).ok_or(wrong_length)
 }
@@ -264,6 +265,19 @@ fn split(register: &Register, raw: u64) -> Option<Vec<u16>> {
     Some(ordered(&words, register.order).collect())
 }
 
+/// The part of the raw pattern that is the value's own: the field, for bits.
+fn pattern(ty: ValueType, raw: u64) -> u64 {
+    match ty {
+        ValueType::Bits { shift, width } => {
+            let mask = u64::MAX
+                .checked_shr(64 - u32::from(width.min(64)))
+                .unwrap_or_default();
+            raw.checked_shr(shift.into()).unwrap_or_default() & mask
+        }
+        _ => raw,
+    }
+}
+
 /// A raw pattern as a number, before scaling.
 enum Number {
     Whole(i128),
@@ -277,10 +291,7 @@ impl Number {
             ValueType::I32 => i128::from(raw as u32 as i32),
             ValueType::I64 => i128::from(raw as i64),
             ValueType::U16 | ValueType::U24 | ValueType::U32 | ValueType::U64 => i128::from(raw),
-            ValueType::Bits { shift, width } => {
-                let mask = u64::MAX.checked_shr(64 - u32::from(width))?;
-                i128::from(raw.checked_shr(u32::from(shift))? & mask)
-            }
+            ValueType::Bits { .. } => i128::from(pattern(ty, raw)),
             ValueType::Bcd => (0..16).rev().try_fold(0i128, |n, digit| {
                 let digit = (raw >> (4 * digit)) & 0xF;
                 (digit <= 9).then(|| 10 * n + i128::from(digit))

@@ -192,3 +192,6 @@ fn fits(narrow: &Register, value: f64, wide: Scale) -> bool {
     let margin = (0.5 * wide.as_f64() / step).abs() + 2.0;
     raw - margin >= low as f64 && raw + margin <= high as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,18 @@ pub(crate) fn condition(point: &str, test: Test) -> Condition {
         test,
     }
 }
+
+/// A ledger from the points of a file; what every ledger must have is put before them.
+pub(crate) fn parsed(text: &str) -> Ledger {
+    let text = format!("ledger = \"test/device\"\ntitle = \"Test\"\n{text}");
+    crate::parse("test.toml", &text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// An image of holding registers.
+pub(crate) fn image(blocks: &[(u16, &[u16])]) -> crate::image::Image {
+    let mut image = crate::image::Image::default();
+    for (at, words) in blocks {
+        image.insert(Span::holding(*at, words.len() as u16), words.to_vec());
+    }
+    image
+}
