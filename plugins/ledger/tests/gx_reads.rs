@@ -9,7 +9,6 @@ use busbar_ledger::model::Ledger;
 use busbar_ledger::plan::{PlanRules, declared, plan, wants};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
-use busbar_ledger::span::Span;
 
 fn ledgers() -> Vec<Ledger> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ledgers/victron");
