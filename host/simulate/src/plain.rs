@@ -203,7 +203,7 @@ fn no_value(register: &Register) -> Vec<u16> {
 }
 
 /// The words by which a ledger recognises its device.
-fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
+pub(crate) fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
     let Some(identify) = &ledger.identify else {
         return Vec::new();
     };

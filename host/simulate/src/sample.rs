@@ -1,10 +1,11 @@
 //! A site file for a ledger that comes without one: every point with a likely value.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use busbar_ledger::model::{Ledger, Point, Register, Total, ValueType};
 
-use crate::gx;
+use crate::{gx, plain};
 
 /// Writes a site file that serves this ledger at this URL.
 pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
@@ -17,7 +18,7 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
         .unwrap_or(1);
     let mut text = format!(
         "begins = \"11:00\"\n\n[[device]]\nname = {}\nlisten = {}\n",
-        quoted(&ledger.title),
+        quoted(ledger.short_name()),
         quoted(url)
     );
     // Writing to a string cannot fail.
@@ -34,14 +35,20 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
             quoted(&ledger.name)
         ),
     };
-    let mut homes = std::collections::BTreeSet::new();
+    // What says which device it is is filled from `[identify]`.
+    let identity = plain::identity(ledger);
+    let is_identity = |register: &Register| identity.iter().any(|(span, _)| span.overlaps(register.span));
+    let mut homes = BTreeSet::new();
     for (place, point) in ledger.points.iter().enumerate() {
         let home = if gx::service_of(ledger).is_some() {
             gx::home(ledger, place)
         } else {
             place
         };
-        if let Some(register) = point.register().filter(|_| homes.insert(home)) {
+        if let Some(register) = point
+            .register()
+            .filter(|register| !is_identity(register) && homes.insert(home))
+        {
             let _ = writeln!(text, "{} = {}", point.key, likely(point, register));
         }
     }

@@ -528,3 +528,106 @@ fn hidden(text: &str) -> Option<(Option<String>, u8)> {
         unit.parse().ok()?,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "[[device]]\nname = \"a\"\nkind = \"gx\"\nlisten = \"modbus+tcp://127.0.0.1:0\"\n";
+
+    fn fault(text: &str) -> String {
+        Site::parse("s.toml", text).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn faults_name_their_line() {
+        let service = "[[device.service]]\nservice = \"tank\"\n";
+        for (text, expected) in [
+            ("seed = ", "s.toml:1: "),
+            ("seed = 1\nfoo = 2\n", "s.toml:2: unknown field `foo`"),
+            ("seed = 1\n", "at least one [[device]]"),
+            ("begins = \"25:00\"\n", "s.toml:1: `25:00` is not a time of day"),
+            (
+                "[signals]\na = { sum = [1, \"b\"] }\n[[device]]\n",
+                "missing field",
+            ),
+            (
+                &format!("[signals]\na = 1\nc = {{ sum = [\"b\"] }}\n{HEAD}"),
+                "s.toml:3: there is no signal `b`",
+            ),
+            (
+                &format!("[signals]\na = \"b\"\nb = {{ sum = [\"a\", 1] }}\n{HEAD}"),
+                "needs itself",
+            ),
+            (
+                &format!("[signals]\na = {{ summ = [1] }}\n{HEAD}"),
+                "s.toml:2: unknown variant `summ`",
+            ),
+            (
+                &format!("{HEAD}delay = \"20\"\n"),
+                "s.toml:5: `20` is not a length of time",
+            ),
+            (&format!("{HEAD}drop = [\"9-3\"]\n"), "s.toml:5: write an address"),
+            (
+                &format!("{HEAD}hide = [\"tank\"]\n"),
+                "s.toml:5: write what is hidden",
+            ),
+            (&HEAD.replace("127.0.0.1:0", ":0"), "s.toml:4: cannot listen on"),
+            (
+                &HEAD.replace("modbus+tcp", "modbus+udp"),
+                "s.toml:4: cannot listen on",
+            ),
+            (HEAD, "s.toml:1: device `a` has nothing to serve"),
+            (
+                &format!("{HEAD}{service}{service}"),
+                "s.toml:7: victron/gx-tank 0 is there twice",
+            ),
+            (
+                &format!("{HEAD}[[device.unit]]\nunit = 1\nledger = \"x/y\"\n"),
+                "s.toml:5: a device of kind",
+            ),
+            (
+                &format!("{HEAD}{service}{HEAD}{service}"),
+                "s.toml:7: two devices are called `a`",
+            ),
+            (
+                &format!("{HEAD}{service}[device.service.values]\nlevel = {{ signal = \"x\" }}\n"),
+                "s.toml:8: there is no signal `x`",
+            ),
+        ] {
+            let said = fault(text);
+            assert!(said.contains(expected), "{text}\nsaid {said}\nnot  {expected}");
+        }
+    }
+
+    #[test]
+    fn an_integral_may_close_a_circle() {
+        let text = format!(
+            "[signals]\nlevel = {{ integral = {{ of = \"flow\", per = \"1s\", start = 0 }} }}\n\
+             flow = {{ difference = [8, \"level\"] }}\n\
+             {HEAD}[[device.service]]\nservice = \"tank\"\nvalues = {{ level = {{ signal = \"level\" }} }}\n"
+        );
+        let site = Site::parse("s.toml", &text).unwrap();
+        let Cell::Living(level) = &site.devices[0].parts[0].entries[0].cell else {
+            panic!("it lives")
+        };
+        let house = crate::house::House::new(site.plan.clone());
+        let value = |second| house.at(Duration::from_secs(second)).value(level);
+        assert_eq!([value(0), value(1), value(2)], [0.0, 8.0, 8.0]);
+    }
+
+    #[test]
+    fn the_only_device_can_be_sent_elsewhere() {
+        let text = format!("{HEAD}[[device.service]]\nservice = \"tank\"\n");
+        let mut site = Site::parse("s.toml", &text).unwrap();
+        site.listen_on("modbus+tcp://[::1]:1502").unwrap();
+        assert_eq!(site.devices[0].listen.to_string(), "modbus+tcp://[::1]:1502");
+        assert!(site.listen_on("http://x").is_err());
+        assert!(
+            Site::parse("demo", crate::DEMO)
+                .unwrap()
+                .listen_on("modbus+tcp://127.0.0.1:1")
+                .is_err()
+        );
+    }
+}

@@ -21,11 +21,13 @@ use tokio::time::{Duration, timeout};
 
 mod fault;
 mod peer;
+mod raw;
 mod record;
 
 pub use busbar_simulate as simulate;
 pub use fault::Fault;
 pub use peer::Peer;
+pub use raw::Raw;
 pub use record::{Exchange, Record};
 
 /// Every ledger of the repository, parsed once a process.
@@ -82,7 +84,7 @@ pub async fn gx(services: &str) -> Running {
     site(&format!("{head}{services}")).await
 }
 
-/// Serves one plain meter called `meter`: `generic/demo-meter` at unit 1.
+/// Serves one plain meter called `demo-meter`: `generic/demo-meter` at unit 1.
 pub async fn meter() -> Running {
     let site = Site::of_ledger(
         ledgers()
@@ -94,6 +96,20 @@ pub async fn meter() -> Running {
     start(&site.expect("its sample site is right"), ledgers())
         .await
         .expect("the meter stands")
+}
+
+/// A raw client of a device.
+pub async fn connect(running: &Running, device: &str) -> Raw {
+    let address = running.address(device).expect("a device of this name");
+    Raw::connect(address)
+        .await
+        .expect("the device takes a connection")
+}
+
+/// A faithful peer in front of a device.
+pub async fn peer(running: &Running, device: &str) -> Peer {
+    let address = running.address(device).expect("a device of this name");
+    Peer::before(address).await.expect("a peer")
 }
 
 /// An address on loopback where nobody listens.
