@@ -9,9 +9,10 @@ use busbar_ledger::span::Span;
 use crate::error::SiteError;
 use crate::gx::Gx;
 use crate::house::{House, Now};
+use crate::options::Options;
 use crate::pdu::{self, Request};
 use crate::plain::Plain;
-use crate::site::{Cell, DeviceSpec, Kind, Options};
+use crate::site::{Cell, DeviceSpec, Kind};
 use crate::stats::{Stats, Write};
 
 /// A point in time, handed in so that nothing below the server has a clock.

@@ -14,9 +14,10 @@ use serde::Deserialize;
 use crate::device::Moment;
 use crate::error::SiteError;
 use crate::house::Now;
+use crate::options::Options;
 use crate::pdu::exception;
 use crate::sheet::Sheet;
-use crate::site::{Cell, Options, PartSpec};
+use crate::site::{Cell, PartSpec};
 use crate::words::{self, spread};
 
 /// The vendor's map from units to device instances, with more that only discovery needs.

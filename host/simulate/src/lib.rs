@@ -20,8 +20,10 @@ use tokio::task::JoinSet;
 mod device;
 mod error;
 mod expression;
+mod file;
 mod gx;
 mod house;
+mod options;
 mod pdu;
 mod plain;
 mod sample;
@@ -32,7 +34,8 @@ mod stats;
 mod words;
 
 pub use error::{SimulateError, SiteError};
-pub use site::{Options, Site};
+pub use options::Options;
+pub use site::Site;
 pub use stats::{Stats, Write};
 
 use device::Device;

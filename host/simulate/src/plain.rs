@@ -9,9 +9,10 @@ use busbar_ledger::span::{Function, Span};
 
 use crate::error::SiteError;
 use crate::house::Now;
+use crate::options::Options;
 use crate::pdu::exception;
 use crate::sheet::Sheet;
-use crate::site::{Cell, Options, PartSpec};
+use crate::site::{Cell, PartSpec};
 use crate::words::{self, in_order, spread};
 
 #[derive(Debug)]

@@ -1,19 +1,19 @@
 //! The site file: which devices a simulated site has, where they listen, and what their values do.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::value::Value;
 use serde::Deserialize;
-use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use toml::Spanned;
 
 use crate::error::SiteError;
-use crate::expression::{Compiler, Form, Seconds, Term, TimeOfDay, order};
+use crate::expression::{Compiler, order};
+use crate::file::{DeviceFile, File, Given, ServiceFile, UnitFile};
 use crate::house::{Node, Plan};
+use crate::options::{Listen, Options, hidden, range};
 use crate::sample::sample;
 
 /// Larger files are refused before they are parsed.
@@ -72,181 +72,6 @@ pub(crate) enum Cell {
     Living(Node),
     /// The device has the point and knows no value for it.
     Invalid,
-}
-
-/// Where a device listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl Listen {
-    fn parse(url: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("cannot listen on `{url}`; write modbus+tcp://127.0.0.1:1502, or port 0 for any free one")
-        };
-        let rest = url.strip_prefix("modbus+tcp://").ok_or_else(wrong)?;
-        let (host, port) = match rest.trim_end_matches('/').rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
-            None => (rest.trim_end_matches('/'), 502),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
-            return Err(wrong());
-        }
-        Ok(Listen {
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "modbus+tcp://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "modbus+tcp://{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// How a device deviates from an ideal one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How long an answer takes.
-    pub delay: Duration,
-    /// Whether answers to pipelined requests come in another order than asked; `delay` then varies around itself.
-    pub shuffle: bool,
-    /// Registers that this device's firmware lacks, by their first address.
-    pub drop: Vec<RangeInclusive<u16>>,
-    /// Services that do not answer at a unit; without a name all of them.
-    pub hide: Vec<(Option<String>, u8)>,
-    /// Whether writes are switched on.
-    pub writes: bool,
-    /// Connections served at once; more are accepted and closed.
-    pub connections: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            delay: Duration::ZERO,
-            shuffle: false,
-            drop: Vec::new(),
-            hide: Vec::new(),
-            writes: true,
-            connections: 32,
-        }
-    }
-}
-
-impl Options {
-    /// Whether the firmware lacks the register that begins at `at`.
-    pub(crate) fn drops(&self, at: u16) -> bool {
-        self.drop.iter().any(|range| range.contains(&at))
-    }
-
-    /// Whether this service does not answer at this unit.
-    pub(crate) fn hides(&self, service: &str, unit: u8) -> bool {
-        self.hide
-            .iter()
-            .any(|(name, at)| *at == unit && name.as_deref().is_none_or(|name| name == service))
-    }
-}
-
-// What the file looks like. `toml` checks it key by key; the rest is checked in `Site::parse`.
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    seed: u64,
-    begins: Option<TimeOfDay>,
-    day: Option<Spanned<Seconds>>,
-    #[serde(default)]
-    signals: BTreeMap<Spanned<String>, Term>,
-    #[serde(default)]
-    device: Vec<Spanned<DeviceFile>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeviceFile {
-    name: String,
-    kind: Kind,
-    listen: Spanned<String>,
-    delay: Option<Seconds>,
-    #[serde(default)]
-    shuffle: bool,
-    #[serde(default)]
-    drop: Vec<Spanned<String>>,
-    #[serde(default)]
-    hide: Vec<Spanned<String>>,
-    writes: Option<bool>,
-    connections: Option<usize>,
-    #[serde(default)]
-    service: Vec<Spanned<ServiceFile>>,
-    #[serde(default)]
-    unit: Vec<Spanned<UnitFile>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ServiceFile {
-    service: String,
-    #[serde(default)]
-    instance: u16,
-    #[serde(default)]
-    invalid: Vec<Spanned<String>>,
-    #[serde(default)]
-    values: BTreeMap<Spanned<String>, Given>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UnitFile {
-    unit: u8,
-    ledger: String,
-    #[serde(default)]
-    invalid: Vec<Spanned<String>>,
-    #[serde(default)]
-    values: BTreeMap<Spanned<String>, Given>,
-}
-
-/// A value of a point: a number, a text, or a form.
-enum Given {
-    Fixed(Value),
-    Form(Form),
-}
-
-impl<'de> Deserialize<'de> for Given {
-    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct GivenVisitor;
-        impl<'de> Visitor<'de> for GivenVisitor {
-            type Value = Given;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, a text, or a form such as { signal = \"pv\" }")
-            }
-            fn visit_bool<E: de::Error>(self, bit: bool) -> Result<Given, E> {
-                Ok(Given::Fixed(Value::Integer(bit.into())))
-            }
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Given, E> {
-                Ok(Given::Fixed(Value::Integer(number)))
-            }
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Given, E> {
-                Ok(Given::Fixed(Value::Number(number)))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Given, E> {
-                Ok(Given::Fixed(Value::Text(text.to_owned())))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Given, A::Error> {
-                Form::deserialize(MapAccessDeserializer::new(map)).map(Given::Form)
-            }
-        }
-        from.deserialize_any(GivenVisitor)
-    }
 }
 
 /// A place in the file, for messages.
@@ -513,20 +338,6 @@ impl Source<'_> {
         }
         Ok(entries)
     }
-}
-
-fn range(text: &str) -> Option<RangeInclusive<u16>> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (first <= last).then_some(first..=last)
-}
-
-fn hidden(text: &str) -> Option<(Option<String>, u8)> {
-    let (service, unit) = text.split_once('@')?;
-    Some((
-        (!service.is_empty()).then(|| service.to_owned()),
-        unit.parse().ok()?,
-    ))
 }
 
 #[cfg(test)]
