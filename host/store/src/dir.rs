@@ -82,9 +82,12 @@ impl FileId {
     }
 }
 
-/// Makes an empty file that only its owner may read, in the place of any other.
+/// Makes an empty file that only its owner may read, in the place of any other and of what lay beside that: the WAL
+/// of an attempt that was cut off would be replayed into the next one.
 pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
-    remove_if_there(path)?;
+    for side in SIDES {
+        remove_if_there(&with_suffix(path, side))?;
+    }
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -155,7 +158,7 @@ pub(crate) fn set_aside(path: &Path, label: &str, keep: usize) -> Result<Option<
 }
 
 /// The files of one database, the database itself last.
-const SIDES: [&str; 3] = ["-wal", "-shm", ""];
+const SIDES: [&str; 4] = ["-wal", "-shm", "-journal", ""];
 
 /// Keeps the newest few of what was set aside: a disk that damages files must not be filled by them.
 fn forget_oldest(path: &Path, label: &str, keep: usize) {
@@ -166,7 +169,7 @@ fn forget_oldest(path: &Path, label: &str, keep: usize) {
         path.parent().unwrap_or(Path::new(".")),
         &format!("{name}.{label}-"),
     );
-    found.retain(|p| !p.to_string_lossy().ends_with("-wal") && !p.to_string_lossy().ends_with("-shm"));
+    found.retain(|p| !SIDES[..3].iter().any(|side| p.to_string_lossy().ends_with(side)));
     for old in found.iter().rev().skip(keep) {
         for side in SIDES {
             if let Err(error) = remove_if_there(&with_suffix(old, side)) {

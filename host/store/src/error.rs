@@ -270,6 +270,7 @@ impl StoreError {
             5 | 6 => Self::Busy { path },
             8 if code == READONLY_DBMOVED => Self::Replaced { path },
             8 => Self::ReadOnly { path },
+            10 if is_full(&path) => Self::DiskFull { path },
             10 => Self::Io {
                 path,
                 detail: format!("{detail} (SQLite code {code})"),
@@ -294,4 +295,12 @@ impl StoreError {
     }
 }
 
+/// Whether the disk is to blame for an I/O error: SQLite says `full` only where it writes the database itself.
+fn is_full(path: &Path) -> bool {
+    let parent = path.parent().unwrap_or(path);
+    rustix::fs::statvfs(parent).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < NO_SPACE)
+}
+
+/// Bytes free that are as good as none: less than SQLite's shared memory takes.
+const NO_SPACE: u64 = 64 << 10;
 const READONLY_DBMOVED: i32 = 8 | (4 << 8);

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlSafeStr};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
 use crate::db::OpenFlag;
 use crate::dir::{self, with_suffix};
@@ -128,10 +128,11 @@ impl Kind {
     ///
     /// A host that runs, or was killed, left a WAL: then it is read too, through the shared memory beside it. A
     /// host that stopped left none: the file is all there is, and reading it as it lies makes no file and takes
-    /// no lock, so that it works on a read-only file system, too.
+    /// no lock, so that it works on a full disk or a read-only file system, too. It is for a command that reads and
+    /// ends: what a host that starts in the meantime writes is not seen.
     pub(crate) async fn read_only(&self, path: &Path) -> Result<SqlitePool, StoreError> {
         check_header(path, self.application_id)?;
-        let whole = !with_suffix(path, "-wal").exists();
+        let whole = std::fs::metadata(with_suffix(path, "-wal")).map_or(0, |m| m.len()) == 0;
         let options = self.options(path).read_only(true).immutable(whole);
         let reader = pool(1)
             .idle_timeout(None)
@@ -273,7 +274,7 @@ impl Check {
             Self::Quick => "PRAGMA quick_check(1)",
             Self::Full => "PRAGMA integrity_check(1)",
         };
-        let found: String = sqlx::query_scalar(AssertSqlSafe(pragma))
+        let found: String = sqlx::query_scalar(pragma)
             .fetch_one(db)
             .await
             .map_err(|e| StoreError::sqlx(path, e))?;
@@ -324,3 +325,6 @@ fn check_header(path: &Path, application_id: u32) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,8 +61,8 @@ struct Inner {
     series: HashMap<String, i64>,
 }
 
-/// Frames read at once: a few hundred KiB.
-const PAGE: i64 = 64;
+/// Frames read at once; one of 50,000 entities takes half a MiB.
+const PAGE: i64 = 16;
 /// Room below a millisecond, see the schema.
 const MILLISECOND: i64 = 1 << 16;
 /// About the year 4200.

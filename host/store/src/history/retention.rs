@@ -25,10 +25,10 @@ pub struct Pruned {
     pub more: bool,
 }
 
-/// Rows removed in one transaction, so that appending never waits long.
-const SLICE: i64 = 500;
+/// Rows removed in one transaction, so that appending never waits long, and little more than too much is removed.
+const SLICE: i64 = 64;
 /// Transactions in one call.
-const SLICES: u32 = 10;
+const SLICES: u32 = 64;
 /// Pages given back to the file system in one call: 8 MiB.
 const GIVEN_BACK: u32 = 2000;
 

@@ -9,11 +9,19 @@ use crate::dir::{self, names_in, with_suffix};
 use crate::error::StoreError;
 use crate::file::{Check, REGISTRY};
 
-pub(super) const PREFIX: &str = "registry-";
+const PREFIX: &str = "registry-";
 const KEPT: usize = 7;
 
-pub(super) fn dir(data: &Path) -> PathBuf {
+fn dir(data: &Path) -> PathBuf {
     data.join("backups")
+}
+
+/// The backups of a data directory, the latest last.
+pub(super) fn all(data: &Path) -> Vec<PathBuf> {
+    names_in(&dir(data), PREFIX)
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "db"))
+        .collect()
 }
 
 impl Registry {
@@ -39,9 +47,15 @@ impl Registry {
             .mode(0o700)
             .create(&backups)
             .map_err(|e| StoreError::io(&backups, &e))?;
+        // What an attempt left that was cut off on another day.
+        for name in names_in(&backups, PREFIX)
+            .iter()
+            .filter(|p| p.extension().is_some_and(|e| e != "db"))
+        {
+            dir::remove_if_there(name)?;
+        }
         self.copy_to(&path).await?;
-        let all = backups_in(&backups);
-        for old in all.iter().rev().skip(KEPT) {
+        for old in all(lock.dir()).iter().rev().skip(KEPT) {
             dir::remove_if_there(old)?;
         }
         Ok(Some(path))
@@ -74,11 +88,4 @@ impl Registry {
         }
         dir::put_in_place(&new, path)
     }
-}
-
-fn backups_in(dir: &Path) -> Vec<PathBuf> {
-    names_in(dir, PREFIX)
-        .into_iter()
-        .filter(|p| p.extension().is_some_and(|e| e == "db"))
-        .collect()
 }

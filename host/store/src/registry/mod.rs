@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::db::Db;
-use crate::dir::{HostLock, names_in};
+use crate::dir::HostLock;
 use crate::error::StoreError;
 use crate::file::{Check, REGISTRY};
 use crate::recover::{Opening, recover};
@@ -35,7 +35,7 @@ impl Registry {
     pub async fn open(dir: &Path) -> Result<(Self, Opening), StoreError> {
         let lock = Arc::new(HostLock::take(dir)?);
         let path = lock.dir().join(REGISTRY.file);
-        let backups = names_in(&backup::dir(lock.dir()), backup::PREFIX);
+        let backups = backup::all(lock.dir());
         let mut opening = recover(&REGISTRY, &path, Check::Full, &backups).await?;
         let registry = Self {
             db: Db::open(&REGISTRY, &path, lock).await?,

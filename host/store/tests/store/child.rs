@@ -40,6 +40,23 @@ pub(crate) fn promises(lines: impl BufRead) -> impl Iterator<Item = String> {
     said.filter_map(|line| line.split_once("child: ").map(|(_, said)| said.to_owned()))
 }
 
+/// Runs the child until right before its nth write, and returns what it had promised by then.
+pub(crate) fn killed_at(dir: &Path, nth: usize) -> Vec<String> {
+    let inject = format!("inject=pwrite64,ftruncate,rename,fdatasync:signal=KILL:when={nth}");
+    let trace = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=pwrite64,ftruncate,rename,fdatasync",
+    ];
+    let output = command(dir, &[&trace[..], &["-e", &inject]].concat())
+        .output()
+        .unwrap();
+    promises(&output.stdout[..]).collect()
+}
+
 fn say(what: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "child: {what}")

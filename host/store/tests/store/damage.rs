@@ -8,7 +8,7 @@ use busbar_store::{History, Opening, Origin, Quality, Registry, Sample, StoreErr
 use rand::RngExt;
 use tempfile::{TempDir, tempdir};
 
-use crate::{connection, files, names, open};
+use crate::{child, connection, files, killed, names, open};
 
 const DAY: i64 = 86_400_000;
 
@@ -213,6 +213,57 @@ async fn damaged_backups_are_passed_over() {
     .unwrap();
     fs::write(&path, "").unwrap();
     is_restored(dir.path()).await;
+}
+
+#[tokio::test]
+async fn what_a_cut_off_restoration_left_does_no_harm() {
+    let (dir, path) = registry_with_backup().await;
+    let registry = open(dir.path()).await;
+    registry
+        .add_connection(connection("in the wal"), 1)
+        .await
+        .unwrap();
+    for side in ["", "-wal", "-shm"] {
+        fs::copy(
+            with_side(&path, side),
+            with_side(&dir.path().join("registry.db.new"), side),
+        )
+        .unwrap();
+    }
+    registry.close().await.unwrap();
+    drop(registry);
+    fs::write(&path, "").unwrap();
+    is_restored(dir.path()).await;
+    assert!(
+        !files(dir.path()).iter().any(|f| f.contains(".new")),
+        "{:?}",
+        files(dir.path())
+    );
+}
+
+fn with_side(path: &Path, side: &str) -> PathBuf {
+    format!("{}{side}", path.display()).into()
+}
+
+#[tokio::test]
+async fn a_restoration_killed_at_any_step_is_done_again() {
+    let (dir, path) = registry_with_backup().await;
+    if !killed::can_trace() {
+        return eprintln!("skipped: strace cannot be used here");
+    }
+    for nth in 1..12 {
+        fs::write(&path, "damaged").unwrap();
+        child::killed_at(dir.path(), nth);
+        let (registry, _) = Registry::open(dir.path()).await.unwrap();
+        assert!(
+            registry.needs_owner_confirmation().await.unwrap(),
+            "killed at write {nth}"
+        );
+        assert!(
+            names(&registry).await.contains(&"kept".to_owned()),
+            "killed at write {nth}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,31 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_start_on_a_full_disk_says_so() {
+    let Some(dir) = in_namespace("disk::a_start_on_a_full_disk_says_so") else {
+        return;
+    };
+    mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs", &dir]);
+    let dir = Path::new(&dir);
+    let registry = open(dir).await;
+    registry.add_connection(connection("home"), 1).await.unwrap();
+    registry.close().await.unwrap();
+    drop(registry);
+    fill_up(&dir.join("ballast"));
+    let error = Registry::open(dir)
+        .await
+        .expect_err("there is no room for shared memory");
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert_eq!(
+        names(&Registry::open_read_only(dir).await.unwrap()).await,
+        ["home"],
+        "a command still reads"
+    );
+    fs::remove_file(dir.join("ballast")).unwrap();
+    assert_eq!(names(&open(dir).await).await, ["home"]);
+}
+
+#[tokio::test]
 async fn a_damaged_registry_on_a_full_disk_is_not_lost() {
     let Some(dir) = in_namespace("disk::a_damaged_registry_on_a_full_disk_is_not_lost") else {
         return;

@@ -166,7 +166,7 @@ async fn prune(history: &History, retention: Retention) -> u64 {
 async fn age_and_size_are_held_and_space_is_given_back() {
     let (dir, registry, history) = history().await;
     let file = || dir.path().join("history.db").metadata().unwrap().len();
-    fill(&history, 0..1200).await;
+    fill(&history, 0..600).await;
     let all = history.size().await.unwrap();
 
     let none = Retention {
@@ -175,30 +175,30 @@ async fn age_and_size_are_held_and_space_is_given_back() {
     };
     assert_eq!(prune(&history, none).await, 0);
     let half = Retention {
-        keep_from_ms: 600_000,
+        keep_from_ms: 300_000,
         max_bytes: u64::MAX,
     };
-    assert_eq!(prune(&history, half).await, 600);
+    assert_eq!(prune(&history, half).await, 300);
     let stored = history
         .samples("device_0.point_0", 0, i64::MAX, usize::MAX)
         .await
         .unwrap();
-    assert_eq!((stored.len(), stored[0].ts_ms), (600, 600_000));
+    assert_eq!((stored.len(), stored[0].ts_ms), (300, 300_000));
     assert!(history.size().await.unwrap() < all * 6 / 10);
 
-    // Ten times as much comes in as may stay.
+    // Five times as much comes in as may stay.
     let small = Retention {
         keep_from_ms: 0,
         max_bytes: all / 2,
     };
     for round in 0..5 {
-        fill(&history, 1200 + round * 600..1800 + round * 600).await;
+        fill(&history, 600 + round * 300..900 + round * 300).await;
         prune(&history, small).await;
         assert!(history.size().await.unwrap() <= all / 2);
     }
     assert_eq!(history.check().await.unwrap(), None);
     let newest = history
-        .samples("device_0.point_0", 4_199_000, i64::MAX, 10)
+        .samples("device_0.point_0", 2_099_000, i64::MAX, 10)
         .await
         .unwrap();
     assert_eq!(newest.len(), 1, "the newest stays");

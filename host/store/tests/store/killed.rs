@@ -68,7 +68,7 @@ async fn killed_at_a_random_moment() {
 }
 
 /// Whether this machine lets one process trace another.
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "true"])
         .status();
@@ -87,18 +87,9 @@ async fn killed_at_the_nth_write() {
         let data = dir.path().join("data");
         // Twice: in a directory that is made, and in one that is there.
         for _ in 0..2 {
-            let inject = format!("inject=pwrite64,ftruncate,rename,fdatasync:signal=KILL:when={nth}");
-            let trace = [
-                "strace",
-                "-f",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=pwrite64,ftruncate,rename,fdatasync",
-            ];
-            let wrapper = [&trace[..], &["-e", &inject]].concat();
-            let output = child::command(&data, &wrapper).output().unwrap();
-            let said: BTreeSet<String> = child::promises(&output.stdout[..])
+            let said = child::killed_at(&data, nth);
+            let said = said
+                .into_iter()
                 .filter(|s| s.starts_with("name") || s.starts_with("sample"))
                 .collect();
             holds(&data, &said).await;
