@@ -22,6 +22,49 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_SIGNALS: usize = 1000;
 
 /// A simulated site, checked as far as that goes without its ledgers.
+///
+/// A site file names signals, and devices whose points show them:
+///
+/// ```
+/// let site = r#"
+/// seed   = 7                 # for what wanders
+/// begins = "10:40"           # time of the site's day when it starts; `day = "10m"` makes its days short
+///
+/// [signals]                  # numbers; a text is the name of another signal
+/// sun  = { day = { peak = 1, dawn = "06:00", dusk = "21:00" } }
+/// pv   = { product = [3200, "sun"] }
+/// load = { sum = [{ wander = { mean = 400, spread = 90, every = "10s" } },
+///                 { pulse = { high = 1900, every = "7m", lasts = "90s" } }] }
+/// grid = { difference = ["load", "pv"] }      # also: ratio, clamp = [value, low, high], sine
+/// sold = { integral = { of = { clamp = ["grid", -9999, 0] }, times = -0.001, per = "1h", start = 12.5 } }
+///
+/// [[device]]
+/// name   = "gx"
+/// kind   = "gx"              # services behind units
+/// listen = "modbus+tcp://127.0.0.1:0"
+/// shuffle = true             # also: delay, drop = ["1320-1330"], hide = ["vebus@227"], writes, connections
+///
+/// [[device.service]]
+/// service  = "grid"
+/// instance = 30
+/// invalid  = ["ac_frequency"]                 # known, but without a value; what is not named does not exist
+/// [device.service.values]
+/// serial           = "ABC123"
+/// ac_l1_power      = { signal = "grid" }
+/// ac_energy_reverse = { signal = "sold" }
+///
+/// [[device]]
+/// name   = "meter"
+/// kind   = "ledger"          # one ledger a unit
+/// listen = "modbus+tcp://127.0.0.1:0"
+///
+/// [[device.unit]]
+/// unit   = 1
+/// ledger = "generic/demo-meter"
+/// values = { power = { signal = "load" }, wiring = 0 }
+/// "#;
+/// assert!(busbar_simulate::Site::parse("site.toml", site).is_ok());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Site {
     pub(crate) file: String,
@@ -100,7 +143,7 @@ impl Site {
     ///
     /// # Errors
     /// The first fault, with its line: not TOML, an unknown key, a signal that does not exist or needs itself, a
-    /// URL that cannot be listened on. Whether points exist is checked by [`crate::Simulator::start`].
+    /// URL that cannot be listened on. Whether points exist is checked by [`crate::start`].
     pub fn parse(file: &str, text: &str) -> Result<Site, SiteError> {
         let source = Source { file, text };
         if text.len() > MAX_BYTES {
