@@ -11,6 +11,9 @@ pub const MAX_SHOWN: usize = 50;
 /// At most this many are kept while a file is read, so that a hostile one cannot fill the memory.
 const MAX_KEPT: usize = 1_000;
 
+/// The longest message, in characters.
+const MAX_MESSAGE: usize = 400;
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -189,7 +192,12 @@ impl Sink {
         });
     }
 
-    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn push(&mut self, mut diagnostic: Diagnostic) {
+        // Messages quote the file; nobody wants a page of it.
+        if let Some((at, _)) = diagnostic.message.char_indices().nth(MAX_MESSAGE) {
+            diagnostic.message.truncate(at);
+            diagnostic.message.push('…');
+        }
         if self.kept.len() >= MAX_KEPT {
             self.dropped += 1;
         } else if self.kept.last() != Some(&diagnostic) {

@@ -372,6 +372,20 @@ fn positions_count_lines_and_characters_from_one() {
 }
 
 #[test]
+fn other_line_ends_and_a_byte_order_mark_change_nothing() {
+    let text = "\u{feff}ledger = \"a/b\"\r\ntitle = \"B\"\r\n[points]\r\na = { at = 0, type = \"u16\" }\r\n";
+    assert_eq!(accepted(text).points.len(), 1);
+    assert!(faults(&text.replace("at =", "an =")).contains("test.toml:4:7: unknown key `an`"));
+}
+
+#[test]
+fn a_fault_in_a_page_of_text_is_told_in_a_line() {
+    let key = "k".repeat(10_000);
+    let text = format!("ledger = \"a/b\"\ntitle = \"B\"\n[points]\n{key} = {{ at = 0 }}\n{key} = 1\n");
+    assert!(faults(&text).lines().all(|line| line.chars().count() < 800));
+}
+
+#[test]
 fn the_schema_knows_every_key_with_a_description() {
     let schema = json_schema();
     assert_eq!(schema["required"], serde_json::json!(["ledger", "title"]));
