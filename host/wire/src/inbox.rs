@@ -23,8 +23,10 @@ pub(crate) struct Job {
     pub(crate) reply: oneshot::Sender<Result<Vec<u16>, WireError>>,
     /// How often the device said that it is busy.
     pub(crate) busy: u8,
-    /// Whether it was sent a second time for want of an answer.
-    pub(crate) repeated: bool,
+    /// How often its connection was lost under it.
+    pub(crate) lost: u8,
+    /// Whether it is asked once more, with the wire for itself.
+    pub(crate) alone: bool,
 }
 
 impl Job {
@@ -97,7 +99,8 @@ impl Inbox {
                     priority,
                     reply,
                     busy: 0,
-                    repeated: false,
+                    lost: 0,
+                    alone: false,
                 },
             );
         }

@@ -129,6 +129,11 @@ impl<T> InFlight<T> {
         self.slots.iter().flatten().map(|sent| sent.deadline).min()
     }
 
+    /// When the oldest request on the wire was sent.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.slots.iter().flatten().map(|sent| sent.at).min()
+    }
+
     /// Takes everything off the wire: the connection is gone, and with it whatever would still come.
     pub(crate) fn abandon(&mut self) -> Vec<Sent<T>> {
         self.count = 0;
@@ -170,9 +175,9 @@ impl Window {
         self.size
     }
 
-    /// A right answer to a request sent as the `depth`-th on the wire. `more` says whether the latency
-    /// invites more.
-    pub(crate) fn answered(&mut self, depth: u16, more: bool) {
+    /// A right answer to a request sent as the `depth`-th on the wire. `more` says whether things
+    /// look good enough for more; it is only asked when it matters.
+    pub(crate) fn answered(&mut self, depth: u16, more: impl FnOnce() -> bool) {
         if depth > 1 {
             self.shared = self.shared.saturating_add(1);
         }
@@ -185,7 +190,7 @@ impl Window {
         if self.size < self.ceiling {
             if self.good >= u32::from(self.size - half) {
                 self.good = 0;
-                if more {
+                if more() {
                     self.size = (self.size * 2).min(self.ceiling);
                 }
             }
@@ -202,6 +207,12 @@ impl Window {
         self.ceiling = self.size;
         self.good = 0;
         self.shared = 0;
+    }
+
+    /// One at a time, until answers come.
+    pub(crate) fn close(&mut self) {
+        self.size = 1;
+        self.good = 0;
     }
 
     /// It goes, but fewer would do: answers only wait at the device.
@@ -278,7 +289,7 @@ mod tests {
         let mut window = Window::new(1, 64);
         let mut sizes = vec![];
         for _ in 0..200 {
-            window.answered(window.size(), true);
+            window.answered(window.size(), || true);
             if sizes.last() != Some(&window.size()) {
                 sizes.push(window.size());
             }
@@ -291,8 +302,8 @@ mod tests {
     fn the_window_stays_where_it_is_not_filled_or_not_invited() {
         let mut window = Window::new(4, 64);
         for _ in 0..1000 {
-            window.answered(2, true);
-            window.answered(4, false);
+            window.answered(2, || true);
+            window.answered(4, || false);
         }
         assert_eq!(window.size(), 4);
     }
@@ -306,7 +317,7 @@ mod tests {
         for _ in 0..3 {
             let mut n = 0;
             while window.size() == 1 {
-                window.answered(1, true);
+                window.answered(1, || true);
                 n += 1;
             }
             answers.push(n);

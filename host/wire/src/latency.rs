@@ -6,6 +6,9 @@ use std::time::Duration;
 /// (Linux' least retransmission time-out), so a shorter one would fail a read for each lost packet.
 const FLOOR: Duration = Duration::from_millis(300);
 
+/// So long an answer may be overdue without a meaning.
+const HICCUP: Duration = Duration::from_millis(1);
+
 /// Smoothed latency of a link, and the time-out that follows from it: about four times as long, within
 /// bounds.
 #[derive(Clone, Debug)]
@@ -57,15 +60,17 @@ impl Latency {
         self.smoothed
     }
 
-    /// Whether more requests at once than `in_flight` may make it faster. A device that works on one at a time
-    /// takes as many times longer as it has requests, and then more of them only age in its queue. As long as
-    /// the wait is short against the time-out that does no harm, and system calls are shared.
-    pub(crate) fn invites_more(&self, in_flight: u16) -> bool {
+    /// Whether more requests at once than `in_flight` may make it faster, while the oldest of them waits for
+    /// `oldest`. A device that works on one at a time takes as many times longer as it has requests, and then
+    /// more of them only age in its queue; as long as that is short against the time-out it does no harm, and
+    /// system calls are shared. A device that takes one at a time and forgets the others shows by their age.
+    pub(crate) fn invites_more(&self, in_flight: u16, oldest: Duration) -> bool {
         let (Some(smoothed), Some(alone)) = (self.smoothed, self.alone) else {
             return false;
         };
-        let smoothed = smoothed.max(self.last);
-        smoothed <= self.cap / 16 || smoothed * 2 <= alone * (u32::from(in_flight) + 1)
+        let recent = smoothed.max(self.last);
+        oldest <= recent * 2 + HICCUP
+            && (recent <= self.cap / 16 || recent * 2 <= alone * (u32::from(in_flight) + 1))
     }
 
     /// Whether answers wait so long at the device that time-outs come near.
@@ -131,14 +136,15 @@ mod tests {
         }
         wire.answered(ms(105), 8);
         serial.answered(ms(800), 8);
-        assert!(wire.invites_more(8));
-        assert!(!serial.invites_more(8), "the first answer shows it");
+        assert!(wire.invites_more(8, ms(1)));
+        assert!(!serial.invites_more(8, ms(1)), "the first answer shows it");
         for _ in 0..40 {
             wire.answered(ms(105), 8);
             serial.answered(ms(800), 8);
         }
-        assert!(wire.invites_more(8));
-        assert!(!serial.invites_more(8));
+        assert!(wire.invites_more(8, ms(1)));
+        assert!(!serial.invites_more(8, ms(1)));
+        assert!(!wire.invites_more(8, ms(300)), "one of them was forgotten");
         assert!(serial.forbids_as_many() && !wire.forbids_as_many());
     }
 }

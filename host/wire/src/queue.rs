@@ -72,10 +72,9 @@ impl<T> Queue<T> {
         self.insert(priority, turn, item);
     }
 
-    /// Puts an item back that was taken: it is in the turn that is being served.
+    /// Puts an item back that was taken: it goes before all that wait with its priority.
     pub(crate) fn put_back(&mut self, priority: Priority, item: T) {
-        let turn = self.turns[priority as usize].now;
-        self.insert(priority, turn, item);
+        self.insert(priority, 0, item);
     }
 
     fn insert(&mut self, priority: Priority, turn: u64, item: T) {
@@ -165,13 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_goes_before_later_turns() {
+    fn what_is_put_back_goes_first() {
         let mut queue = Queue::new();
         for item in ["a1", "a2", "a3"] {
             queue.push(Priority::Poll, 1, item);
         }
+        queue.push(Priority::Poll, 2, "b1");
         assert_eq!(queue.pop(), Some("a1"));
         queue.put_back(Priority::Poll, "a1 again");
-        assert_eq!(order(&mut queue), ["a1 again", "a2", "a3"]);
+        assert_eq!(order(&mut queue), ["a1 again", "b1", "a2", "a3"]);
     }
 }

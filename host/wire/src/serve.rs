@@ -57,6 +57,8 @@ pub(crate) struct Session {
     last_foreign: Option<(Instant, u16)>,
     /// No request before this.
     not_before: Option<Instant>,
+    /// No request before the wire is empty: one has it for itself, or waits for that.
+    alone: bool,
     /// The pause after the last busy answer.
     pause: Duration,
     /// Nothing needs a look before this.
@@ -81,6 +83,7 @@ impl Session {
             foreign: 0,
             last_foreign: None,
             not_before: None,
+            alone: false,
             pause: Duration::ZERO,
             soonest: None,
         }
@@ -141,9 +144,21 @@ impl Engine {
                 }
                 self.session.not_before = None;
             }
+            if self.session.alone {
+                if self.wire.len() > 0 {
+                    return;
+                }
+                self.session.alone = false;
+            }
             let Some(job) = self.inbox.pop() else { return };
             if job.reply.is_closed() {
                 continue;
+            }
+            if job.alone {
+                self.session.alone = true;
+                if self.wire.len() > 0 {
+                    return self.inbox.put_back(job);
+                }
             }
             let now = *now.get_or_insert_with(Instant::now);
             if job.priority != Priority::Scan
@@ -184,16 +199,18 @@ impl Engine {
             alarm.as_mut().reset(soonest);
             *armed = Some(soonest);
         }
-        let room = self.wire.len() < self.window.size() && self.session.not_before.is_none();
+        let full = self.wire.len() >= self.window.size() || (self.session.alone && self.wire.len() > 0);
+        let room = !full && self.session.not_before.is_none();
         poll_fn(|cx| {
-            if let Poll::Ready(Err(error)) = frames.poll_flush(cx) {
-                return Poll::Ready(Event::Over(Some(error)));
-            }
+            // First what has come: answers may stand before the end of a stream that takes no more.
             match frames.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Event::Over(None)),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Event::Bytes),
                 Poll::Ready(Err(error)) => return Poll::Ready(Event::Over(Some(error))),
                 Poll::Pending => {}
+            }
+            if let Poll::Ready(Err(error)) = frames.poll_flush(cx) {
+                return Poll::Ready(Event::Over(Some(error)));
             }
             if let Poll::Ready(call) = self.inbox.poll_call(cx, room) {
                 return Poll::Ready(Event::Call(call));
@@ -315,11 +332,13 @@ impl Engine {
         self.session.misses = 0;
         self.session.foreign = 0;
         self.latency.answered(now - sent.at, sent.depth);
-        if self.latency.forbids_as_many() && sent.depth == self.window.size() {
+        let size = self.window.size();
+        if self.latency.forbids_as_many() && sent.depth == size {
             self.window.shrink();
         } else {
+            let oldest = || self.wire.oldest().map_or(Duration::ZERO, |at| now - at);
             self.window
-                .answered(sent.depth, self.latency.invites_more(self.window.size()));
+                .answered(sent.depth, || self.latency.invites_more(size, oldest()));
         }
         if well && self.breakers.answered(unit) {
             tracing::info!("{}: unit {unit} answers again", self.inbox.endpoint);
@@ -382,14 +401,14 @@ impl Engine {
             if well {
                 self.latency.timed_out();
             }
-            // One of several may be missing because the device takes only one. That says nothing of the unit.
-            if sent.depth > 1 && (well || !self.window.proven()) {
+            // Where others were answered meanwhile, one of several may be missing because the device takes only
+            // one. That says nothing of the unit, so it is asked once more, alone.
+            let overtaken = sent.depth > 1 && self.session.proven && self.session.heard >= sent.at;
+            if overtaken && !job.alone && (well || !self.window.proven()) {
                 trouble = true;
-                if !job.repeated {
-                    job.repeated = true;
-                    self.again(job);
-                    continue;
-                }
+                job.alone = true;
+                self.again(job);
+                continue;
             }
             let error = self.silent(&job, sent.id, sent.at, sent.deadline);
             self.unit_failed(&job, "no answer in time", now);

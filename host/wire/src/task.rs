@@ -26,6 +26,9 @@ const ATTEMPTS: u32 = 3;
 /// One-shot: how long it waits for the first valid answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
+/// How often a read is asked again because a connection that had brought answers was lost under it.
+const LOST_REPEATS: u8 = 3;
+
 /// The owner of an endpoint.
 pub(crate) struct Engine {
     pub(crate) inbox: Arc<Inbox>,
@@ -195,21 +198,26 @@ impl Engine {
         self.gave_up = Some(error);
     }
 
-    /// A connection is of no use any more. A proven one is made anew at once, and what it owed is asked once
-    /// more: reading twice does no harm.
+    /// A connection is of no use any more. A proven one is made anew at once, and what it owed is asked again:
+    /// reading twice does no harm.
     fn lost(&mut self, error: WireError) {
         self.inbox.stats().lost += 1;
-        if self.wire.len() > 1 {
+        let several = self.wire.len() > 1;
+        if several {
             self.window.trouble();
         }
+        if several && !self.session.proven {
+            // Perhaps it only takes one: that is tried before it counts as a failure.
+            self.window.close();
+        }
         self.breakers.link_lost(Instant::now());
-        let renew = self.session.proven && matches!(error, WireError::ConnectionLost { .. });
+        let renew = (self.session.proven || several) && matches!(error, WireError::ConnectionLost { .. });
         // A one-shot link counts its failures itself, and gives up for all that wait.
         let patient = self.options.one_shot && !self.session.proven;
         for sent in self.wire.abandon() {
             let mut job = sent.item;
-            if patient || (renew && !job.repeated) {
-                job.repeated = true;
+            if patient || (renew && job.lost < LOST_REPEATS) {
+                job.lost = job.lost.saturating_add(1);
                 self.inbox.stats().repeated += 1;
                 self.inbox.put_back(job);
             } else {

@@ -88,7 +88,7 @@ async fn a_read_on_a_connection_that_went_dead_is_asked_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_is_asked_at_most_twice() {
+async fn a_read_is_not_asked_for_ever() {
     let (link, mut listener) = link(Options::default());
     tokio::spawn(async move {
         let mut peer = listener.accept().await;
