@@ -5,6 +5,8 @@
 //! the process, and a power cut may cost the last seconds. Beside them: `busbar.lock`, held by the one host of the
 //! directory, and `backups/`.
 
+#![forbid(unsafe_code)]
+
 mod db;
 mod diff;
 mod dir;
