@@ -23,6 +23,7 @@ mod link;
 mod options;
 mod queue;
 mod serve;
+mod session;
 mod stats;
 mod task;
 mod tcp;

@@ -17,6 +17,7 @@ use crate::frames::Frames;
 use crate::inbox::{Call, Job};
 use crate::inflight::{Owner, Sent};
 use crate::queue::Priority;
+use crate::session::Session;
 use crate::task::Engine;
 
 /// Requests in a row without a valid answer after which a link on which no unit is well counts as down.
@@ -42,29 +43,6 @@ pub(crate) enum End {
     GaveUp,
 }
 
-/// What is known of one connection.
-#[derive(Debug)]
-pub(crate) struct Session {
-    /// Whether it has brought a valid answer.
-    pub(crate) proven: bool,
-    /// When it was made, or brought its last valid answer.
-    heard: Instant,
-    /// Requests in a row without a valid answer.
-    misses: u32,
-    /// Answers in a row that belong to nobody.
-    foreign: u32,
-    /// The last such answer: when it came, and its id.
-    last_foreign: Option<(Instant, u16)>,
-    /// No request before this.
-    not_before: Option<Instant>,
-    /// No request before the wire is empty: one has it for itself, or waits for that.
-    alone: bool,
-    /// The pause after the last busy answer.
-    pause: Duration,
-    /// Nothing needs a look before this.
-    soonest: Option<Instant>,
-}
-
 /// What the one wait brings.
 enum Event {
     Call(Call),
@@ -72,37 +50,6 @@ enum Event {
     Alarm,
     /// No more will come: the stream ended, or broke.
     Over(Option<io::Error>),
-}
-
-impl Session {
-    pub(crate) fn new(now: Instant) -> Self {
-        Session {
-            proven: false,
-            heard: now,
-            misses: 0,
-            foreign: 0,
-            last_foreign: None,
-            not_before: None,
-            alone: false,
-            pause: Duration::ZERO,
-            soonest: None,
-        }
-    }
-
-    /// Wakes the task at that time, or before.
-    fn look_at(&mut self, when: Instant) {
-        if self.soonest.is_none_or(|soonest| when < soonest) {
-            self.soonest = Some(when);
-        }
-    }
-
-    /// Sends nothing before that time.
-    fn hold_until(&mut self, when: Instant) {
-        if self.not_before.is_none_or(|not_before| not_before < when) {
-            self.not_before = Some(when);
-            self.look_at(when);
-        }
-    }
 }
 
 impl Engine {

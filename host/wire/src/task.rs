@@ -18,7 +18,8 @@ use crate::inflight::{InFlight, Window};
 use crate::latency::Latency;
 use crate::link::LinkState;
 use crate::options::Options;
-use crate::serve::{End, Session};
+use crate::serve::End;
+use crate::session::Session;
 use crate::tcp::{Connect, ConnectError};
 
 /// One-shot: failed attempts in a row after which the link gives up.

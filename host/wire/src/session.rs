@@ -1,0 +1,59 @@
+//! What is known of one connection, from its beginning to its end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What is known of one connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Whether it has brought a valid answer.
+    pub(crate) proven: bool,
+    /// When it was made, or brought its last valid answer.
+    pub(crate) heard: Instant,
+    /// Requests in a row without a valid answer.
+    pub(crate) misses: u32,
+    /// Answers in a row that belong to nobody.
+    pub(crate) foreign: u32,
+    /// The last such answer: when it came, and its id.
+    pub(crate) last_foreign: Option<(Instant, u16)>,
+    /// No request before this.
+    pub(crate) not_before: Option<Instant>,
+    /// No request before the wire is empty: one has it for itself, or waits for that.
+    pub(crate) alone: bool,
+    /// The pause after the last busy answer.
+    pub(crate) pause: Duration,
+    /// Nothing needs a look before this.
+    pub(crate) soonest: Option<Instant>,
+}
+
+impl Session {
+    pub(crate) fn new(now: Instant) -> Self {
+        Session {
+            proven: false,
+            heard: now,
+            misses: 0,
+            foreign: 0,
+            last_foreign: None,
+            not_before: None,
+            alone: false,
+            pause: Duration::ZERO,
+            soonest: None,
+        }
+    }
+
+    /// Wakes the task at that time, or before.
+    pub(crate) fn look_at(&mut self, when: Instant) {
+        if self.soonest.is_none_or(|soonest| when < soonest) {
+            self.soonest = Some(when);
+        }
+    }
+
+    /// Sends nothing before that time.
+    pub(crate) fn hold_until(&mut self, when: Instant) {
+        if self.not_before.is_none_or(|not_before| not_before < when) {
+            self.not_before = Some(when);
+            self.look_at(when);
+        }
+    }
+}
