@@ -10,7 +10,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Executor, Sqlite};
 
-use crate::dir::{self, FileId, HostLock};
+use crate::dir::{FileId, HostLock};
 use crate::error::StoreError;
 use crate::file::{Kind, migrate};
 
@@ -40,7 +40,6 @@ impl Db {
         path: &Path,
         lock: Arc<HostLock>,
     ) -> Result<Self, StoreError> {
-        dir::make_private(path);
         let open = OpenFlag::default();
         let pool = kind.writer(path, open.clone()).await?;
         let mut connection = pool.acquire().await.map_err(|e| StoreError::sqlx(path, e))?;

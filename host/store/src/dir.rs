@@ -15,7 +15,7 @@ const LOCK_FILE: &str = "busbar.lock";
 #[derive(Debug)]
 pub(crate) struct HostLock {
     dir: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl HostLock {
@@ -51,11 +51,18 @@ impl HostLock {
         let _ = file
             .set_len(0)
             .and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { dir, _file: file })
+        Ok(Self { dir, file })
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+}
+
+impl Drop for HostLock {
+    /// Closing would do, but for a process that is being spawned just now and still has a copy of the file.
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -96,12 +103,19 @@ pub(crate) fn create_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(|e| StoreError::io(path, &e))
 }
 
-/// Takes the rights of others away from a file that was there before; as far as this user may.
+/// Takes the rights of others away from a database that was there before, and gives its side files the same: they
+/// may stem from a start when it was read-only. As far as this user may.
 pub(crate) fn make_private(path: &Path) {
-    if fs::metadata(path).is_ok_and(|m| m.mode() & 0o077 != 0)
-        && let Err(error) = fs::set_permissions(path, Permissions::from_mode(0o600))
-    {
-        tracing::warn!(file = %path.display(), %error, "other users may read this file");
+    let mode_of = |path: &Path| fs::metadata(path).map(|m| m.mode() & 0o777).ok();
+    let Some(mode) = mode_of(path).map(|m| m & 0o700) else {
+        return;
+    };
+    for file in SIDES.map(|side| with_suffix(path, side)) {
+        if mode_of(&file).is_some_and(|m| m != mode)
+            && let Err(error) = fs::set_permissions(&file, Permissions::from_mode(mode))
+        {
+            tracing::warn!(file = %file.display(), %error, "who may read this file could not be changed");
+        }
     }
 }
 

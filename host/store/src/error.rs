@@ -192,7 +192,7 @@ impl StoreError {
             Self::Busy { .. } => "Close the program that has the database open, then try again.".into(),
             Self::DiskFull { .. } => "Free some space; what is already stored is safe.".into(),
             Self::ReadOnly { .. } => {
-                "Mount the file system writable, or name another directory with --data-dir.".into()
+                "Make it writable (its mode, or the mount), or name another directory with --data-dir.".into()
             }
             Self::Permission { .. } => {
                 "Run as the user who owns the data directory, or give it to this user.".into()

@@ -95,6 +95,7 @@ pub(crate) async fn recover(
     };
     let mut label = "orphaned";
     if fs::symlink_metadata(path).is_ok() {
+        dir::make_private(path);
         match kind.inspect(path, check).await {
             Ok(()) => return Ok(opening),
             Err(why) if why.is_unusable_file() => {

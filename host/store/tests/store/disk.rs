@@ -4,6 +4,7 @@
 //! reported as such is also tested without them, in `src/db.rs`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -47,6 +48,77 @@ fn mount(args: &[&str]) {
         Command::new("mount").args(args).status().unwrap().success(),
         "mount {args:?}"
     );
+}
+
+/// Runs this test again as somebody without rights, when this is root. Returns whether this is the run that counts.
+fn without_rights(test: &str) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let id = "65534";
+    let mut again = Command::new("setpriv");
+    again
+        .args(["--reuid", id, "--regid", id, "--clear-groups"])
+        .arg(std::env::current_exe().unwrap());
+    match again
+        .args(["--exact", test, "--nocapture"])
+        .env("TMPDIR", "/tmp")
+        .output()
+    {
+        // What cannot be run: this binary may lie where only root may go.
+        Ok(output) if matches!(output.status.code(), Some(126 | 127)) => {
+            eprintln!("skipped: root may not step down")
+        }
+        Ok(output) => assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => eprintln!("skipped: root cannot step down here: {error}"),
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_directory_that_one_may_not_enter_or_write() {
+    if !without_rights("disk::a_directory_that_one_may_not_enter_or_write") {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let data = dir.path().join("data");
+    let registry = open(&data).await;
+    registry.add_connection(connection("home"), 1).await.unwrap();
+    registry.close().await.unwrap();
+    drop(registry);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&data, 0o000);
+    for error in [
+        Registry::open(&data).await.expect_err("no"),
+        Registry::open_read_only(&data).await.expect_err("no"),
+    ] {
+        assert!(matches!(error, StoreError::Permission { .. }), "{error}");
+        assert!(
+            error.hint().contains("owns the data directory"),
+            "{}",
+            error.hint()
+        );
+    }
+    mode(&data, 0o500);
+    let error = Registry::open(&data.join("new")).await.expect_err("no");
+    assert!(matches!(error, StoreError::Permission { .. }), "{error}");
+    assert_eq!(
+        names(&Registry::open_read_only(&data).await.unwrap()).await,
+        ["home"]
+    );
+    mode(&data, 0o700);
+    mode(&data.join("registry.db"), 0o400);
+    let error = Registry::open(&data).await.expect_err("no");
+    assert!(
+        matches!(error, StoreError::ReadOnly { .. } | StoreError::Permission { .. }),
+        "{error}"
+    );
+    mode(&data.join("registry.db"), 0o600);
+    assert_eq!(names(&open(&data).await).await, ["home"]);
 }
 
 /// Writes until nothing goes any more.
@@ -195,7 +267,7 @@ async fn a_read_only_file_system() {
     registry.add_connection(connection("home"), 1).await.unwrap();
     registry.close().await.unwrap();
     drop(registry);
-    mount(&["-o", "remount,ro", &dir]);
+    mount(&["-o", "remount,bind,ro", &dir]);
     for data in [path.to_owned(), path.join("new")] {
         let error = Registry::open(&data).await.expect_err("nothing can be written");
         assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
@@ -217,7 +289,7 @@ async fn a_read_only_file_system_with_the_wal_of_a_killed_host() {
     host.kill().unwrap();
     host.wait().unwrap();
     assert!(said.last().unwrap().starts_with("sample"), "{said:?}");
-    mount(&["-o", "remount,ro", &dir]);
+    mount(&["-o", "remount,bind,ro", &dir]);
     let registry = Registry::open_read_only(path).await.unwrap();
     assert!(names(&registry).await.len() >= 9, "a command reads the WAL, too");
 }
