@@ -1,1 +1,27 @@
-//! An energy-device host: finds, reads and looks after solar systems, batteries and meters.
+//! Busbar: an energy-device host. It finds the energy devices of a site, learns which registers each one really has,
+//! keeps them in a registry, and polls them for years without losing a value or inventing one.
+//!
+//! Reads flow one way: wire bytes, words, ledger decode, readings, bus, sinks. `ARCHITECTURE.md` has the map.
+
+#![forbid(unsafe_code)]
+
+pub mod bus;
+pub mod catalog;
+pub mod cli;
+mod clock;
+pub mod config;
+mod control;
+mod demo;
+mod diagnostics;
+pub mod discover;
+pub mod error;
+mod explain;
+mod format;
+mod host;
+mod keeper;
+mod one_device;
+mod poll;
+mod registry;
+mod units;
+mod view;
+mod web;

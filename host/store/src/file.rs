@@ -247,7 +247,8 @@ pub(crate) async fn migrate(
         path: path.to_owned(),
         detail,
     };
-    migrator.run(db).await.map_err(|e| match e {
+    // Not `run`: its future is not `Send` for every lifetime, and hosts open histories from tasks of their own.
+    migrator.run_direct(None, db, false).await.map_err(|e| match e {
         MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => match StoreError::sqlx(path, e) {
             StoreError::Database { detail, .. } => failed(detail),
             other => other,

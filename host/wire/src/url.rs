@@ -85,6 +85,11 @@ impl EndpointError {
 }
 
 impl Endpoint {
+    /// The scheme of its URL.
+    pub fn scheme(&self) -> &'static str {
+        "modbus+tcp"
+    }
+
     /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host

@@ -80,6 +80,13 @@ impl Image {
         }
     }
 
+    /// Takes over everything that another image holds; where both know an address, the other's words count.
+    pub fn extend(&mut self, other: Image) {
+        for block in other.blocks {
+            self.insert(block.span, block.words);
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.blocks.clear();

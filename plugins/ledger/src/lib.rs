@@ -9,6 +9,7 @@
 mod classes;
 pub mod codec;
 mod computed;
+pub mod describe;
 mod diagnostics;
 pub mod evidence;
 pub mod extent;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::span::{Function, Span};
+use crate::value::Value;
 use crate::write::WriteRule;
 
 /// One kind of device or service: how to recognise it, and its points.
@@ -208,6 +209,17 @@ impl Point {
     /// The point's own register; `None` for a computed one.
     pub fn register(&self) -> Option<&Register> {
         self.registers().first()
+    }
+
+    /// What a number of an enumeration means: its label, or the answer for numbers that are not listed. `None` for
+    /// points that are no enumeration.
+    pub fn meaning(&self, value: &Value) -> Option<String> {
+        let Value::Integer(number) = value else { return None };
+        if self.labels.is_empty() {
+            return None;
+        }
+        let unlisted = || self.unlisted.as_ref().map(|u| u.replace("{}", &number.to_string()));
+        self.labels.get(number).cloned().or_else(unlisted)
     }
 
     /// All registers that can deliver it, its own first; empty for a computed one.

@@ -1,0 +1,227 @@
+//! The bus: the newest reading of every entity, and a feed of what changed. Sinks read it; none of them can slow a
+//! poll.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use busbar_ledger::model::Ledger;
+use busbar_ledger::presence::Status;
+use busbar_ledger::ranges::Ranges;
+use busbar_ledger::value::{Quality, Reading};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// Updates that a slow sink may lag behind before it loses the oldest; it can always read the newest state.
+const FEED: usize = 1024;
+
+/// A device as it is polled: what does not change from poll to poll.
+#[derive(Debug)]
+pub struct DeviceMeta {
+    /// Its id.
+    pub id: String,
+    /// The connection it is on.
+    pub connection: String,
+    /// Its unit.
+    pub unit: u8,
+    /// Its name.
+    pub name: String,
+    /// Model, where known.
+    pub model: Option<String>,
+    /// Serial number, where known.
+    pub serial: Option<String>,
+    /// Firmware, where known.
+    pub firmware: Option<String>,
+    /// What describes it.
+    pub ledger: Arc<Ledger>,
+}
+
+/// A device on the bus.
+#[derive(Debug)]
+pub struct Device {
+    /// What does not change.
+    pub meta: DeviceMeta,
+    state: Mutex<DeviceState>,
+}
+
+/// What changes from poll to poll.
+#[derive(Debug)]
+pub struct DeviceState {
+    /// Whether it answers, and if not, why.
+    pub availability: Availability,
+    /// One slot for each point of the ledger, in its order.
+    pub slots: Vec<Slot>,
+    /// The registers that it is known to answer.
+    pub readable: Ranges,
+}
+
+/// The newest that is known of one entity.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// The reading.
+    pub reading: Reading,
+    /// When the device said so; `None` before the first answer.
+    pub since: Option<Stamp>,
+    /// Whether it exists.
+    pub status: Status,
+}
+
+/// A moment on both clocks: one to show, one to measure with.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// Milliseconds since 1970.
+    pub wall_ms: i64,
+    /// For ages.
+    pub at: Instant,
+}
+
+impl Stamp {
+    /// Now.
+    pub fn now() -> Self {
+        Stamp {
+            wall_ms: crate::clock::now_ms(),
+            at: Instant::now(),
+        }
+    }
+}
+
+/// Whether a device answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Not asked yet.
+    Unknown,
+    /// It gave a valid answer.
+    Online,
+    /// It does not; with the cause for people.
+    Offline(String),
+}
+
+impl Availability {
+    /// The word that interfaces show.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Availability::Unknown => "unknown",
+            Availability::Online => "online",
+            Availability::Offline(_) => "offline",
+        }
+    }
+}
+
+impl Device {
+    /// A device about which nothing is known yet but what exists on it: for each point its status.
+    pub fn new(meta: DeviceMeta, readable: Ranges, known: impl Fn(&str) -> Option<Status>) -> Self {
+        let slots = meta
+            .ledger
+            .points
+            .iter()
+            .map(|p| {
+                let status = known(&p.key).unwrap_or(Status::Absent);
+                Slot {
+                    reading: Reading::unavailable(),
+                    since: None,
+                    status,
+                }
+            })
+            .collect();
+        let state = DeviceState {
+            availability: Availability::Unknown,
+            slots,
+            readable,
+        };
+        Device {
+            meta,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The changing part. Held for moments only, never across a wait.
+    pub fn state(&self) -> MutexGuard<'_, DeviceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one poll changed on one device.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The device.
+    pub device: Arc<Device>,
+    /// The points that were read, by their place in the ledger.
+    pub points: Vec<usize>,
+    /// When.
+    pub at_ms: i64,
+}
+
+/// All devices and the feed.
+#[derive(Debug)]
+pub struct Bus {
+    devices: RwLock<BTreeMap<String, Arc<Device>>>,
+    feed: broadcast::Sender<Arc<Update>>,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Bus {
+            devices: RwLock::default(),
+            feed: broadcast::channel(FEED).0,
+        }
+    }
+}
+
+impl Bus {
+    /// Puts a device on the bus, in place of one with the same id.
+    pub fn add(&self, device: Arc<Device>) {
+        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
+        devices.insert(device.meta.id.clone(), device);
+    }
+
+    /// All devices, by id.
+    pub fn devices(&self) -> Vec<Arc<Device>> {
+        self.devices
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// One device.
+    pub fn device(&self, id: &str) -> Option<Arc<Device>> {
+        self.devices
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    /// Tells the sinks. Nobody listening is no fault.
+    pub fn publish(&self, update: Update) {
+        let _ = self.feed.send(Arc::new(update));
+    }
+
+    /// Listens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
+        self.feed.subscribe()
+    }
+}
+
+impl Slot {
+    /// Whether this point is worth asking for: a pair that is known to be absent is never polled.
+    pub fn is_polled(&self) -> bool {
+        self.status != Status::Absent
+    }
+
+    /// Takes a new reading. A device that did not answer leaves the last value standing as `stale` for as long as
+    /// `patience` says; after that it is not known.
+    pub fn take(&mut self, reading: Reading, now: Stamp, patience: std::time::Duration) {
+        if reading.quality != Quality::Unavailable {
+            self.reading = reading;
+            self.since = Some(now);
+            return;
+        }
+        let fresh = self.since.is_some_and(|s| now.at.duration_since(s.at) < patience);
+        if fresh && self.reading.value.is_some() {
+            self.reading.quality = Quality::Stale;
+        } else {
+            self.reading = reading;
+        }
+    }
+}

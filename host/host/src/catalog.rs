@@ -1,0 +1,282 @@
+//! Everything that plugins bring: ledgers, and who can discover what.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use busbar_ledger::Diagnostics;
+use busbar_ledger::model::Ledger;
+use busbar_loader::{Options, PluginLedger, PluginState, Plugins};
+use busbar_plugin_sdk::{Conversation, Step};
+use tracing::warn;
+
+use crate::config::PluginsConfig;
+use crate::error::{HostError, Result};
+
+/// Ledgers are small; a larger file is a mistake.
+const MAX_LEDGER_BYTES: u64 = 4 << 20;
+
+/// All plugins and their ledgers. A ledger is parsed when it is first asked for.
+pub struct Catalog {
+    plugins: Plugins,
+    texts: BTreeMap<String, Text>,
+    parsed: Mutex<HashMap<String, Arc<Ledger>>>,
+}
+
+/// A ledger as a plugin brought it.
+struct Text {
+    plugin: String,
+    text: String,
+}
+
+impl Catalog {
+    /// Finds, inspects and asks all plugins. What is refused is listed by `busbar plugin list`, and warned about.
+    pub async fn load(given: &[PathBuf], config: &PluginsConfig) -> Self {
+        let mut options = Options::new(busbar_loader::plugin_dirs(given, config.dir.as_deref()));
+        options.pins = config.pin.clone();
+        let mut plugins = Plugins::load(options).await;
+        for plugin in plugins.list() {
+            if plugin.state == PluginState::Refused {
+                warn!(
+                    "{} is not used: {}",
+                    plugin.path.display(),
+                    plugin.reason.unwrap_or_default()
+                );
+            }
+        }
+        let mut texts = BTreeMap::new();
+        for PluginLedger { plugin, ledger } in plugins.take_ledgers() {
+            let name = ledger
+                .file
+                .strip_suffix(".toml")
+                .unwrap_or(&ledger.file)
+                .to_owned();
+            match texts.entry(name) {
+                Entry::Vacant(free) => {
+                    free.insert(Text {
+                        plugin,
+                        text: ledger.text,
+                    });
+                }
+                Entry::Occupied(first) => {
+                    let first: &Text = first.get();
+                    warn!(
+                        "{} of plugin {plugin} is not used: {} brings it too",
+                        ledger.file, first.plugin
+                    );
+                }
+            }
+        }
+        Catalog {
+            plugins,
+            texts,
+            parsed: Mutex::default(),
+        }
+    }
+
+    /// The plugins, refused ones included.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// Names of all ledgers, sorted.
+    pub fn ledger_names(&self) -> Vec<String> {
+        self.texts.keys().cloned().collect()
+    }
+
+    /// The plugin that brings a ledger.
+    pub fn plugin_of(&self, ledger: &str) -> Option<String> {
+        self.texts.get(ledger).map(|t| t.plugin.clone())
+    }
+
+    /// A ledger by name.
+    ///
+    /// # Errors
+    /// A usage error when no plugin brings it, with the name that comes nearest; its faults when it has any.
+    pub fn ledger(&self, name: &str) -> Result<Arc<Ledger>> {
+        if let Some(ledger) = self
+            .parsed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+        {
+            return Ok(Arc::clone(ledger));
+        }
+        let Some(text) = self.texts.get(name) else {
+            return Err(self.unknown(name));
+        };
+        let ledger =
+            Arc::new(busbar_ledger::parse(name, &text.text).map_err(|d| HostError::ledger(name, &d))?);
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        parsed.insert(name.to_owned(), Arc::clone(&ledger));
+        Ok(ledger)
+    }
+
+    /// A ledger by name, or from a file where the text is a path to one.
+    ///
+    /// # Errors
+    /// As [`Catalog::ledger`]; and a file that cannot be read.
+    pub fn ledger_or_file(&self, text: &str) -> Result<Arc<Ledger>> {
+        if self.texts.contains_key(text) {
+            return self.ledger(text);
+        }
+        let path = Path::new(text);
+        if path.is_file() || text.ends_with(".toml") {
+            let ledger = read_ledger_file(path).map_err(|fault| match fault {
+                LedgerFault::Faults(d) => HostError::ledger(text, &d),
+                LedgerFault::Unreadable(message) => HostError::usage(message, "Check the path."),
+            })?;
+            return Ok(Arc::new(ledger));
+        }
+        Err(self.unknown(text))
+    }
+
+    fn unknown(&self, name: &str) -> HostError {
+        let nearest = self
+            .texts
+            .keys()
+            .map(|known| (strsim::jaro_winkler(known, name), known))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .filter(|(likeness, _)| *likeness > 0.8);
+        let hint = match nearest {
+            Some((_, known)) => format!("Did you mean {known}? `busbar ledger list` shows all."),
+            None => "`busbar ledger list` shows all; a file is named with its path and .toml.".to_owned(),
+        };
+        HostError::usage(format!("there is no ledger {name:?}"), hint)
+    }
+
+    /// All ledgers of one plugin.
+    ///
+    /// # Errors
+    /// The faults of one that has any.
+    pub fn ledgers_of(&self, plugin: &str) -> Result<Vec<Arc<Ledger>>> {
+        self.texts
+            .iter()
+            .filter(|(_, t)| t.plugin == plugin)
+            .map(|(name, _)| self.ledger(name))
+            .collect()
+    }
+
+    /// Ledgers that recognise their devices by themselves, over this scheme. Those of plugins that discover are left
+    /// to them.
+    ///
+    /// # Errors
+    /// The faults of one that has any.
+    pub fn identifying_ledgers(&self, scheme: &str) -> Result<Vec<Arc<Ledger>>> {
+        let mut all = Vec::new();
+        for (name, text) in &self.texts {
+            if self.discovers(&text.plugin) {
+                continue;
+            }
+            let ledger = self.ledger(name)?;
+            let reachable = ledger.transports.iter().any(|t| t.scheme == scheme);
+            if reachable && ledger.identify.as_ref().is_some_and(|i| i.probe.is_some()) {
+                all.push(ledger);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The names of the plugins that discover.
+    pub fn discovering_plugins(&self) -> Vec<String> {
+        self.plugins.discoverers().map(str::to_owned).collect()
+    }
+
+    /// Whether this plugin discovers.
+    pub fn discovers(&self, plugin: &str) -> bool {
+        self.plugins.discoverers().any(|name| name == plugin)
+    }
+
+    /// A plugin that can be used, by name.
+    ///
+    /// # Errors
+    /// A usage error when there is none of this name, or it was refused.
+    pub fn usable_plugin(&self, name: &str) -> Result<String> {
+        let named: Vec<_> = self
+            .plugins
+            .list()
+            .into_iter()
+            .filter(|p| p.name.as_deref() == Some(name))
+            .collect();
+        if named.iter().any(|p| p.state == PluginState::Loaded) {
+            return Ok(name.to_owned());
+        }
+        Err(match named.into_iter().next() {
+            Some(plugin) => HostError::usage(
+                format!(
+                    "plugin {name} cannot be used: {}",
+                    plugin.reason.unwrap_or_default()
+                ),
+                "`busbar plugin list` shows what is loaded and what is refused.",
+            ),
+            None => HostError::usage(
+                format!("there is no plugin {name:?}"),
+                "`busbar plugin list` shows what there is; --plugin-dir adds a directory.",
+            ),
+        })
+    }
+
+    /// One step of a discovery.
+    ///
+    /// # Errors
+    /// The plugin's, or its worker's.
+    pub async fn discover(&self, plugin: &str, talk: &Conversation) -> Result<Step> {
+        self.plugins
+            .discover(plugin, talk)
+            .await
+            .map_err(|error| HostError::Plugin {
+                plugin: plugin.to_owned(),
+                error,
+            })
+    }
+}
+
+/// Why a ledger file cannot be used.
+pub enum LedgerFault {
+    /// It has faults.
+    Faults(Diagnostics),
+    /// It cannot be read; in words.
+    Unreadable(String),
+}
+
+impl LedgerFault {
+    /// Every fault, with the file's lines underlined.
+    pub fn report(&self, colour: bool) -> String {
+        match self {
+            LedgerFault::Faults(d) => crate::diagnostics::render(d, colour),
+            LedgerFault::Unreadable(message) => message.clone(),
+        }
+    }
+
+    /// Every fault on a line.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            LedgerFault::Faults(d) => d.to_string().lines().map(str::to_owned).collect(),
+            LedgerFault::Unreadable(message) => vec![message.clone()],
+        }
+    }
+}
+
+/// Reads and checks one ledger file.
+///
+/// # Errors
+/// Its faults, or why it cannot be read.
+pub fn read_ledger_file(path: &Path) -> Result<Ledger, LedgerFault> {
+    let shown = path.display().to_string();
+    let unreadable = |e: std::io::Error| LedgerFault::Unreadable(format!("cannot read {shown}: {e}"));
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > MAX_LEDGER_BYTES {
+        return Err(LedgerFault::Unreadable(format!(
+            "{shown} is larger than 4 MiB: this is no ledger"
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        LedgerFault::Unreadable(format!(
+            "{shown} is not UTF-8 (byte {})",
+            e.utf8_error().valid_up_to()
+        ))
+    })?;
+    busbar_ledger::parse(&shown, &text).map_err(LedgerFault::Faults)
+}

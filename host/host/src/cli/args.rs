@@ -1,0 +1,345 @@
+//! The command line: what can be typed, and the text that explains it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config::parse_duration;
+use crate::units::UnitList;
+
+/// Busbar finds the energy devices of a site, learns what each one really has, and reads them for years.
+#[derive(Debug, Parser)]
+#[command(
+    name = "busbar",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Start here:\n  \
+        busbar demo                                 a simulated house, to look around\n  \
+        busbar scan modbus+tcp://192.168.1.20       what is at this address?\n  \
+        busbar scan modbus+tcp://192.168.1.20 --save\n  \
+        busbar                                      poll what was saved, with a live page"
+)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; `run` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that stand before or after any subcommand.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Where registry, history and backups lie
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "busbar-data",
+        env = "BUSBAR_DATA_DIR"
+    )]
+    pub data_dir: PathBuf,
+    /// The configuration file; it may be missing unless named here
+    #[arg(long, global = true, value_name = "FILE", env = "BUSBAR_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Look for plugins in this directory first (may be repeated)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub plugin_dir: Vec<PathBuf>,
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on standard error (-v, -vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Poll everything in the registry and serve the live page (the default)
+    Run(RunArgs),
+    /// Try Busbar on a simulated house: nothing is installed, nothing is kept
+    Demo(DemoArgs),
+    /// Find out which devices and entities an address really has
+    Scan(ScanArgs),
+    /// Read every point of one device once, or again and again; needs no set-up
+    Read(ReadArgs),
+    /// Read registers as they are, with every plausible meaning
+    Raw(RawArgs),
+    /// List the devices of the registry
+    Devices,
+    /// List the entities of the registry, with live values while a host runs
+    Entities(EntitiesArgs),
+    /// Show how bytes become an entity's value, and why Busbar believes that it exists
+    Explain(ExplainArgs),
+    /// Look at ledgers: the descriptions of devices
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Look at plugins: what is loaded, what is refused and why
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Serve a ledger or a whole site as simulated devices
+    Simulate(SimulateArgs),
+    /// Print a completion script for your shell
+    Completions {
+        /// The shell to complete for
+        shell: Shell,
+    },
+}
+
+/// `busbar run`
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// Poll every connection once, write everything down, and exit (for cron)
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// `busbar demo`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  busbar demo\n  busbar demo --for 30s --json")]
+pub struct DemoArgs {
+    /// Stop by itself after this time (30s, 5m)
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// How often devices are polled
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s")]
+    pub interval: Duration,
+}
+
+/// How far a scan looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// The units that the maker uses for each kind of device
+    #[default]
+    Quick,
+    /// Every unit, 1 to 247
+    Full,
+}
+
+/// `busbar scan`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar scan modbus+tcp://192.168.1.20\n  \
+    busbar scan modbus+tcp://192.168.1.20 --mode full --save\n  \
+    busbar scan modbus+tcp://192.168.1.20 --units 1,3-9 --json\n\n\
+    A scan only reads. Ctrl-C ends it and keeps what was found.")]
+pub struct ScanArgs {
+    /// Where to look: modbus+tcp://HOST[:502]
+    pub url: String,
+    /// Ask only this plugin
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<String>,
+    /// Look only for this ledger: a name, or a file
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "plugin")]
+    pub ledger: Option<String>,
+    /// How far to look
+    #[arg(long, value_enum, default_value_t, conflicts_with = "units")]
+    pub mode: ModeArg,
+    /// Look only at these units: 1,3-9
+    #[arg(long, value_name = "LIST")]
+    pub units: Option<UnitList>,
+    /// Store what is found as a connection that `busbar run` polls
+    #[arg(long)]
+    pub save: bool,
+    /// The connection's name when it is saved (default: the host in the URL)
+    #[arg(long, value_name = "NAME", requires = "save")]
+    pub name: Option<String>,
+    /// Apply the differences to what is known without asking
+    #[arg(long, requires = "save")]
+    pub yes: bool,
+    /// The longest wait for one answer
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `busbar read`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar read modbus+tcp://192.168.1.20 --ledger victron/gx-system --unit 100\n  \
+    busbar read modbus+tcp://192.168.1.30 --ledger my-meter.toml --watch 1s")]
+pub struct ReadArgs {
+    /// The device: modbus+tcp://HOST[:502]
+    pub url: String,
+    /// The ledger that describes it: a name, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub ledger: String,
+    /// The unit id; may be left out where the ledger names only one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]
+    pub unit: Option<u8>,
+    /// Read again at this interval until stopped
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1s", value_parser = parse_duration)]
+    pub watch: Option<Duration>,
+    /// The longest wait for one answer
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Which of the four read functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FunctionArg {
+    /// Function 1
+    #[value(alias = "1")]
+    Coils,
+    /// Function 2
+    #[value(alias = "2")]
+    Discrete,
+    /// Function 3
+    #[default]
+    #[value(alias = "3")]
+    Holding,
+    /// Function 4
+    #[value(alias = "4")]
+    Input,
+}
+
+/// `busbar raw`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar raw modbus+tcp://192.168.1.20 --unit 100 --at 800 --count 6\n  \
+    busbar raw modbus+tcp://192.168.1.30 --unit 1 --at 0x1000 --count 2 --type f32")]
+pub struct RawArgs {
+    /// The device: modbus+tcp://HOST[:502]
+    pub url: String,
+    /// The unit id
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]
+    pub unit: u8,
+    /// The first address, zero-based, decimal or 0x…
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    pub at: u16,
+    /// How many registers, 1 to 125 (coils and discrete inputs: to 2000)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub count: u16,
+    /// Show only this type (i16 u16 i32 u32 i64 u64 f32 f64 u24 bcd text)
+    #[arg(long = "type", value_name = "T")]
+    pub ty: Option<String>,
+    /// Which registers
+    #[arg(long, value_enum, default_value_t)]
+    pub function: FunctionArg,
+    /// The longest wait for one answer
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `busbar entities`
+#[derive(Clone, Debug, Args)]
+pub struct EntitiesArgs {
+    /// Only those of this device
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
+    /// Also those that are absent or retired
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `busbar explain`
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The entity's id, as `busbar entities` shows it
+    pub entity: String,
+}
+
+/// `busbar ledger …`
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// List the ledgers that the plugins bring
+    List,
+    /// Show a ledger's points
+    Show {
+        /// A ledger's name, or a file
+        name: String,
+    },
+    /// Check ledger files; every fault is shown where it stands
+    Check {
+        /// Files or directories
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Print the JSON Schema of ledger files, for editors
+    Schema,
+}
+
+/// `busbar plugin …`
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// List the plugins found, what each brings, and what was refused
+    List,
+    /// Look into a plugin file without running any of it
+    Inspect {
+        /// The library
+        file: PathBuf,
+    },
+}
+
+/// `busbar simulate`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar simulate generic/demo-meter --listen modbus+tcp://127.0.0.1:5020\n  \
+    busbar simulate site.toml\n\n\
+    Without --listen a ledger is served at modbus+tcp://127.0.0.1:0, any free port; the address is printed.")]
+pub struct SimulateArgs {
+    /// A ledger's name, a ledger file, or a site file
+    pub what: String,
+    /// Where to serve it: modbus+tcp://127.0.0.1:5020
+    #[arg(long, value_name = "URL")]
+    pub listen: Option<String>,
+    /// The unit id of a single ledger (default: the first that the ledger names)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]
+    pub unit: Option<u8>,
+    /// Stop by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+}
+
+/// Reads an address as people write it: decimal, or hexadecimal with 0x.
+fn parse_address(text: &str) -> Result<u16, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u16::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is no register address: write 0 to 65535, or 0x0 to 0xFFFF"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_subcommand() {
+        for line in [["busbar", "--json", "devices"], ["busbar", "devices", "--json"]] {
+            assert!(Cli::try_parse_from(line).unwrap().global.json, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_decimal_or_hexadecimal() {
+        assert_eq!(parse_address("800"), Ok(800));
+        assert_eq!(parse_address("0x1000"), Ok(4096));
+        assert!(parse_address("65536").unwrap_err().contains("0 to 65535"));
+    }
+
+    #[test]
+    fn mode_and_units_exclude_each_other() {
+        let line = [
+            "busbar",
+            "scan",
+            "modbus+tcp://h",
+            "--mode",
+            "full",
+            "--units",
+            "1",
+        ];
+        assert!(Cli::try_parse_from(line).is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! The command line. [`main`] reads as the story of a run: parse, configure, do it, say how it went.
+
+pub mod args;
+mod endpoint;
+mod ledger;
+pub(crate) mod output;
+mod plugin;
+mod progress;
+pub mod raw;
+mod read;
+mod registry;
+pub(crate) mod run;
+mod scan;
+mod scan_report;
+pub(crate) mod simulate;
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::catalog::Catalog;
+use crate::config::{self, Config};
+use crate::demo;
+use crate::error::{Exit, HostError, Result};
+use args::{Cli, Command, Global, RunArgs};
+use output::Output;
+
+/// Runs the program with these arguments, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let output = Output::new(cli.global.json);
+    log_to_stderr(&cli);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            let hint = "Check the limits of this machine (open files, memory).";
+            return output.failure(&HostError::io("cannot start", &e, hint));
+        }
+    };
+    // Polls, plugins and the web share one thread: at these rates wake-ups cost more than work.
+    let done = runtime.block_on(dispatch(cli, output));
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => output.failure(&error),
+    }
+}
+
+/// Tells a usage error or prints help; with `--json` the error is a document too.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed standard stream leaves nobody to tell.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Done.into();
+    }
+    if std::env::args_os().any(|a| a == "--json") {
+        let message = error.render().to_string();
+        let first = message
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        let error = HostError::usage(first, "busbar --help shows what can be typed.");
+        Output::new(true).line(&error.to_json().to_string());
+    }
+    Exit::Usage.into()
+}
+
+/// Logs go to standard error. A host tells what happens; other commands only what is wrong.
+fn log_to_stderr(cli: &Cli) {
+    let runs = matches!(
+        cli.command,
+        None | Some(Command::Run(_) | Command::Demo(_) | Command::Simulate(_) | Command::Scan(_))
+    );
+    let level = match (cli.global.verbose, runs) {
+        (0, false) => LevelFilter::WARN,
+        (0, true) => LevelFilter::INFO,
+        (1, _) => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(level)
+        .with_target(false)
+        .init();
+}
+
+async fn dispatch(cli: Cli, output: Output) -> Result<()> {
+    let global = cli.global;
+    let config = configure(&global)?;
+    let data_dir = global.data_dir.as_path();
+    let catalog = async || Ok(Catalog::load(&global.plugin_dir, &config.plugins).await);
+    match cli.command.unwrap_or(Command::Run(RunArgs::default())) {
+        Command::Run(args) => run::run(&args, data_dir, config.clone(), catalog().await?, output).await,
+        Command::Demo(args) => demo::run(&args, catalog().await?, output).await,
+        Command::Scan(args) => scan::run(&args, data_dir, output, catalog).await,
+        Command::Read(args) => read::run(&args, data_dir, output, catalog).await,
+        Command::Raw(args) => raw::run(&args, data_dir, output).await,
+        Command::Devices => registry::devices(data_dir, output, catalog).await,
+        Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
+        Command::Explain(args) => registry::explain(&args, data_dir, output, catalog).await,
+        Command::Ledger(command) => ledger::run(command, output, catalog).await,
+        Command::Plugin(command) => plugin::run(command, output, catalog).await,
+        Command::Simulate(args) => simulate::run(&args, output, catalog).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "busbar", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn configure(global: &Global) -> Result<Config> {
+    let loaded = config::load(global.config.as_deref())?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.config)
+}

@@ -1,0 +1,143 @@
+//! What a command says, and where: results on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::error::{Exit, HostError};
+use crate::format::visible;
+
+/// How this command talks.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+    colour: bool,
+}
+
+impl Output {
+    /// JSON or text; colours only on a terminal, and not where `NO_COLOR` is set.
+    pub fn new(json: bool) -> Self {
+        let colour =
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        Output { json, colour }
+    }
+
+    /// Whether the one JSON document is asked for.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether text may be coloured.
+    pub fn colour(&self) -> bool {
+        self.colour && !self.json
+    }
+
+    /// Prints the one JSON document of this command.
+    pub fn document<T: Serialize>(&self, document: &T) -> Result<(), HostError> {
+        let text = serde_json::to_string_pretty(document).map_err(|e| {
+            HostError::failed(
+                "internal",
+                format!("cannot write JSON: {e}"),
+                "Please report this.",
+            )
+        })?;
+        self.line(&text);
+        Ok(())
+    }
+
+    /// Prints one JSON document on one line, for streams of them.
+    pub fn json_line<T: Serialize>(&self, document: &T) -> Result<(), HostError> {
+        let text = serde_json::to_string(document).map_err(|e| {
+            HostError::failed(
+                "internal",
+                format!("cannot write JSON: {e}"),
+                "Please report this.",
+            )
+        })?;
+        self.line(&text);
+        Ok(())
+    }
+
+    /// Prints a line of result. A reader that has gone away (`| head`) ends the program quietly.
+    pub fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// Prints a line for people, which JSON output leaves out.
+    pub fn say(&self, text: &str) {
+        if !self.json {
+            self.line(text);
+        }
+    }
+
+    /// A heading.
+    pub fn bold(&self, text: &str) -> String {
+        self.styled("1", text)
+    }
+
+    /// Something of less importance.
+    pub fn dim(&self, text: &str) -> String {
+        self.styled("2", text)
+    }
+
+    /// Something good.
+    pub fn green(&self, text: &str) -> String {
+        self.styled("32", text)
+    }
+
+    /// Something to look at.
+    pub fn yellow(&self, text: &str) -> String {
+        self.styled("33", text)
+    }
+
+    fn styled(&self, code: &str, text: &str) -> String {
+        if self.colour() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// An empty table with these headings, as wide as the terminal.
+    pub fn table<const N: usize>(&self, headings: [&str; N]) -> Table {
+        let mut table = Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(headings.map(|h| {
+            let cell = Cell::new(h);
+            if self.colour() {
+                cell.add_attribute(Attribute::Bold)
+            } else {
+                cell
+            }
+        }));
+        table
+    }
+
+    /// Reports a failure the way the contract wants it, and gives the exit code.
+    pub fn failure(&self, error: &HostError) -> ExitCode {
+        if self.json {
+            self.line(&error.to_json().to_string());
+        }
+        let mut err = std::io::stderr().lock();
+        // Nobody to tell when standard error is gone.
+        let _ = writeln!(err, "busbar: {}", visible(&error.to_string()));
+        let hint = error.hint();
+        if !hint.is_empty() {
+            let _ = writeln!(err, "  {}", visible(&hint));
+        }
+        let exit: Exit = error.exit();
+        exit.into()
+    }
+}
+
+/// A number's cell, right-aligned.
+pub fn number(text: impl ToString) -> Cell {
+    Cell::new(text.to_string()).set_alignment(CellAlignment::Right)
+}

@@ -1,0 +1,166 @@
+//! `busbar devices`, `busbar entities`, `busbar explain`: from the running host where there is one, else from the
+//! registry as it lies on disk.
+
+use std::path::Path;
+
+use busbar_ledger::value::Quality;
+use busbar_store::Registry;
+
+use super::args::{EntitiesArgs, ExplainArgs};
+use super::output::{Output, number};
+use crate::catalog::Catalog;
+use crate::control::Client;
+use crate::error::{HostError, Result};
+use crate::explain::{self, Explanation};
+use crate::format::{self, visible};
+use crate::registry::stored_views;
+use crate::view::{self, Devices, Entities};
+
+/// `busbar devices`
+pub async fn devices(
+    data_dir: &Path,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let devices: Devices = match Client::connect(data_dir).await? {
+        Some(mut host) => host.get("/api/v1/devices").await?,
+        None => {
+            let registry = Registry::open_read_only(data_dir).await?;
+            view::devices(&stored_views(&registry, &catalog().await?).await?)
+        }
+    };
+    if output.is_json() {
+        return output.document(&devices);
+    }
+    if devices.devices.is_empty() {
+        return Err(empty());
+    }
+    let mut table = output.table(["device", "name", "unit", "ledger", "entities", "state"]);
+    for device in &devices.devices {
+        let state = match &device.reason {
+            Some(reason) => format!("{}: {}", device.availability, visible(reason)),
+            None => device.availability.clone(),
+        };
+        table.add_row(vec![
+            device.id.as_str().into(),
+            visible(&device.name).into(),
+            number(device.unit_id),
+            device.ledger.as_str().into(),
+            number(device.entities.len()),
+            state.into(),
+        ]);
+    }
+    output.line(&table.to_string());
+    Ok(())
+}
+
+/// `busbar entities`
+pub async fn entities(
+    args: &EntitiesArgs,
+    data_dir: &Path,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let mut entities: Entities = match Client::connect(data_dir).await? {
+        Some(mut host) => host.get("/api/v1/entities").await?,
+        None => {
+            let registry = Registry::open_read_only(data_dir).await?;
+            view::entities(&stored_views(&registry, &catalog().await?).await?, None)
+        }
+    };
+    if let Some(device) = &args.device {
+        entities.entities.retain(|e| e.device == *device);
+        if entities.entities.is_empty() {
+            return Err(HostError::nothing_found(
+                format!("there is no device {device:?} in the registry"),
+                "`busbar devices` lists them.",
+            ));
+        }
+    }
+    if output.is_json() {
+        return output.document(&entities);
+    }
+    if entities.entities.is_empty() {
+        return Err(empty());
+    }
+    let mut table = output.table(["entity", "value", "age", "status", "name"]);
+    for entity in &entities.entities {
+        let value = format::value(
+            entity.value.as_ref(),
+            entity.label.as_deref(),
+            entity.unit.as_deref(),
+            entity.quality,
+        );
+        let age = entity
+            .age_ms
+            .filter(|_| entity.quality != Quality::Unavailable)
+            .map(format::age);
+        table.add_row(vec![
+            entity.id.as_str().into(),
+            number(value),
+            number(age.unwrap_or_default()),
+            entity.status.name().into(),
+            visible(&entity.name).into(),
+        ]);
+    }
+    output.line(&table.to_string());
+    Ok(())
+}
+
+/// `busbar explain`
+pub async fn explain(
+    args: &ExplainArgs,
+    data_dir: &Path,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let explanation: Explanation = match Client::connect(data_dir).await? {
+        Some(mut host) => {
+            host.get(&format!("/control/explain/{}", path_part(&args.entity)))
+                .await?
+        }
+        None => {
+            let registry = Registry::open_read_only(data_dir).await?;
+            explain::explain(&registry, &catalog().await?, None, &args.entity).await?
+        }
+    };
+    if output.is_json() {
+        return output.document(&explanation);
+    }
+    output.line(&format!(
+        "{}  {}",
+        output.bold(&visible(&explanation.name)),
+        output.dim(&explanation.entity)
+    ));
+    let mut about = vec![
+        explanation.ledger.clone(),
+        format!("unit {}", explanation.unit_id),
+    ];
+    about.extend(explanation.origin.clone());
+    output.line(&output.dim(&about.join(" · ")));
+    output.line("");
+    for (i, step) in explanation.steps.iter().enumerate() {
+        output.line(&format!("{:>3}. {}", i + 1, visible(step)));
+    }
+    output.line("");
+    let proof = explanation.proof.as_deref().unwrap_or("nothing is recorded");
+    output.line(&format!("{}: {}", explanation.status.name(), visible(proof)));
+    for extra in [&explanation.note, &explanation.source].into_iter().flatten() {
+        output.line(&output.dim(&visible(extra)));
+    }
+    Ok(())
+}
+
+/// An id as one part of a URL's path.
+fn path_part(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
+}
+
+fn empty() -> HostError {
+    HostError::nothing_found(
+        "the registry is empty",
+        "Find a device with `busbar scan URL --save`.",
+    )
+}

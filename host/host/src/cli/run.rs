@@ -1,0 +1,137 @@
+//! `busbar run`: the host.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::args::RunArgs;
+use super::output::Output;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::control;
+use crate::error::{HostError, Result};
+use crate::host::Host;
+use crate::view;
+use crate::web::{self, Shared, server::serve};
+
+/// Runs the command.
+pub async fn run(
+    args: &RunArgs,
+    data_dir: &Path,
+    config: Config,
+    catalog: Catalog,
+    output: Output,
+) -> Result<()> {
+    let listen = config.web.listen;
+    let host = Host::open(data_dir, config, Arc::new(catalog)).await?;
+    let cancel = stop_on_signal();
+    let done = if args.once {
+        once(&host, &cancel, output).await
+    } else {
+        let listener = TcpListener::bind(listen).await.map_err(|e| {
+            let hint = "Another program uses this address: stop it, or choose another with [web] listen in busbar.toml.";
+            HostError::io(format_args!("cannot serve the live page on {listen}"), &e, hint)
+        });
+        match listener {
+            Ok(listener) => serve_until_stopped(&host, data_dir, listener, &cancel, output).await,
+            Err(error) => Err(error),
+        }
+    };
+    let stopped = host.stop().await;
+    done.and(stopped)
+}
+
+async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> Result<()> {
+    host.adopt_config(cancel).await?;
+    host.poll_once().await?;
+    let devices = view::devices(&host.bus);
+    if devices.devices.is_empty() {
+        return Err(HostError::nothing_found(
+            "there is nothing to poll",
+            "Find a device with `busbar scan URL --save`.",
+        ));
+    }
+    if output.is_json() {
+        return output.document(&devices);
+    }
+    let online = devices
+        .devices
+        .iter()
+        .filter(|d| d.availability == "online")
+        .count();
+    output.line(&format!("{online} of {} devices answered", devices.devices.len()));
+    for device in devices.devices.iter().filter(|d| d.availability != "online") {
+        let reason = device.reason.as_deref().unwrap_or("it did not answer");
+        output.line(&format!("  {}: {}", device.id, crate::format::visible(reason)));
+    }
+    match online {
+        0 => Err(HostError::failed(
+            "no_answer",
+            "no device answered",
+            "Check the network and the devices.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Polls and serves until the host is told to stop.
+///
+/// # Errors
+/// The store's, and those of the control socket.
+pub async fn serve_until_stopped(
+    host: &Arc<Host>,
+    data_dir: &Path,
+    listener: TcpListener,
+    cancel: &CancellationToken,
+    output: Output,
+) -> Result<()> {
+    let hint = "Start Busbar again.";
+    let address = listener
+        .local_addr()
+        .map_err(|e| HostError::io("cannot serve the live page", &e, hint))?;
+    let _door = control::listen(host, data_dir, cancel.clone())?;
+    let shared = Shared {
+        bus: Arc::clone(&host.bus),
+        started: host.started,
+    };
+    tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
+    host.start().await?;
+    let url = format!("http://{address}/");
+    if output.is_json() {
+        output.json_line(&serde_json::json!({ "url": url }))?;
+    } else {
+        output.line(&format!("Busbar is running: {url}"));
+        if host.bus.devices().is_empty() {
+            output.line("Nothing is set up yet. Find a device with `busbar scan URL --save`; this host takes it up at once.");
+        }
+        output.line("Ctrl-C stops it.");
+    }
+    host.adopt_config(cancel).await?;
+    cancel.cancelled().await;
+    info!("stopping");
+    Ok(())
+}
+
+/// A token that SIGINT and SIGTERM cancel.
+pub fn stop_on_signal() -> CancellationToken {
+    let cancel = CancellationToken::new();
+    let on_signal = cancel.clone();
+    tokio::spawn(async move {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+        let terminated = async {
+            match &mut terminate {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated => {}
+        }
+        on_signal.cancel();
+    });
+    cancel
+}

@@ -1,0 +1,202 @@
+//! `busbar scan`: by the running host where there is one, else right here.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use busbar_plugin_sdk::Mode;
+use busbar_store::Registry;
+use busbar_wire::{InFlight, Link, Options};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::args::{ModeArg, ScanArgs};
+use super::endpoint;
+use super::output::Output;
+use super::progress::Shown;
+use super::scan_report::{show, show_diff};
+use crate::catalog::Catalog;
+use crate::control::{Client, ScanCall};
+use crate::discover::{self, Request};
+use crate::error::{HostError, Result};
+use crate::registry;
+
+/// Runs the command.
+pub async fn run(
+    args: &ScanArgs,
+    data_dir: &Path,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let endpoint = endpoint::parse(&args.url)?;
+    let url = endpoint.to_string();
+    let host = if args.save {
+        Client::connect(data_dir).await?
+    } else {
+        endpoint::owner(data_dir, &url).await?
+    };
+    match host {
+        Some(host) => by_host(host, args, url, data_dir, output).await,
+        None => here(args, &endpoint, data_dir, output, catalog().await?).await,
+    }
+}
+
+fn mode(args: &ScanArgs) -> (Mode, Vec<u8>) {
+    match (&args.units, args.mode) {
+        (Some(list), _) => (Mode::Listed, list.0.clone()),
+        (None, ModeArg::Quick) => (Mode::Quick, Vec::new()),
+        (None, ModeArg::Full) => (Mode::Full, Vec::new()),
+    }
+}
+
+/// The host owns the wire and the registry: it scans, this shows.
+async fn by_host(
+    mut host: Client,
+    args: &ScanArgs,
+    url: String,
+    data_dir: &Path,
+    output: Output,
+) -> Result<()> {
+    let (mode, units) = mode(args);
+    let call = ScanCall {
+        url,
+        name: args.name.clone(),
+        save: args.save,
+        plugin: args.plugin.clone(),
+        ledger: args.ledger.as_deref().map(endpoint::ledger_for_host),
+        mode,
+        units,
+    };
+    let progress = Shown::default();
+    let scanned = {
+        let scan = host.scan(&call, &progress);
+        tokio::pin!(scan);
+        tokio::select! {
+            scanned = &mut scan => scanned?,
+            _ = tokio::signal::ctrl_c() => {
+                if let Some(mut second) = Client::connect(data_dir).await? {
+                    second.stop_scan().await?;
+                }
+                scan.await?
+            }
+        }
+    };
+    drop(progress);
+    show(&scanned.report, output)?;
+    if let Some((name, diff)) = scanned.saved {
+        show_diff(&name, &diff, output);
+    }
+    Ok(())
+}
+
+async fn here(
+    args: &ScanArgs,
+    endpoint: &busbar_wire::Endpoint,
+    data_dir: &Path,
+    output: Output,
+    catalog: Catalog,
+) -> Result<()> {
+    let url = endpoint.to_string();
+    // The registry is opened before the scan: nobody waits for a scan that cannot be saved.
+    let store = if args.save {
+        Some(open_registry(data_dir).await?)
+    } else {
+        None
+    };
+    let known = match &store {
+        Some(registry) => registry::known(registry, &url, args.name.as_deref()).await?,
+        None => None,
+    };
+    let (mode, units) = mode(args);
+    let request = Request {
+        connection: known.as_ref().map_or_else(|| url.clone(), |c| c.name.clone()),
+        connection_id: known.map_or_else(|| registry::UNSAVED.to_owned(), |c| c.id),
+        plugin: args.plugin.clone(),
+        ledger: args
+            .ledger
+            .as_deref()
+            .map(|l| catalog.ledger_or_file(l))
+            .transpose()?,
+        mode,
+        units,
+    };
+    let options = endpoint::one_shot(args.timeout);
+    // Four at once is what every GX copes with; the engine falls back by itself where a device does not.
+    let in_flight = InFlight {
+        start: 4,
+        ..options.in_flight
+    };
+    let link = Link::open(endpoint.clone(), Options { in_flight, ..options });
+    let cancel = CancellationToken::new();
+    let progress = Arc::new(Shown::default());
+    let on_interrupt = cancel.clone();
+    let interrupt = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            on_interrupt.cancel();
+        }
+    });
+    let scanned = discover::scan(&link, &catalog, &request, &*progress, &cancel).await;
+    interrupt.abort();
+    drop(progress);
+    let mut scan = scanned?;
+    link.close().await;
+    let Some(store) = store else {
+        return show(&scan.report, output);
+    };
+    let plugin = scan.report.plugin.clone();
+    let saved = save(&store, args, &url, plugin.as_deref(), &mut scan, output).await;
+    store.close().await?;
+    saved
+}
+
+async fn save(
+    store: &Registry,
+    args: &ScanArgs,
+    url: &str,
+    plugin: Option<&str>,
+    scan: &mut discover::Scan,
+    output: Output,
+) -> Result<()> {
+    let connection = registry::connection(store, url, args.name.as_deref(), plugin).await?;
+    show(&scan.report, output)?;
+    let preview = registry::preview(store, &connection, scan).await?;
+    let rescan = !preview.gone.is_empty() || !preview.changed.is_empty();
+    if rescan && !args.yes && !output.is_json() && std::io::stdin().is_terminal() && !confirmed(&preview)? {
+        output.line("Nothing was changed.");
+        return Ok(());
+    }
+    let saved = registry::save(store, connection, scan).await?;
+    let diff = serde_json::to_value(&saved.diff)
+        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+    show_diff(&saved.connection.name, &diff, output);
+    Ok(())
+}
+
+async fn open_registry(data_dir: &Path) -> Result<Registry> {
+    let (registry, opening) = Registry::open(data_dir).await?;
+    for note in opening.notes() {
+        warn!("{note}");
+    }
+    Ok(registry)
+}
+
+/// Asks before a rescan changes what is known. It deletes nothing either way.
+fn confirmed(diff: &busbar_store::Diff) -> Result<bool> {
+    use std::io::Write;
+    let mut err = std::io::stderr();
+    let question = format!(
+        "Against what is known: {} new, {} no longer found, {} changed. Take this over? [Y/n] ",
+        diff.new.entities.len(),
+        diff.gone.entities.len(),
+        diff.changed.len()
+    );
+    let hint = "Use --yes to answer in advance.";
+    write!(err, "{question}")
+        .and_then(|()| err.flush())
+        .map_err(|e| HostError::io("cannot ask", &e, hint))?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|e| HostError::io("cannot read the answer", &e, hint))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}

@@ -1,0 +1,111 @@
+//! `busbar simulate`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use busbar_ledger::model::Ledger;
+use busbar_simulate::Site;
+use serde_json::json;
+
+use super::args::SimulateArgs;
+use super::output::Output;
+use super::run::stop_on_signal;
+use crate::catalog::Catalog;
+use crate::error::{HostError, Result};
+
+/// Where a single ledger is served when nobody says: any free port.
+const ANY_PORT: &str = "modbus+tcp://127.0.0.1:0";
+
+/// Runs the command.
+pub async fn run(
+    args: &SimulateArgs,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let catalog = catalog().await?;
+    let (site, ledgers) = site(args, &catalog)?;
+    let running = busbar_simulate::start(&site, &ledgers)
+        .await
+        .map_err(|e| simulate_error(&e))?;
+    for (name, address) in running.devices() {
+        let url = format!("modbus+tcp://{address}");
+        if output.is_json() {
+            output.json_line(&json!({ "device": name, "url": url }))?;
+        } else {
+            output.line(&format!("{name} is at {url}"));
+        }
+    }
+    output.say("Ctrl-C stops it.");
+    let stop = stop_on_signal();
+    match args.duration {
+        Some(time) => {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(time) => {}
+            }
+        }
+        None => stop.cancelled().await,
+    }
+    running.stop().await;
+    Ok(())
+}
+
+/// What to serve: a ledger with likely values, or a site file.
+fn site(args: &SimulateArgs, catalog: &Catalog) -> Result<(Site, Vec<Arc<Ledger>>)> {
+    let fault = |e: &busbar_simulate::SiteError| {
+        HostError::usage(e.to_string(), "Correct what is named and start again.")
+    };
+    let mut all = all_ledgers(catalog)?;
+    let path = Path::new(&args.what);
+    if path.is_file() && !is_ledger_file(path)? {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            HostError::io(
+                format_args!("cannot read {}", path.display()),
+                &e,
+                "Check the path.",
+            )
+        })?;
+        let mut site = Site::parse(&args.what, &text).map_err(|e| fault(&e))?;
+        if let Some(url) = &args.listen {
+            site.listen_on(url).map_err(|e| fault(&e))?;
+        }
+        return Ok((site, all));
+    }
+    let ledger = catalog.ledger_or_file(&args.what)?;
+    let site = Site::of_ledger(&ledger, args.listen.as_deref().unwrap_or(ANY_PORT)).map_err(|e| fault(&e))?;
+    if !all.iter().any(|l| l.name == ledger.name) {
+        all.push(ledger);
+    }
+    Ok((site, all))
+}
+
+/// Every ledger that the plugins bring: a simulated GX refuses a service that it lacks differently from an address that
+/// no service has.
+pub fn all_ledgers(catalog: &Catalog) -> Result<Vec<Arc<Ledger>>> {
+    catalog
+        .ledger_names()
+        .iter()
+        .map(|name| catalog.ledger(name))
+        .collect()
+}
+
+/// A ledger file says so in its first key; a site file has devices.
+fn is_ledger_file(path: &Path) -> Result<bool> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        HostError::io(
+            format_args!("cannot read {}", path.display()),
+            &e,
+            "Check the path.",
+        )
+    })?;
+    Ok(toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("ledger")))
+}
+
+/// A site that cannot be served.
+pub fn simulate_error(error: &busbar_simulate::SimulateError) -> HostError {
+    HostError::failed(
+        "simulate",
+        error.to_string(),
+        "Correct what is named, or listen on another address.",
+    )
+}

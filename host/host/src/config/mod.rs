@@ -1,0 +1,331 @@
+//! `busbar.toml`: every key has a default, an unknown key is an error with its line.
+//!
+//! What a scan with `--save` stores lives in the registry; this file, where present, wins.
+
+mod duration;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{HostError, Result};
+use crate::units::UnitList;
+
+pub use duration::{format_duration, parse_duration};
+
+/// The name looked for in the working directory when none is given.
+pub const DEFAULT_FILE: &str = "busbar.toml";
+/// The port of the live page, and the first that the demo tries.
+pub const DEFAULT_PORT: u16 = 8510;
+/// How often a connection is polled when nobody says otherwise.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+/// The fastest polling that is accepted: quicker only heats devices.
+pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// A configuration is small; anything larger is a mistake.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The live page and the HTTP interface.
+    pub web: WebConfig,
+    /// Where plugins are looked for.
+    pub plugins: PluginsConfig,
+    /// What is kept of the past.
+    pub history: HistoryConfig,
+    /// Endpoints to poll; each replaces a connection of the same name in the registry.
+    #[serde(rename = "connection")]
+    pub connections: Vec<ConnectionConfig>,
+    mqtt: Option<toml::Table>,
+    vscp: Option<toml::Table>,
+    site: Option<toml::Table>,
+    serve: Option<Vec<toml::Table>>,
+}
+
+/// `[web]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// The address of the live page. Only loopback is accepted: there is no authentication yet.
+    pub listen: SocketAddr,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        WebConfig {
+            listen: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+        }
+    }
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginsConfig {
+    /// One more directory, searched behind `--plugin-dir`.
+    pub dir: Option<PathBuf>,
+    /// Plugin name to the sha256, in hexadecimal, that its file must have.
+    pub pin: BTreeMap<String, String>,
+}
+
+/// `[history]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistoryConfig {
+    /// Days that readings are kept; 0 keeps none.
+    pub days: u32,
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        HistoryConfig { days: 30 }
+    }
+}
+
+/// `[[connection]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionConfig {
+    /// A name for people; unique.
+    pub name: String,
+    /// How it is reached.
+    pub url: String,
+    /// The plugin that recognises it; left out: all are asked.
+    pub plugin: Option<String>,
+    /// The ledger that describes it; left out: recognised.
+    pub ledger: Option<String>,
+    /// Units to look at, as a list `1,3-9`; left out: the usual ones.
+    pub units: Option<UnitsValue>,
+    /// `quick` or `full`.
+    pub mode: Option<ScanModeValue>,
+    /// How often it is polled.
+    #[serde(default, with = "duration::optional")]
+    pub interval: Option<Duration>,
+    /// The longest wait for one answer.
+    #[serde(default, with = "duration::optional")]
+    pub timeout: Option<Duration>,
+    /// The longest read, in registers; the ledger's own bound still holds.
+    pub max_words: Option<u16>,
+    key: Option<String>,
+    auth_key: Option<String>,
+    writes: Option<toml::Table>,
+    item: Option<Vec<toml::Table>>,
+}
+
+/// `units` of a connection: `"1,3-9"`, `7` or `[1, 3]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum UnitsValue {
+    /// One unit.
+    One(u8),
+    /// Several.
+    List(Vec<u8>),
+    /// A list as text.
+    Text(String),
+}
+
+impl UnitsValue {
+    /// The units, checked.
+    pub fn units(&self) -> Result<UnitList, String> {
+        match self {
+            UnitsValue::One(u) => u.to_string().parse(),
+            UnitsValue::List(all) => all
+                .iter()
+                .map(u8::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+                .parse(),
+            UnitsValue::Text(t) => t.parse(),
+        }
+    }
+}
+
+/// `mode` of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScanModeValue {
+    /// The usual units.
+    Quick,
+    /// All units.
+    Full,
+}
+
+/// A configuration and what has to be said about it.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// Keys that are understood but not carried out by this version, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the configuration: the named file, or `busbar.toml` where it exists.
+///
+/// # Errors
+/// A named file that is missing, a file that cannot be read, is not TOML, or has an unknown or impossible key; each
+/// with the line.
+pub fn load(named: Option<&Path>) -> Result<Loaded> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let hint = "Check the path given with --config, and that the file can be read.";
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.len() > MAX_BYTES => Err(HostError::failed(
+            "config",
+            format!(
+                "{}: larger than 1 MiB; this is no Busbar configuration",
+                path.display()
+            ),
+            hint,
+        )),
+        Ok(_) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| HostError::io(format_args!("cannot read {}", path.display()), &e, hint))?;
+            parse(&path.display().to_string(), &text)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Loaded::default()),
+        Err(e) => Err(HostError::io(
+            format_args!("cannot read {}", path.display()),
+            &e,
+            hint,
+        )),
+    }
+}
+
+/// Checks the text of a configuration. Pure.
+///
+/// # Errors
+/// As [`load`], without those of the file itself.
+pub fn parse(file: &str, text: &str) -> Result<Loaded> {
+    let fault = |message: String| {
+        HostError::failed(
+            "config",
+            format!("{file}: {message}"),
+            "Correct the line and start again; the README lists every key.",
+        )
+    };
+    let config: Config = toml::from_str(text).map_err(|e| fault(e.to_string().trim_end().to_owned()))?;
+    if !config.web.listen.ip().is_loopback() {
+        return Err(fault(format!(
+            "web.listen = \"{}\" can be reached from other machines, and this version has no log-in: write a \
+             loopback address such as \"127.0.0.1:{DEFAULT_PORT}\"",
+            config.web.listen
+        )));
+    }
+    for (i, c) in config.connections.iter().enumerate() {
+        let place = format!("connection \"{}\"", c.name);
+        if c.name.trim().is_empty() {
+            return Err(fault(format!("connection {}: the name is empty", i + 1)));
+        }
+        if config.connections[..i].iter().any(|other| other.name == c.name) {
+            return Err(fault(format!("{place} stands twice: names must differ")));
+        }
+        if let Some(units) = &c.units {
+            units.units().map_err(|e| fault(format!("{place}: units: {e}")))?;
+        }
+        if c.interval.is_some_and(|i| i < SHORTEST_INTERVAL) {
+            return Err(fault(format!(
+                "{place}: interval is below 100ms, the shortest that is polled"
+            )));
+        }
+        if c.max_words.is_some_and(|w| !(1..=125).contains(&w)) {
+            return Err(fault(format!(
+                "{place}: max_words must be 1 to 125, the most that Modbus reads"
+            )));
+        }
+    }
+    let warnings = not_built_yet(&config);
+    Ok(Loaded { config, warnings })
+}
+
+/// Keys of the contract that this version reads but does not carry out.
+fn not_built_yet(config: &Config) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut note = |present: bool, key: &str| {
+        if present {
+            keys.push(format!(
+                "`{key}` is not carried out by this version of Busbar and has no effect"
+            ));
+        }
+    };
+    note(config.mqtt.is_some(), "[mqtt]");
+    note(config.vscp.is_some(), "[vscp]");
+    note(config.site.is_some(), "[site]");
+    note(config.serve.is_some(), "[[serve]]");
+    for c in &config.connections {
+        note(
+            c.writes.is_some(),
+            &format!("connection.writes of \"{}\"", c.name),
+        );
+        note(c.item.is_some(), &format!("connection.item of \"{}\"", c.name));
+        note(
+            c.key.is_some() || c.auth_key.is_some(),
+            &format!("key and auth_key of \"{}\"", c.name),
+        );
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_at_all_is_a_configuration() {
+        let loaded = parse("busbar.toml", "").unwrap();
+        assert_eq!(loaded.config.web.listen.to_string(), "127.0.0.1:8510");
+        assert!(loaded.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_contract_example_is_understood_and_what_is_missing_is_said() {
+        let text = r#"
+[web]
+listen = "127.0.0.1:8510"
+[mqtt]
+url = "mqtt://user@broker:1883"
+[site]
+ac_voltage = 230
+[[connection]]
+name = "home"
+url = "modbus+tcp://gx.local:502"
+plugin = "victron-gx"
+interval = "5s"
+[connection.writes]
+level = 2
+"#;
+        let loaded = parse("busbar.toml", text).unwrap();
+        assert_eq!(
+            loaded.config.connections[0].interval,
+            Some(Duration::from_secs(5))
+        );
+        assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
+    }
+
+    #[test]
+    fn faults_name_their_line() {
+        let error = parse("busbar.toml", "[web]\nlisten = \"127.0.0.1:8510\"\nport = 1\n").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("line 3") && text.contains("port"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_what_to_write() {
+        for (text, word) in [
+            ("[web]\nlisten = \"0.0.0.0:8510\"", "127.0.0.1"),
+            ("[[connection]]\nname=\"a\"\nurl=\"x\"\ninterval=\"1ms\"", "100ms"),
+            ("[[connection]]\nname=\"a\"\nurl=\"x\"\nmax_words=126", "1 to 125"),
+            ("[[connection]]\nname=\"a\"\nurl=\"x\"\nunits=\"9-3\"", "3-9"),
+            (
+                "[[connection]]\nname=\"a\"\nurl=\"x\"\n[[connection]]\nname=\"a\"\nurl=\"y\"",
+                "twice",
+            ),
+            ("[[connection]]\nname=\"a\"\nurl=\"x\"\ninterval=\"soon\"", "5s"),
+        ] {
+            let error = parse("busbar.toml", text).unwrap_err().to_string();
+            assert!(error.contains(word), "{text}\n{error}");
+        }
+    }
+}

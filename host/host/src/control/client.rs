@@ -1,0 +1,191 @@
+//! The command line's side of the door.
+
+use std::path::Path;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use super::place;
+use super::server::ScanCall;
+use crate::discover::progress::Progress;
+use crate::discover::report::ScanReport;
+use crate::error::{HostError, Result};
+
+/// The longest answer that is taken from a host: 50,000 entities fit several times.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// A connection to the host that runs on a data directory.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+/// What a scan by the host brought.
+pub struct Scanned {
+    /// What was found.
+    pub report: ScanReport,
+    /// Under which name it was saved, and what became different, where it was.
+    pub saved: Option<(String, Value)>,
+}
+
+impl Client {
+    /// Connects; `None` when no host runs there.
+    ///
+    /// # Errors
+    /// When one runs but cannot be talked to.
+    pub async fn connect(data_dir: &Path) -> Result<Option<Self>> {
+        let path = place::socket(data_dir);
+        let stream = match UnixStream::connect(&path).await {
+            Ok(stream) => stream,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(e) => {
+                let hint = "A host runs here as another user: run this command as that user.";
+                return Err(HostError::io(
+                    format_args!("cannot open {}", path.display()),
+                    &e,
+                    hint,
+                ));
+            }
+        };
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        tokio::spawn(connection);
+        Ok(Some(Client { sender }))
+    }
+
+    /// Asks for a document.
+    ///
+    /// # Errors
+    /// The host's own, or that it does not answer properly.
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
+        let response = self.send(Method::GET, path, Bytes::new()).await?;
+        document(response).await
+    }
+
+    /// Asks for something to be done.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post<T: DeserializeOwned>(&mut self, path: &str, call: &impl Serialize) -> Result<T> {
+        let response = self.send(Method::POST, path, body(call)?).await?;
+        document(response).await
+    }
+
+    /// Has the host scan, telling its progress. A second client is needed to stop it.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn scan(&mut self, call: &ScanCall, progress: &dyn Progress) -> Result<Scanned> {
+        let response = self.send(Method::POST, "/control/scan", body(call)?).await?;
+        let mut incoming = response.into_body();
+        let mut buffer: Vec<u8> = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(broken)?;
+            let Some(data) = frame.data_ref() else { continue };
+            buffer.extend_from_slice(data);
+            if buffer.len() > MAX_ANSWER {
+                return Err(unexpected("an endless answer"));
+            }
+            while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                let mut line: Value =
+                    serde_json::from_slice(&line).map_err(|e| unexpected(&e.to_string()))?;
+                if let Ok(event) = serde_json::from_value(line["progress"].take()) {
+                    progress.event(event);
+                } else if line["failed"].is_object() {
+                    return Err(remote(&line["failed"]));
+                } else if line["done"].is_object() {
+                    return scanned(line["done"].take());
+                }
+            }
+        }
+        Err(unexpected("no result"))
+    }
+
+    /// Stops the scan that the host is making.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn stop_scan(&mut self) -> Result<()> {
+        self.send(Method::DELETE, "/control/scan", Bytes::new())
+            .await
+            .map(|_| ())
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|e| unexpected(&e.to_string()))?;
+        self.sender.ready().await.map_err(broken)?;
+        self.sender.send_request(request).await.map_err(broken)
+    }
+}
+
+fn scanned(mut done: Value) -> Result<Scanned> {
+    let report = serde_json::from_value(done["report"].take()).map_err(|e| unexpected(&e.to_string()))?;
+    let name = done["saved"]["name"].as_str().map(str::to_owned);
+    let saved = name.map(|name| (name, done["saved"]["diff"].take()));
+    Ok(Scanned { report, saved })
+}
+
+fn body(call: &impl Serialize) -> Result<Bytes> {
+    serde_json::to_vec(call)
+        .map(Bytes::from)
+        .map_err(|e| unexpected(&e.to_string()))
+}
+
+async fn document<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T> {
+    let status = response.status();
+    let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|e| unexpected(&e.to_string()))?
+        .to_bytes();
+    if status != StatusCode::OK {
+        let error: Value =
+            serde_json::from_slice(&body).map_err(|_| unexpected(&format!("status {status}")))?;
+        return Err(remote(&error));
+    }
+    serde_json::from_slice(&body).map_err(|e| unexpected(&e.to_string()))
+}
+
+/// An error as the host said it.
+fn remote(body: &Value) -> HostError {
+    let text = |key: &str| body["error"][key].as_str().unwrap_or_default().to_owned();
+    let exit = body["exit"].as_u64().and_then(|e| u8::try_from(e).ok());
+    let exit = exit.unwrap_or(if text("code") == "not_found" { 3 } else { 1 });
+    HostError::Remote {
+        code: text("code"),
+        message: text("message"),
+        hint: text("hint"),
+        exit,
+    }
+}
+
+fn broken(error: hyper::Error) -> HostError {
+    unexpected(&error.to_string())
+}
+
+fn unexpected(what: &str) -> HostError {
+    HostError::failed(
+        "control",
+        format!("the running host does not answer properly: {what}"),
+        "Is it the same version of Busbar? Restart it.",
+    )
+}

@@ -1,0 +1,9 @@
+//! The door between the command line and a running host: the same HTTP interface over a socket in the data directory
+//! that only its owner can open, and with it what only the owner of the wire can do.
+
+mod client;
+mod place;
+mod server;
+
+pub use client::Client;
+pub use server::{RawCall, ReadCall, ScanCall, listen};

@@ -1,0 +1,287 @@
+//! The host's side of the door.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use busbar_ledger::span::Span;
+use busbar_plugin_sdk::Mode;
+use busbar_wire::Link;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::place;
+use crate::cli::raw;
+use crate::discover::progress::Event;
+use crate::discover::{self, Request};
+use crate::error::{HostError, Result};
+use crate::explain;
+use crate::host::Host;
+use crate::one_device::OneDevice;
+use crate::registry;
+use crate::web::{self, Shared, server::serve};
+
+/// Progress that a slow reader may lag behind; older news is of no use.
+const PROGRESS: usize = 64;
+
+/// `POST /control/read`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadCall {
+    /// Canonical URL of an endpoint that the host owns.
+    pub url: String,
+    /// The ledger's name or the file's absolute path.
+    pub ledger: String,
+    /// The unit.
+    pub unit: u8,
+}
+
+/// `POST /control/raw`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RawCall {
+    /// Canonical URL of an endpoint that the host owns.
+    pub url: String,
+    /// The unit.
+    pub unit: u8,
+    /// The registers.
+    pub span: Span,
+    /// Only this type.
+    pub ty: Option<String>,
+}
+
+/// `POST /control/scan`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ScanCall {
+    /// Canonical URL.
+    pub url: String,
+    /// The name to save it under.
+    pub name: Option<String>,
+    /// Whether to save it.
+    pub save: bool,
+    /// Ask only this plugin.
+    pub plugin: Option<String>,
+    /// Look only for this ledger.
+    pub ledger: Option<String>,
+    /// How far to look.
+    pub mode: Mode,
+    /// With listed mode: where.
+    pub units: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct Door {
+    host: Arc<Host>,
+    /// One scan at a time comes through the door; the token stops it.
+    scan: Arc<Mutex<()>>,
+    stop_scan: Arc<std::sync::Mutex<CancellationToken>>,
+}
+
+/// A socket that is removed when the host ends.
+pub struct Listening {
+    path: PathBuf,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Opens the door. The host holds the data directory's lock, so a socket that lies there is a dead host's.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> Result<Listening> {
+    let path = place::socket(data_dir);
+    let _ = std::fs::remove_file(&path);
+    let hint =
+        "Commands like `busbar devices` cannot reach this host; check the permissions of the directory.";
+    let cannot =
+        |e: std::io::Error| HostError::io(format_args!("cannot listen on {}", path.display()), &e, hint);
+    let listener = UnixListener::bind(&path).map_err(cannot)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    let shared = Shared {
+        bus: Arc::clone(&host.bus),
+        started: host.started,
+    };
+    let door = Door {
+        host: Arc::clone(host),
+        scan: Arc::default(),
+        stop_scan: Arc::default(),
+    };
+    let router = Router::new()
+        .route("/control/urls", get(urls))
+        .route("/control/explain/{id}", get(explain_entity))
+        .route("/control/read", post(read))
+        .route("/control/raw", post(read_raw))
+        .route("/control/scan", post(scan).delete(stop_scan))
+        .with_state(door)
+        .merge(web::api(shared));
+    tokio::spawn(serve(listener, router, cancel));
+    Ok(Listening { path })
+}
+
+/// An error on its way to the command line: as the contract has it, with the exit code beside.
+struct Refusal(HostError);
+
+impl From<HostError> for Refusal {
+    fn from(error: HostError) -> Self {
+        Refusal(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (StatusCode::UNPROCESSABLE_ENTITY, Json(refusal(&self.0))).into_response()
+    }
+}
+
+fn refusal(error: &HostError) -> Value {
+    let mut body = error.to_json();
+    body["exit"] = (error.exit() as u8).into();
+    body
+}
+
+async fn urls(State(door): State<Door>) -> Json<Vec<String>> {
+    Json(door.host.urls())
+}
+
+async fn explain_entity(
+    State(door): State<Door>,
+    UrlPath(id): UrlPath<String>,
+) -> Result<Json<explain::Explanation>, Refusal> {
+    let host = &door.host;
+    let explanation = explain::explain(&host.registry, &host.catalog, Some(&host.bus), &id).await?;
+    Ok(Json(explanation))
+}
+
+fn owned(door: &Door, url: &str) -> Result<Link> {
+    door.host.link(url).ok_or_else(|| {
+        HostError::failed(
+            "not_owned",
+            format!("the running host does not poll {url}"),
+            "Ask it directly.",
+        )
+    })
+}
+
+async fn read(State(door): State<Door>, Json(call): Json<ReadCall>) -> Result<Json<Value>, Refusal> {
+    let link = owned(&door, &call.url)?;
+    let ledger = door.host.catalog.ledger_or_file(&call.ledger)?;
+    let (device, snapshot) = OneDevice::open(link, call.unit, ledger).await?;
+    let report = serde_json::to_value(device.report(&snapshot))
+        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+    Ok(Json(report))
+}
+
+async fn read_raw(
+    State(door): State<Door>,
+    Json(call): Json<RawCall>,
+) -> Result<Json<raw::RawReport>, Refusal> {
+    let link = owned(&door, &call.url)?;
+    Ok(Json(
+        raw::report(&link, call.unit, call.span, call.ty.as_deref()).await?,
+    ))
+}
+
+async fn stop_scan(State(door): State<Door>) -> StatusCode {
+    door.stop_scan
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .cancel();
+    StatusCode::NO_CONTENT
+}
+
+/// One JSON document a line: events, then `{"done": …}` or `{"failed": …}`.
+async fn scan(State(door): State<Door>, Json(call): Json<ScanCall>) -> Response {
+    let (tell, told) = mpsc::channel::<Value>(PROGRESS);
+    tokio::spawn(async move {
+        let progress = tell.clone();
+        let event = move |event: Event| {
+            // Progress that nobody reads in time is dropped; the result is not.
+            let _ = progress.try_send(json!({ "progress": event }));
+        };
+        let last = match run_scan(&door, call, &event).await {
+            Ok(done) => json!({ "done": done }),
+            Err(error) => json!({ "failed": refusal(&error) }),
+        };
+        let _ = tell.send(last).await;
+    });
+    let lines = stream::unfold(told, |mut told| async move {
+        let line = told.recv().await?;
+        Some((
+            Ok::<_, std::convert::Infallible>(Bytes::from(format!("{line}\n"))),
+            told,
+        ))
+    });
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response()
+}
+
+async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress::Progress) -> Result<Value> {
+    let Ok(_one) = door.scan.try_lock() else {
+        return Err(HostError::failed(
+            "already_in_progress",
+            "the host is scanning already",
+            "Wait for it to end.",
+        ));
+    };
+    let host = &door.host;
+    let cancel = CancellationToken::new();
+    *door
+        .stop_scan
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = cancel.clone();
+    let ledger = call
+        .ledger
+        .as_deref()
+        .map(|l| host.catalog.ledger_or_file(l))
+        .transpose()?;
+    let known = registry::known(&host.registry, &call.url, call.name.as_deref()).await?;
+    let request = Request {
+        connection: known
+            .as_ref()
+            .map_or_else(|| call.url.clone(), |c| c.name.clone()),
+        connection_id: known.map_or_else(|| registry::UNSAVED.to_owned(), |c| c.id),
+        plugin: call.plugin.clone(),
+        ledger,
+        mode: call.mode,
+        units: call.units,
+    };
+    let (link, own) = match host.link(&call.url) {
+        Some(link) => (link, false),
+        None => {
+            let endpoint: busbar_wire::Endpoint = call
+                .url
+                .parse()
+                .map_err(|e: busbar_wire::EndpointError| HostError::usage(e.to_string(), e.hint()))?;
+            (Link::open(endpoint, busbar_wire::Options::one_shot()), true)
+        }
+    };
+    let mut scan = discover::scan(&link, &host.catalog, &request, progress, &cancel).await?;
+    if own {
+        link.close().await;
+    }
+    let mut saved = None;
+    if call.save {
+        let plugin = scan.report.plugin.as_deref();
+        let connection =
+            registry::connection(&host.registry, &call.url, call.name.as_deref(), plugin).await?;
+        let done = registry::save(&host.registry, connection, &mut scan).await?;
+        host.start_connection(&done.connection).await?;
+        saved = Some(json!({ "name": done.connection.name, "diff": done.diff }));
+    }
+    Ok(json!({ "report": scan.report, "saved": saved }))
+}

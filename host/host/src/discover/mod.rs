@@ -1,0 +1,483 @@
+//! Finding out what is really there.
+//!
+//! A scan recognises (a plugin's conversation, or the ledgers' own identification), then learns which registers each
+//! device answers, then judges which entities exist. It only reads, and it keeps the evidence for everything it says.
+
+mod ask;
+mod converse;
+mod identity;
+mod learn;
+pub mod progress;
+mod recognise;
+pub mod report;
+mod tally;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use busbar_ledger::extent::Learned;
+use busbar_ledger::image::Image;
+use busbar_ledger::model::Ledger;
+use busbar_ledger::presence::verdicts;
+use busbar_ledger::ranges::Ranges;
+use busbar_ledger::readings::{Facts, readings};
+use busbar_plugin_sdk::{Found, Mode};
+use busbar_wire::{Link, WireError};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::Device;
+use crate::catalog::Catalog;
+use crate::error::{HostError, Result};
+use progress::{Event, Progress};
+use report::{Coverage, DeviceReport, ScanReport};
+
+pub use identity::{device_id, own_name};
+pub use learn::learn;
+pub use recognise::{Identity, identity};
+pub use tally::{Asked, Tally};
+
+/// What to scan for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What the connection is called in the report.
+    pub connection: String,
+    /// The connection's id, part of the ids of devices without a serial number.
+    pub connection_id: String,
+    /// Ask only this plugin.
+    pub plugin: Option<String>,
+    /// Look only for this ledger.
+    pub ledger: Option<Arc<Ledger>>,
+    /// How far to look.
+    pub mode: Mode,
+    /// With [`Mode::Listed`]: where.
+    pub units: Vec<u8>,
+}
+
+/// A device that a scan found, with what polling needs to know.
+#[derive(Clone, Debug)]
+pub struct FoundDevice {
+    /// What the contract shows of it.
+    pub report: DeviceReport,
+    /// Its ledger.
+    pub ledger: Arc<Ledger>,
+    /// The registers that it answers.
+    pub readable: Ranges,
+    /// Whether it was learned to the end.
+    pub complete: bool,
+}
+
+/// Everything that a scan brings home.
+pub struct Scan {
+    /// What the contract shows of it; its devices are those of `devices`.
+    pub report: ScanReport,
+    /// The devices.
+    pub devices: Vec<FoundDevice>,
+    /// The evidence, in the order in which it was gathered.
+    pub evidence: Vec<Asked>,
+    /// Whether the owner stopped it.
+    pub cancelled: bool,
+}
+
+/// A device that is known to be there and still has to be learned.
+struct Candidate {
+    found: Found,
+    ledger: Arc<Ledger>,
+}
+
+/// What recognising brought.
+#[derive(Default)]
+struct Recognition {
+    plugin: Option<String>,
+    candidates: Vec<Candidate>,
+    probes: u32,
+    possible: u32,
+    cancelled: bool,
+    notes: Vec<String>,
+}
+
+/// The scheme of a link's URL.
+fn scheme(link: &Link) -> &str {
+    link.endpoint().split("://").next().unwrap_or_default()
+}
+
+/// What a scan works with.
+pub struct Search<'a> {
+    /// The wire.
+    pub link: &'a Link,
+    /// What devices look like.
+    pub catalog: &'a Catalog,
+    /// What to look for.
+    pub request: &'a Request,
+    /// The count of what it costs.
+    pub tally: &'a Tally,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+    /// Who may stop it.
+    pub cancel: &'a CancellationToken,
+}
+
+/// Scans one endpoint.
+///
+/// # Errors
+/// The wire's when the endpoint cannot be talked to, a plugin's, and [`HostError::NothingFound`] when it speaks Modbus
+/// but nothing was recognised.
+pub async fn scan(
+    link: &Link,
+    catalog: &Catalog,
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Scan> {
+    let started = Instant::now();
+    let tally = Tally::default();
+    let search = Search {
+        link,
+        catalog,
+        request,
+        tally: &tally,
+        progress,
+        cancel,
+    };
+    let recognition = recognise(&search).await?;
+    let (devices, lost) = learn_all(link, &recognition.candidates, &tally, progress).await?;
+    let mut warnings = recognition.notes;
+    warnings.extend(lost);
+    if recognition.cancelled {
+        warnings.push(
+            "The scan was stopped before its end: what it had found is kept, more may be there.".into(),
+        );
+    }
+    if devices.is_empty() && !recognition.cancelled {
+        return Err(nothing_found(link, request, &tally));
+    }
+    let report = ScanReport {
+        connection: request.connection.clone(),
+        plugin: recognition.plugin,
+        mode: mode_name(request.mode).to_owned(),
+        devices: devices.iter().map(|d| d.report.clone()).collect(),
+        probes: recognition.probes,
+        exceptions: tally.exceptions(),
+        requests: tally.requests(),
+        exceptions_by_code: tally.by_code(),
+        coverage: Coverage {
+            probed: recognition.probes,
+            possible: recognition.possible.max(recognition.probes),
+        },
+        elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        warnings,
+    };
+    Ok(Scan {
+        report,
+        devices,
+        evidence: tally.take_asked(),
+        cancelled: recognition.cancelled,
+    })
+}
+
+/// `quick`, `full` or `listed`.
+pub fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Quick => "quick",
+        Mode::Full => "full",
+        Mode::Listed => "listed",
+    }
+}
+
+async fn recognise(search: &Search<'_>) -> Result<Recognition> {
+    let &Search {
+        link,
+        catalog,
+        request,
+        ..
+    } = search;
+    let mut all = Recognition::default();
+    if let Some(ledger) = &request.ledger {
+        by_ledgers(search, std::slice::from_ref(ledger), &mut all).await?;
+        return Ok(all);
+    }
+    let plugins = match &request.plugin {
+        Some(name) => vec![catalog.usable_plugin(name)?],
+        None => catalog.discovering_plugins(),
+    };
+    for plugin in plugins {
+        if !catalog.discovers(&plugin) {
+            let ledgers = catalog.ledgers_of(&plugin)?;
+            by_ledgers(search, &ledgers, &mut all).await?;
+            all.plugin = Some(plugin);
+            return Ok(all);
+        }
+        let talk = converse::converse(search, &plugin).await?;
+        all.probes += talk.probes;
+        if talk.verdict.devices.is_empty() && !talk.cancelled {
+            continue;
+        }
+        for found in talk.verdict.devices {
+            let ledger = catalog.ledger(&found.ledger)?;
+            all.candidates.push(Candidate { found, ledger });
+        }
+        all.possible = talk.possible;
+        all.cancelled = talk.cancelled;
+        all.plugin = Some(plugin);
+        if !talk.verdict.note.is_empty() {
+            all.notes.push(talk.verdict.note);
+        }
+        return Ok(all);
+    }
+    if request.plugin.is_none() {
+        let ledgers = catalog.identifying_ledgers(scheme(link))?;
+        by_ledgers(search, &ledgers, &mut all).await?;
+        all.plugin = all
+            .candidates
+            .first()
+            .and_then(|c| catalog.plugin_of(&c.ledger.name));
+    }
+    Ok(all)
+}
+
+/// Recognises by `[identify]`; a ledger without one, named by the user, is taken at its word: what answers is it.
+async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Recognition) -> Result<()> {
+    let &Search {
+        link,
+        request,
+        tally,
+        cancel,
+        ..
+    } = search;
+    let (found, probes) = recognise::recognise(search, ledgers).await?;
+    all.probes += probes;
+    all.possible += probes;
+    all.cancelled |= cancel.is_cancelled();
+    for r in found {
+        let id = device_id(
+            &request.connection_id,
+            r.unit,
+            &r.ledger,
+            r.identity.serial.as_deref(),
+        );
+        all.candidates.push(Candidate {
+            found: Found {
+                unit: r.unit,
+                ledger: r.ledger.name.clone(),
+                id,
+                name: None,
+                model: r.identity.model,
+                serial: r.identity.serial,
+                firmware: r.identity.firmware,
+            },
+            ledger: r.ledger,
+        });
+    }
+    let Some(named) = &request.ledger else {
+        return Ok(());
+    };
+    if named.identify.as_ref().is_some_and(|i| i.probe.is_some()) {
+        return Ok(());
+    }
+    let units: Vec<u8> = match request.mode {
+        Mode::Listed => request.units.clone(),
+        _ => named
+            .transports
+            .iter()
+            .flat_map(|t| t.units.iter().copied())
+            .collect(),
+    };
+    for unit in if units.is_empty() { vec![1] } else { units } {
+        let identity = match &named.identify {
+            Some(rule) => recognise::identity(link, unit, rule, None, tally).await?,
+            None => recognise::Identity::default(),
+        };
+        all.candidates.push(Candidate {
+            found: Found {
+                unit,
+                ledger: named.name.clone(),
+                id: device_id(&request.connection_id, unit, named, identity.serial.as_deref()),
+                name: None,
+                model: identity.model,
+                serial: identity.serial,
+                firmware: identity.firmware,
+            },
+            ledger: Arc::clone(named),
+        });
+    }
+    Ok(())
+}
+
+/// Learns every candidate, several at a time; the wire keeps the order and the pace.
+async fn learn_all(
+    link: &Link,
+    candidates: &[Candidate],
+    tally: &Tally,
+    progress: &dyn Progress,
+) -> Result<(Vec<FoundDevice>, Vec<String>), WireError> {
+    let of = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+    let done = AtomicU32::new(0);
+    let tasks = candidates.iter().map(|candidate| {
+        let done = &done;
+        async move {
+            let firmware = candidate.found.firmware.as_deref();
+            let learned = learn::learn(link, candidate.found.unit, &candidate.ledger, firmware, tally).await;
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress.event(Event::Learning { done, of });
+            learned
+        }
+    });
+    let mut devices = Vec::new();
+    let mut warnings = Vec::new();
+    for (candidate, learned) in candidates.iter().zip(join_all(tasks).await) {
+        let learned = learned?;
+        if learned.lost {
+            warnings.push(format!(
+                "{} at unit {} stopped answering while it was read: scan again to complete it.",
+                candidate.ledger.title, candidate.found.unit
+            ));
+        }
+        if !learned.readable.is_empty() {
+            devices.push(judge(candidate, learned));
+        }
+    }
+    Ok((devices, warnings))
+}
+
+/// What the words that were read say about each point.
+fn judge(candidate: &Candidate, learned: Learned) -> FoundDevice {
+    let found = &candidate.found;
+    // What was learned before a unit stopped answering is not all that it has.
+    let readable = Some(&learned.readable).filter(|_| !learned.lost);
+    let device = assess(
+        Identified {
+            id: &found.id,
+            unit: found.unit,
+            name: found.name.as_deref(),
+            model: found.model.as_deref(),
+            serial: found.serial.as_deref(),
+            firmware: found.firmware.as_deref(),
+        },
+        &candidate.ledger,
+        readable,
+        &learned.image,
+    );
+    FoundDevice {
+        report: device,
+        ledger: Arc::clone(&candidate.ledger),
+        readable: learned.readable,
+        complete: !learned.lost,
+    }
+}
+
+/// A device as it was identified.
+#[derive(Clone, Copy, Debug)]
+pub struct Identified<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its unit.
+    pub unit: u8,
+    /// Its name, where one is known.
+    pub name: Option<&'a str>,
+    /// Its model.
+    pub model: Option<&'a str>,
+    /// Its serial number.
+    pub serial: Option<&'a str>,
+    /// Its firmware.
+    pub firmware: Option<&'a str>,
+}
+
+/// Readings and verdicts of one device from the words that were read. Pure.
+pub fn assess(
+    device: Identified<'_>,
+    ledger: &Ledger,
+    readable: Option<&Ranges>,
+    image: &Image,
+) -> DeviceReport {
+    let facts = Facts {
+        firmware: device.firmware,
+        readable,
+    };
+    let readings = readings(ledger, image, &facts);
+    let verdicts = verdicts(ledger, &readings, &facts, &|_| false);
+    let name = device
+        .name
+        .map(str::to_owned)
+        .or_else(|| identity::own_name(ledger, &readings))
+        .unwrap_or_else(|| ledger.title.clone());
+    DeviceReport {
+        id: device.id.to_owned(),
+        ledger: ledger.name.clone(),
+        unit_id: device.unit,
+        name,
+        model: device.model.map(str::to_owned),
+        serial: device.serial.map(str::to_owned),
+        firmware: device.firmware.map(str::to_owned),
+        entities: report::entities(device.id, ledger, readings, verdicts),
+    }
+}
+
+/// Learns a device again that refuses what it used to answer. `None` when it does not answer at all: then what was
+/// known stays known.
+///
+/// # Errors
+/// The wire's, when the endpoint itself is lost.
+pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>, WireError> {
+    let meta = &device.meta;
+    let learned = learn(
+        link,
+        meta.unit,
+        &meta.ledger,
+        meta.firmware.as_deref(),
+        &Tally::default(),
+    )
+    .await?;
+    if learned.lost || learned.readable.is_empty() {
+        return Ok(None);
+    }
+    let identified = Identified {
+        id: &meta.id,
+        unit: meta.unit,
+        name: Some(&meta.name),
+        model: meta.model.as_deref(),
+        serial: meta.serial.as_deref(),
+        firmware: meta.firmware.as_deref(),
+    };
+    let report = assess(identified, &meta.ledger, Some(&learned.readable), &learned.image);
+    Ok(Some(FoundDevice {
+        report,
+        ledger: Arc::clone(&meta.ledger),
+        readable: learned.readable,
+        complete: true,
+    }))
+}
+
+fn nothing_found(link: &Link, request: &Request, tally: &Tally) -> HostError {
+    let endpoint = link.endpoint();
+    if !tally.anything_answered() {
+        let units = if request.units.is_empty() {
+            "none of the units tried".to_owned()
+        } else {
+            format!(
+                "unit {}",
+                request
+                    .units
+                    .iter()
+                    .map(u8::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+        };
+        return HostError::failed(
+            "no_answer",
+            format!("{endpoint} accepts the connection, but {units} answered"),
+            "Check that Modbus is switched on in the device and that the unit id is right (--units), or try --mode full.",
+        );
+    }
+    let what = match (&request.ledger, &request.plugin) {
+        (Some(l), _) => format!("nothing there fits the ledger {}", l.name),
+        (None, Some(p)) => format!("plugin {p} recognises nothing there"),
+        (None, None) => "nothing there is known to any plugin or ledger".to_owned(),
+    };
+    HostError::nothing_found(
+        format!("{endpoint} speaks Modbus, but {what}"),
+        "Try --mode full or --units; look at its registers with `busbar raw`; or describe it in a ledger of your own \
+         and pass --ledger FILE.",
+    )
+}

@@ -1,0 +1,152 @@
+//! Recognises devices by what their ledgers say of themselves: `[identify]`, without a plugin.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use busbar_ledger::evidence::Outcome;
+use busbar_ledger::identify;
+use busbar_ledger::model::{Identify, Ledger};
+use busbar_ledger::span::Span;
+use busbar_plugin_sdk::Mode;
+use busbar_wire::{Link, WireError};
+
+use super::Search;
+use super::ask::ask;
+use super::progress::Event;
+use super::tally::Tally;
+
+/// Something that answered the way a ledger says it would.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// Where it answered.
+    pub unit: u8,
+    /// What it is.
+    pub ledger: Arc<Ledger>,
+    /// What it told of itself.
+    pub identity: Identity,
+}
+
+/// What a device tells of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Model name.
+    pub model: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// Firmware version.
+    pub firmware: Option<String>,
+}
+
+/// Reads the identification registers of every candidate at every unit in question; the same register only once.
+///
+/// # Errors
+/// The wire's, when the endpoint itself is lost.
+pub async fn recognise(
+    search: &Search<'_>,
+    candidates: &[Arc<Ledger>],
+) -> Result<(Vec<Recognised>, u32), WireError> {
+    let &Search {
+        link,
+        request,
+        tally,
+        progress,
+        cancel,
+        ..
+    } = search;
+    let scheme = super::scheme(link);
+    let plan = units(candidates, scheme, request.mode, &request.units);
+    let mut found = Vec::new();
+    let mut probes = 0u32;
+    for (i, (unit, ledgers)) in plan.iter().enumerate() {
+        if cancel.is_cancelled() {
+            break;
+        }
+        let mut read: HashMap<Span, Outcome> = HashMap::new();
+        for ledger in ledgers {
+            let Some(rule) = &ledger.identify else { continue };
+            let Some(probe) = &rule.probe else { continue };
+            let outcome = match read.get(&probe.span) {
+                Some(known) => known.clone(),
+                None => {
+                    let outcome = ask(link, *unit, probe.span).await?;
+                    tally.note(*unit, probe.span, &outcome);
+                    probes += 1;
+                    read.insert(probe.span, outcome.clone());
+                    outcome
+                }
+            };
+            match outcome {
+                Outcome::Words(words) => {
+                    if let Some(model) = identify::matches(rule, &words) {
+                        let identity = identity(link, *unit, rule, Some(model), tally).await?;
+                        found.push(Recognised {
+                            unit: *unit,
+                            ledger: Arc::clone(ledger),
+                            identity,
+                        });
+                    }
+                }
+                Outcome::Silent => break,
+                Outcome::Exception(_) | Outcome::Broken => {}
+            }
+        }
+        progress.event(Event::Probing {
+            done: probes,
+            remaining: u32::try_from(plan.len() - i - 1).unwrap_or(u32::MAX),
+        });
+    }
+    Ok((found, probes))
+}
+
+/// Which ledgers are looked for at which unit, in the order of the makers' likelihood.
+fn units(candidates: &[Arc<Ledger>], scheme: &str, mode: Mode, listed: &[u8]) -> Vec<(u8, Vec<Arc<Ledger>>)> {
+    let mut plan: Vec<(u8, Vec<Arc<Ledger>>)> = Vec::new();
+    for ledger in candidates {
+        let usual = ledger
+            .transports
+            .iter()
+            .filter(|t| t.scheme == scheme)
+            .flat_map(|t| t.units.iter().copied());
+        let all: Vec<u8> = match mode {
+            Mode::Quick => usual.collect(),
+            Mode::Full => usual.chain(1..=247).collect(),
+            Mode::Listed => listed.to_vec(),
+        };
+        for unit in all {
+            match plan.iter_mut().find(|(u, _)| *u == unit) {
+                Some((_, ledgers)) if ledgers.iter().any(|l| l.name == ledger.name) => {}
+                Some((_, ledgers)) => ledgers.push(Arc::clone(ledger)),
+                None => plan.push((unit, vec![Arc::clone(ledger)])),
+            }
+        }
+    }
+    plan
+}
+
+/// Reads what a device tells of itself. What it does not tell stays unknown.
+///
+/// # Errors
+/// The wire's, when the endpoint itself is lost.
+pub async fn identity(
+    link: &Link,
+    unit: u8,
+    rule: &Identify,
+    model: Option<String>,
+    tally: &Tally,
+) -> Result<Identity, WireError> {
+    let mut texts = [None, None, None];
+    for (text, field) in texts.iter_mut().zip([&rule.model, &rule.serial, &rule.firmware]) {
+        let Some(field) = field else { continue };
+        let outcome = ask(link, unit, field.span).await?;
+        tally.note(unit, field.span, &outcome);
+        if let Outcome::Words(words) = outcome {
+            *text = identify::field_text(field, &words);
+        }
+    }
+    let [told, serial, firmware] = texts;
+    Ok(Identity {
+        model: told.or(model),
+        serial,
+        firmware,
+    })
+}

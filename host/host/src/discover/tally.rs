@@ -1,0 +1,74 @@
+//! Counts what a scan costs the device.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use busbar_ledger::evidence::Outcome;
+use busbar_ledger::span::Span;
+
+/// One request of a scan and what came of it: what the registry keeps as evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The unit.
+    pub unit: u8,
+    /// What was read.
+    pub span: Span,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// The running count, shared by everything that a scan does at once.
+#[derive(Debug, Default)]
+pub struct Tally(Mutex<Vec<Asked>>);
+
+impl Tally {
+    fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes one request.
+    pub fn note(&self, unit: u8, span: Span, outcome: &Outcome) {
+        let asked = Asked {
+            unit,
+            span,
+            outcome: outcome.clone(),
+            at_ms: crate::clock::now_ms(),
+        };
+        self.asked().push(asked);
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> u32 {
+        u32::try_from(self.asked().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Exceptions so far.
+    pub fn exceptions(&self) -> u32 {
+        self.by_code().values().sum()
+    }
+
+    /// Exceptions by code, as the contract writes them.
+    pub fn by_code(&self) -> BTreeMap<String, u32> {
+        let mut codes = BTreeMap::new();
+        for asked in self.asked().iter() {
+            if let Outcome::Exception(code) = asked.outcome {
+                *codes.entry(code.to_string()).or_default() += 1;
+            }
+        }
+        codes
+    }
+
+    /// Whether anything answered at all, be it with an exception.
+    pub fn anything_answered(&self) -> bool {
+        self.asked()
+            .iter()
+            .any(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_)))
+    }
+
+    /// Everything asked, in order; the tally is empty afterwards.
+    pub fn take_asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked())
+    }
+}

@@ -1,0 +1,241 @@
+//! Bytes to value, step by step, and why an entity is believed to exist.
+
+use std::fmt::Write;
+
+use busbar_ledger::model::{Ledger, Point, PointSource, Register, Test, ValueType};
+use busbar_ledger::presence::Status;
+use busbar_ledger::value::{Quality, Reading, Value};
+use busbar_ledger::{codec, describe};
+use busbar_store::Registry;
+use serde::{Deserialize, Serialize};
+
+use crate::bus::Bus;
+use crate::catalog::Catalog;
+use crate::error::{HostError, Result};
+use crate::format;
+
+/// The document that `busbar explain --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The entity's id.
+    pub entity: String,
+    /// A name for people.
+    pub name: String,
+    /// Its device.
+    pub device: String,
+    /// The ledger that describes it.
+    pub ledger: String,
+    /// The Modbus unit.
+    pub unit_id: u8,
+    /// Where the ledger's facts come from.
+    pub source: Option<String>,
+    /// What the maker calls it.
+    pub origin: Option<String>,
+    /// What the ledger's author adds.
+    pub note: Option<String>,
+    /// Whether it exists.
+    pub status: Status,
+    /// Why that is believed.
+    pub proof: Option<String>,
+    /// The newest value, while a host runs.
+    pub value: Option<Value>,
+    /// Its unit of measurement.
+    pub unit: Option<String>,
+    /// How far it can be trusted.
+    pub quality: Quality,
+    /// From the registers to the value, a sentence each.
+    pub steps: Vec<String>,
+}
+
+/// Explains an entity: from the registry, and with its newest words where a host polls it.
+///
+/// # Errors
+/// [`HostError::NothingFound`] when there is no such entity; the store's.
+pub async fn explain(
+    registry: &Registry,
+    catalog: &Catalog,
+    bus: Option<&Bus>,
+    id: &str,
+) -> Result<Explanation> {
+    let unknown = || {
+        HostError::nothing_found(
+            format!("there is no entity {id:?} in the registry"),
+            "`busbar entities` lists them.",
+        )
+    };
+    let entity = registry.entity(id).await?.ok_or_else(unknown)?;
+    let devices = registry.devices().await?;
+    let device = devices
+        .into_iter()
+        .find(|d| d.id == entity.device_id)
+        .ok_or_else(unknown)?;
+    let ledger = catalog.ledger(&device.ledger)?;
+    let point = ledger.point(&entity.key).ok_or_else(|| {
+        HostError::failed(
+            "ledger_changed",
+            format!("the ledger {} no longer has {}", ledger.name, entity.key),
+            "Scan the connection again with --save.",
+        )
+    })?;
+    let live = bus.and_then(|b| b.device(&device.id)).and_then(|d| {
+        let index = ledger.index.get(&point.key)?;
+        let state = d.state();
+        state
+            .slots
+            .get(*index)
+            .map(|slot| (slot.reading.clone(), slot.status))
+    });
+    let (reading, status) =
+        live.unwrap_or_else(|| (Reading::unavailable(), crate::registry::status(entity.status)));
+    Ok(Explanation {
+        entity: id.to_owned(),
+        name: point.label.clone(),
+        device: device.id.clone(),
+        ledger: ledger.name.clone(),
+        unit_id: device.unit_id,
+        source: ledger.source.clone(),
+        origin: point.origin.clone(),
+        note: point.note.clone(),
+        status,
+        proof: entity.proof,
+        steps: steps(&ledger, point, device.unit_id, &reading),
+        value: reading.value.clone(),
+        unit: point.unit.clone(),
+        quality: reading.quality,
+    })
+}
+
+/// The way from registers to value. Pure.
+fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading) -> Vec<String> {
+    let mut steps = Vec::new();
+    match &point.source {
+        PointSource::Computed(expression) => steps.push(format!("computed: {expression}")),
+        PointSource::Registers(all) => {
+            let used = all.iter().find(|r| Some(r.span.at) == reading.at).or(all.first());
+            if let Some(register) = used {
+                from_register(&mut steps, register, all, unit, reading);
+            }
+        }
+    }
+    if let Some(condition) = &point.valid_when {
+        steps.push(format!(
+            "it is a value only while {} is {}",
+            condition.point,
+            test(&condition.test)
+        ));
+    }
+    if let Some(since) = &point.since {
+        steps.push(format!("the device has it from firmware {since} on"));
+    }
+    if let Some(group) = point.group.as_ref().and_then(|g| ledger.groups.get(g)) {
+        let title = group.title.as_deref().unwrap_or("its group");
+        if let Some(requires) = &group.requires {
+            steps.push(format!(
+                "{title} exists only while {} is {}",
+                requires.point,
+                test(&requires.test)
+            ));
+        }
+        if let Some(when) = &group.when {
+            steps.push(format!(
+                "{title} is proven once {} was {}",
+                when.point,
+                test(&when.test)
+            ));
+        }
+        if group.proven_by_sibling {
+            steps.push(format!("{title} is proven by any of its values that was not 0"));
+        }
+    }
+    let shown = format::value(
+        reading.value.as_ref(),
+        reading.value.as_ref().and_then(|v| point.meaning(v)).as_deref(),
+        point.unit.as_deref(),
+        reading.quality,
+    );
+    steps.push(match (reading.quality, &reading.value) {
+        (Quality::Unavailable, None) => {
+            "no reading now: no host polls it, or the device does not answer".to_owned()
+        }
+        (quality, _) => format!("value: {shown} ({quality})"),
+    });
+    steps
+}
+
+fn from_register(
+    steps: &mut Vec<String>,
+    register: &Register,
+    all: &[Register],
+    unit: u8,
+    reading: &Reading,
+) {
+    let span = register.span;
+    steps.push(format!(
+        "read from unit {unit}, {span}, by function {}, as {}",
+        span.function.code(),
+        describe::register(register)
+    ));
+    if all.first().is_some_and(|own| own.span.at != span.at) {
+        let own = all.first().map_or(0, |r| r.span.at);
+        steps.push(format!(
+            "register {span} stands in for {own}, which this device lacks or which is coarser"
+        ));
+    }
+    if !reading.raw.is_empty() {
+        let words: Vec<String> = reading.raw.iter().map(|w| format!("{w:04X}")).collect();
+        let mut step = format!("the device sent {} (hexadecimal)", words.join(" "));
+        if let codec::Decoded::Value(raw) = codec::decode(&plain(register), &reading.raw, None)
+            && register.ty != ValueType::Text
+        {
+            let _ = write!(step, ", which is {raw}");
+        }
+        steps.push(step);
+    }
+    let scale = register.scale;
+    if (scale.num, scale.den) != (1, 1) {
+        let factor = if scale.den == 1 {
+            scale.num.to_string()
+        } else {
+            format!("{}/{}", scale.num, scale.den)
+        };
+        steps.push(format!("times {factor}"));
+    }
+    if register.offset != 0.0 {
+        steps.push(format!("plus {}", register.offset));
+    }
+    if let Some(key) = &register.scale_point {
+        steps.push(format!("times ten to the power of {key}"));
+    }
+    if !register.invalid.is_empty() {
+        let patterns: Vec<String> = register.invalid.iter().map(|p| format!("{p:X}")).collect();
+        steps.push(format!(
+            "no value when the registers hold {} (hexadecimal)",
+            patterns.join(" or ")
+        ));
+    }
+}
+
+/// The register without scale, to show the number on the wire.
+fn plain(register: &Register) -> Register {
+    Register {
+        scale: busbar_ledger::model::Scale::ONE,
+        offset: 0.0,
+        scale_point: None,
+        invalid: Vec::new(),
+        ..register.clone()
+    }
+}
+
+fn test(test: &Test) -> String {
+    match test {
+        Test::Above(n) => format!("above {n}"),
+        Test::Below(n) => format!("below {n}"),
+        Test::AtLeast(n) => format!("at least {n}"),
+        Test::In(all) => {
+            let all: Vec<String> = all.iter().map(i64::to_string).collect();
+            format!("one of {}", all.join(", "))
+        }
+        Test::NonZero => "not 0".to_owned(),
+        Test::Bits(bits) => format!("set in the bits {bits:#x}"),
+    }
+}

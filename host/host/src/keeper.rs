@@ -1,0 +1,290 @@
+//! Keeps on disk what polling brings: what was proven, the history, the daily backup. It cannot slow a poll: when the
+//! disk is slow or full, the newest readings wait in bounded memory, and polling goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use busbar_ledger::value::Quality;
+use busbar_store::{Found, History, Promotion, Registry, Retention, Sample};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+
+use crate::bus::{Availability, Bus, Update};
+use crate::clock;
+use crate::discover::report::entity_id;
+use crate::poll::news::News;
+use crate::registry;
+
+/// Readings are written this often, all in one statement.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often devices are noted as seen, the history is shortened, and a backup is looked for.
+const CHORES_EVERY: Duration = Duration::from_secs(300);
+/// The most that the history may take on the disk.
+const MAX_HISTORY_BYTES: u64 = 1 << 30;
+const DAY_MS: i64 = 86_400_000;
+/// A clock before this (2024) is not set: nothing is removed by it.
+const SANE_FROM_MS: i64 = 1_704_067_200_000;
+/// A clock after this (2100) is not set either.
+const SANE_TO_MS: i64 = 4_102_444_800_000;
+
+/// The task and the way to end it.
+pub struct Keeper {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Starts it.
+    pub fn start(
+        registry: Arc<Registry>,
+        history: Option<Arc<History>>,
+        bus: Arc<Bus>,
+        news: mpsc::Receiver<News>,
+        days: u32,
+    ) -> Self {
+        let (end, ended) = oneshot::channel();
+        let feed = bus.subscribe();
+        let work = Work {
+            registry,
+            history,
+            bus,
+            days,
+            last: HashMap::new(),
+            trouble: Trouble::default(),
+        };
+        Keeper {
+            end,
+            task: tokio::spawn(work.run(news, feed, ended)),
+        }
+    }
+
+    /// Writes down what is left, and ends.
+    pub async fn stop(self) {
+        let _ = self.end.send(());
+        if let Err(error) = self.task.await {
+            error!("the keeper ended badly: {error}");
+        }
+    }
+}
+
+struct Work {
+    registry: Arc<Registry>,
+    history: Option<Arc<History>>,
+    bus: Arc<Bus>,
+    days: u32,
+    /// The last value stored of each entity: only what changed is stored again.
+    last: HashMap<String, Kept>,
+    trouble: Trouble,
+}
+
+/// What is stored of a reading.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Kept {
+    value: Option<f64>,
+    quality: Quality,
+}
+
+/// One line when the disk begins to fail and one when it works again.
+#[derive(Default)]
+struct Trouble(bool);
+
+impl Trouble {
+    fn note<T>(&mut self, doing: &str, result: Result<T, busbar_store::StoreError>) {
+        match result {
+            Ok(_) if self.0 => {
+                self.0 = false;
+                info!("the disk works again");
+            }
+            Ok(_) => {}
+            Err(error) if !self.0 => {
+                self.0 = true;
+                error!("{doing}: {error}. {} Polling goes on.", error.hint());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Work {
+    async fn run(
+        mut self,
+        mut news: mpsc::Receiver<News>,
+        mut feed: broadcast::Receiver<Arc<Update>>,
+        mut ended: oneshot::Receiver<()>,
+    ) {
+        let mut flush = tokio::time::interval(FLUSH_EVERY);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut chores = tokio::time::interval(CHORES_EVERY);
+        chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut ended => break,
+                Some(told) = news.recv() => self.keep(told).await,
+                _ = chores.tick() => self.chores().await,
+                _ = flush.tick() => self.flush(&mut feed).await,
+            }
+        }
+        while let Ok(told) = news.try_recv() {
+            self.keep(told).await;
+        }
+        self.flush(&mut feed).await;
+    }
+
+    async fn keep(&mut self, news: News) {
+        let result = match news {
+            News::Promoted(proven) => {
+                let proven: Vec<Promotion> = proven
+                    .into_iter()
+                    .map(|p| Promotion {
+                        device_id: p.device,
+                        key: p.key,
+                        proof: p.proof,
+                    })
+                    .collect();
+                self.registry.promote(&proven).await.map(|_| ())
+            }
+            News::Learned { connection, device } => self.learned(&connection, &device).await,
+        };
+        self.trouble
+            .note("what polling learned could not be stored", result);
+    }
+
+    async fn learned(
+        &self,
+        connection: &str,
+        device: &crate::discover::FoundDevice,
+    ) -> Result<(), busbar_store::StoreError> {
+        let Some(connection) = self.registry.connection(connection).await? else {
+            return Ok(());
+        };
+        let found = Found {
+            devices: vec![registry::found_device(device)],
+            asked: Vec::new(),
+        };
+        self.registry
+            .apply_scan(&connection.id, &found, clock::now_ms())
+            .await
+            .map(|_| ())
+    }
+
+    /// Stores what changed since the last time.
+    async fn flush(&mut self, feed: &mut broadcast::Receiver<Arc<Update>>) {
+        let Some(history) = self.history.clone() else {
+            // Nobody keeps readings: the feed is only emptied.
+            while !matches!(
+                feed.try_recv(),
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)
+            ) {}
+            return;
+        };
+        let mut changed: Vec<(String, Kept)> = Vec::new();
+        let mut at_ms = clock::now_ms();
+        loop {
+            match feed.try_recv() {
+                Ok(update) => {
+                    at_ms = update.at_ms;
+                    self.collect(&update, &mut changed);
+                }
+                // What was missed is still the newest on the bus, or was overtaken by something newer.
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(_) => break,
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let samples: Vec<Sample<'_>> = changed
+            .iter()
+            .map(|(entity, kept)| Sample {
+                entity,
+                value: kept.value,
+                quality: quality(kept.quality),
+            })
+            .collect();
+        let result = history.append(at_ms, &samples).await;
+        if result.is_err() {
+            // Not stored: the next change is compared with what is.
+            for (entity, _) in &changed {
+                self.last.remove(entity);
+            }
+        }
+        self.trouble.note("the history could not be written", result);
+    }
+
+    fn collect(&mut self, update: &Update, changed: &mut Vec<(String, Kept)>) {
+        let device = &update.device;
+        let state = device.state();
+        for &i in &update.points {
+            let (Some(point), Some(slot)) = (device.meta.ledger.points.get(i), state.slots.get(i)) else {
+                continue;
+            };
+            let kept = Kept {
+                value: slot
+                    .reading
+                    .value
+                    .as_ref()
+                    .and_then(busbar_ledger::value::Value::as_f64),
+                quality: slot.reading.quality,
+            };
+            let is_text = slot.reading.value.is_some() && kept.value.is_none();
+            if is_text {
+                continue;
+            }
+            let entity = entity_id(&device.meta.id, &point.key);
+            if self.last.get(&entity) != Some(&kept) {
+                self.last.insert(entity.clone(), kept);
+                changed.push((entity, kept));
+            }
+        }
+    }
+
+    async fn chores(&mut self) {
+        let now = clock::now_ms();
+        if !(SANE_FROM_MS..SANE_TO_MS).contains(&now) {
+            warn!(
+                "the clock of this machine says {}; nothing is tidied up until it is right",
+                clock::show(now)
+            );
+            return;
+        }
+        let online: Vec<String> = self
+            .bus
+            .devices()
+            .iter()
+            .filter(|d| d.state().availability == Availability::Online)
+            .map(|d| d.meta.id.clone())
+            .collect();
+        if !online.is_empty() {
+            let touched = self.registry.touch(&online, now).await;
+            self.trouble.note("the registry could not be written", touched);
+        }
+        let backup = self.registry.backup_if_due(now).await;
+        self.trouble.note("the daily backup could not be made", backup);
+        if let Some(history) = self.history.clone() {
+            let keep_from_ms = now - i64::from(self.days) * DAY_MS;
+            let retention = Retention {
+                keep_from_ms,
+                max_bytes: MAX_HISTORY_BYTES,
+            };
+            loop {
+                match history.prune(retention).await {
+                    Ok(pruned) if pruned.more => tokio::task::yield_now().await,
+                    result => break self.trouble.note("the history could not be shortened", result),
+                }
+            }
+        }
+    }
+}
+
+fn quality(quality: Quality) -> busbar_store::Quality {
+    match quality {
+        Quality::Good => busbar_store::Quality::Good,
+        Quality::Stale => busbar_store::Quality::Stale,
+        Quality::Invalid => busbar_store::Quality::Invalid,
+        Quality::Unavailable => busbar_store::Quality::Unavailable,
+    }
+}

@@ -1,0 +1,219 @@
+//! One device, read directly: no registry, no host. What `busbar read` does.
+
+use std::sync::Arc;
+
+use busbar_ledger::image::Image;
+use busbar_ledger::model::Ledger;
+use busbar_ledger::plan::{PlanRules, plan, wants};
+use busbar_ledger::presence::{Status, Verdict, verdicts};
+use busbar_ledger::ranges::Ranges;
+use busbar_ledger::readings::{Facts, readings};
+use busbar_ledger::value::{Quality, Reading, Value};
+use busbar_wire::{Link, Priority, ReadPlan, WireError};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
+
+use crate::discover::{self, Tally};
+use crate::error::{HostError, Result};
+
+/// A device whose readable registers are known.
+pub struct OneDevice {
+    link: Link,
+    unit: u8,
+    ledger: Arc<Ledger>,
+    identity: discover::Identity,
+    readable: Ranges,
+}
+
+/// What one reading brought.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// One for each point of the ledger.
+    pub readings: Vec<Reading>,
+    /// Whether each point exists.
+    pub verdicts: Vec<Verdict>,
+    /// How many reads failed, and why the last one did.
+    pub failed: Option<String>,
+}
+
+/// The document that `busbar read --json` prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadReport {
+    /// The device.
+    pub device: serde_json::Value,
+    /// Its points by key; those that the device lacks are left out.
+    pub points: Map<String, serde_json::Value>,
+}
+
+/// The unit to read: the one named, else the ledger's only one.
+///
+/// # Errors
+/// A usage error when nothing was named and the ledger allows several.
+pub fn unit_of(ledger: &Ledger, scheme: &str, named: Option<u8>) -> Result<u8> {
+    if let Some(unit) = named {
+        return Ok(unit);
+    }
+    let mut units: Vec<u8> = ledger
+        .transports
+        .iter()
+        .filter(|t| t.scheme == scheme)
+        .flat_map(|t| t.units.iter().copied())
+        .collect();
+    units.dedup();
+    match units.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(HostError::usage(
+            format!("the ledger {} names no unit for {scheme}", ledger.name),
+            "Say which one with --unit; most meters use 1.",
+        )),
+        several => {
+            let few: Vec<String> = several.iter().take(8).map(u8::to_string).collect();
+            Err(HostError::usage(
+                format!(
+                    "{} can be at {} units ({}…)",
+                    ledger.name,
+                    several.len(),
+                    few.join(", ")
+                ),
+                "Say which one with --unit, or find it with `busbar scan`.",
+            ))
+        }
+    }
+}
+
+impl OneDevice {
+    /// Learns which of the ledger's registers this device answers.
+    ///
+    /// # Errors
+    /// The wire's, and a failure when the device answers none of them.
+    pub async fn open(link: Link, unit: u8, ledger: Arc<Ledger>) -> Result<(Self, Snapshot)> {
+        let tally = Tally::default();
+        let identity = match &ledger.identify {
+            Some(rule) => discover::identity(&link, unit, rule, None, &tally).await?,
+            None => discover::Identity::default(),
+        };
+        let learned = discover::learn(&link, unit, &ledger, identity.firmware.as_deref(), &tally).await?;
+        if learned.readable.is_empty() {
+            return Err(nothing_readable(&link, unit, &ledger, &tally));
+        }
+        let device = OneDevice {
+            link,
+            unit,
+            ledger,
+            identity,
+            readable: learned.readable,
+        };
+        let snapshot = device.judge(&learned.image, None);
+        Ok((device, snapshot))
+    }
+
+    /// Reads every point once more, in as few blocks as its registers allow.
+    pub async fn read(&self) -> Snapshot {
+        let facts = self.facts();
+        let wants = wants(&self.ledger, 0..self.ledger.points.len(), &facts);
+        let rules = PlanRules {
+            max_words: self.ledger.read.max_words,
+            bridge: self.ledger.read.bridge,
+        };
+        let blocks = plan(&wants, &self.readable, &rules);
+        let answers = join_all(blocks.iter().map(|span| {
+            self.link.read(ReadPlan {
+                unit: self.unit,
+                span: *span,
+                priority: Priority::Poll,
+            })
+        }))
+        .await;
+        let mut image = Image::default();
+        let mut failed: Option<WireError> = None;
+        for (span, answer) in blocks.into_iter().zip(answers) {
+            match answer {
+                Ok(words) => image.insert(span, words),
+                Err(error) => failed = Some(error),
+            }
+        }
+        self.judge(&image, failed.map(|e| e.to_string()))
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            firmware: self.identity.firmware.as_deref(),
+            readable: Some(&self.readable),
+        }
+    }
+
+    fn judge(&self, image: &Image, failed: Option<String>) -> Snapshot {
+        let readings = readings(&self.ledger, image, &self.facts());
+        // What could not be read this time is not absent for that: the registers are known to be there.
+        let verdicts = verdicts(&self.ledger, &readings, &self.facts(), &|_| false);
+        Snapshot {
+            readings,
+            verdicts,
+            failed,
+        }
+    }
+
+    /// Whether the device has this point at all.
+    pub fn has(&self, index: usize, snapshot: &Snapshot) -> bool {
+        let point = &self.ledger.points[index];
+        let readable =
+            point.registers().is_empty() || point.registers().iter().any(|r| self.readable.contains(r.span));
+        readable
+            && snapshot
+                .verdicts
+                .get(index)
+                .is_none_or(|v| v.status != Status::Absent)
+    }
+
+    /// A name for people.
+    pub fn name(&self, snapshot: &Snapshot) -> String {
+        discover::own_name(&self.ledger, &snapshot.readings).unwrap_or_else(|| self.ledger.title.clone())
+    }
+
+    /// What the contract shows.
+    pub fn report(&self, snapshot: &Snapshot) -> ReadReport {
+        let mut points = Map::new();
+        for (i, (point, reading)) in self.ledger.points.iter().zip(&snapshot.readings).enumerate() {
+            if !self.has(i, snapshot) {
+                continue;
+            }
+            let value = reading
+                .value
+                .as_ref()
+                .filter(|_| reading.quality == Quality::Good);
+            let mut entry = json!({
+                "value": value, "unit": point.unit, "quality": reading.quality, "raw": &*reading.raw,
+            });
+            if let Some(label) = value.and_then(|v: &Value| point.meaning(v)) {
+                entry["label"] = label.into();
+            }
+            points.insert(point.key.clone(), entry);
+        }
+        let device = json!({
+            "connection": self.link.endpoint().to_string(), "ledger": self.ledger.name, "unit_id": self.unit,
+            "name": self.name(snapshot), "model": self.identity.model, "serial": self.identity.serial,
+            "firmware": self.identity.firmware,
+        });
+        ReadReport { device, points }
+    }
+}
+
+fn nothing_readable(link: &Link, unit: u8, ledger: &Ledger, tally: &Tally) -> HostError {
+    let endpoint = link.endpoint();
+    if tally.anything_answered() {
+        HostError::nothing_found(
+            format!(
+                "unit {unit} at {endpoint} answers, but has none of the registers of {}",
+                ledger.name
+            ),
+            "Check the unit id and the ledger; `busbar scan` finds what is really there.",
+        )
+    } else {
+        HostError::failed(
+            "no_answer",
+            format!("{endpoint} accepts the connection, but unit {unit} does not answer"),
+            "Check the unit id, and that Modbus is switched on in the device.",
+        )
+    }
+}

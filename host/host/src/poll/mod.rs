@@ -1,0 +1,9 @@
+//! Polling: when (`schedule`), what (`blocks`), one unit (`unit`), one connection (`connection`), and whether blocks
+//! can be believed (`trust`).
+
+mod blocks;
+pub mod connection;
+pub mod news;
+mod schedule;
+mod trust;
+mod unit;

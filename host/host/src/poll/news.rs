@@ -1,0 +1,28 @@
+//! What polling learns that the registry should keep.
+
+use crate::discover::FoundDevice;
+
+/// Something worth keeping.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Entities that showed for the first time that they exist.
+    Promoted(Vec<Promotion>),
+    /// A device answers other registers than it used to.
+    Learned {
+        /// The connection it is on, by name.
+        connection: String,
+        /// What it has now.
+        device: Box<FoundDevice>,
+    },
+}
+
+/// An entity that is proven from now on.
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    /// Its device.
+    pub device: String,
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub proof: String,
+}

@@ -1,0 +1,134 @@
+//! Some devices answer a block that runs across a hole with the registers moved together, and no error. So in the
+//! first polls each block is compared with single reads at a sample; after that it is trusted.
+
+use std::collections::HashSet;
+
+use busbar_ledger::span::Span;
+use busbar_wire::{Link, Priority, ReadPlan};
+use tracing::warn;
+
+use super::schedule::Due;
+use super::unit::Unit;
+
+/// Single reads per block: its first value, its last, and the one behind its widest hole.
+const SAMPLE: usize = 3;
+/// Blocks compared in one poll, so that the first polls stay short.
+const BLOCKS_A_POLL: usize = 8;
+/// How often a difference is looked at again: values move, holes do not.
+const TRIES: usize = 3;
+
+/// Which blocks have been compared.
+#[derive(Debug, Default)]
+pub struct Trust {
+    compared: HashSet<(u8, Span)>,
+}
+
+impl Trust {
+    /// Compares a few blocks that were never compared. A device whose block and single reads differ for good is read
+    /// without spanning holes from then on.
+    pub async fn check(&mut self, link: &Link, units: &mut [Unit]) {
+        let mut left = BLOCKS_A_POLL;
+        for unit in units {
+            let plan = unit.plan(Due::ALL);
+            let wants: Vec<Span> = plan
+                .devices
+                .iter()
+                .flat_map(|d| d.spans.iter().copied())
+                .collect();
+            for block in &plan.blocks {
+                if left == 0 {
+                    return;
+                }
+                let sample = sample(*block, &wants);
+                // A block without a hole cannot be read wrongly this way.
+                if sample.is_empty() || !self.compared.insert((unit.id, *block)) {
+                    continue;
+                }
+                left -= 1;
+                for single in sample {
+                    if differs(link, unit.id, *block, single).await {
+                        warn!(
+                            unit = unit.id,
+                            "the block {block} and the single read of {single} do not agree; this unit is read \
+                             without spanning holes from now on"
+                        );
+                        unit.distrust();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What to compare in a block: nothing where its values touch each other without a hole.
+fn sample(block: Span, wants: &[Span]) -> Vec<Span> {
+    let mut inside: Vec<Span> = wants.iter().copied().filter(|w| block.contains(*w)).collect();
+    inside.sort_unstable();
+    inside.dedup();
+    let hole = inside
+        .windows(2)
+        .filter(|pair| u32::from(pair[1].at) > pair[0].end())
+        .max_by_key(|pair| u32::from(pair[1].at) - pair[0].end())
+        .map(|pair| pair[1]);
+    let Some(behind) = hole else { return Vec::new() };
+    let mut picked: Vec<Span> = [inside.first().copied(), Some(behind), inside.last().copied()]
+        .into_iter()
+        .flatten()
+        .collect();
+    picked.dedup();
+    picked.truncate(SAMPLE);
+    picked
+}
+
+/// Whether the block says something else than the single read, again and again. A register between two single reads
+/// that bracket it has only moved.
+async fn differs(link: &Link, unit: u8, block: Span, single: Span) -> bool {
+    let offset = usize::from(single.at - block.at);
+    for _ in 0..TRIES {
+        let read = |span| {
+            link.read(ReadPlan {
+                unit,
+                span,
+                priority: Priority::Poll,
+            })
+        };
+        let (Ok(before), Ok(all), Ok(after)) = (read(single).await, read(block).await, read(single).await)
+        else {
+            return false;
+        };
+        let Some(within) = all.get(offset..offset + before.len()) else {
+            return false;
+        };
+        let number = |words: &[u16]| words.iter().fold(0u64, |n, w| (n << 16) | u64::from(*w));
+        let (low, high) = (
+            number(&before).min(number(&after)),
+            number(&before).max(number(&after)),
+        );
+        if (low..=high).contains(&number(within)) {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_without_holes_needs_no_comparison() {
+        let wants = [Span::holding(10, 2), Span::holding(12, 1), Span::holding(13, 2)];
+        assert!(sample(Span::holding(10, 5), &wants).is_empty());
+    }
+
+    #[test]
+    fn a_block_over_a_hole_is_compared_at_its_ends_and_behind_the_hole() {
+        let wants = [Span::holding(10, 2), Span::holding(20, 1), Span::holding(22, 1)];
+        let picked = sample(Span::holding(10, 13), &wants);
+        assert_eq!(
+            picked,
+            [Span::holding(10, 2), Span::holding(20, 1), Span::holding(22, 1)]
+        );
+    }
+}

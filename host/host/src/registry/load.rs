@@ -1,0 +1,87 @@
+//! What the registry holds, as devices to poll and as views to show.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use busbar_ledger::value::{Quality, Reading};
+use busbar_store::{Entity, Lifecycle, Registry};
+use tracing::warn;
+
+use super::words::{ranges, status};
+use crate::bus::{Availability, Bus, Device, DeviceMeta};
+use crate::catalog::Catalog;
+use crate::error::Result;
+
+/// The devices of one connection that are to be polled: all but those put away by their owner. A device whose ledger
+/// is not there (its plugin is missing) is left out with a warning, and stays in the registry.
+///
+/// # Errors
+/// The store's.
+pub async fn devices_to_poll(
+    registry: &Registry,
+    catalog: &Catalog,
+    connection_id: &str,
+    connection_name: &str,
+) -> Result<Vec<Arc<Device>>> {
+    let mut devices = Vec::new();
+    for stored in registry.devices().await? {
+        if stored.connection_id != connection_id || stored.lifecycle == Lifecycle::Retired {
+            continue;
+        }
+        let ledger = match catalog.ledger(&stored.ledger) {
+            Ok(ledger) => ledger,
+            Err(error) => {
+                warn!(device = %stored.id, "not polled: {error}");
+                continue;
+            }
+        };
+        let entities = registry.entities(Some(&stored.id)).await?;
+        let readable = ranges(&registry.readable(&stored.id).await?);
+        let known = by_key(&entities);
+        let meta = DeviceMeta {
+            name: stored.name.clone().unwrap_or_else(|| ledger.title.clone()),
+            id: stored.id,
+            connection: connection_name.to_owned(),
+            unit: stored.unit_id,
+            model: stored.model,
+            serial: stored.serial,
+            firmware: stored.firmware,
+            ledger,
+        };
+        devices.push(Arc::new(Device::new(meta, readable, |key| {
+            known.get(key).copied()
+        })));
+    }
+    Ok(devices)
+}
+
+fn by_key(entities: &[Entity]) -> HashMap<&str, busbar_ledger::presence::Status> {
+    entities
+        .iter()
+        .filter(|e| e.lifecycle != Lifecycle::Retired)
+        .map(|e| (e.key.as_str(), status(e.status)))
+        .collect()
+}
+
+/// Everything that the registry holds, on a bus that nobody polls: for showing while no host runs.
+///
+/// # Errors
+/// The store's.
+pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus> {
+    let bus = Bus::default();
+    for connection in registry.connections().await? {
+        for device in devices_to_poll(registry, catalog, &connection.id, &connection.name).await? {
+            let mut state = device.state();
+            state.availability = Availability::Unknown;
+            for slot in &mut state.slots {
+                slot.reading = Reading {
+                    quality: Quality::Unavailable,
+                    ..Reading::unavailable()
+                };
+            }
+            drop(state);
+            bus.add(device);
+        }
+    }
+    Ok(bus)
+}

@@ -1,0 +1,9 @@
+//! Between what a scan finds, what the registry holds and what is polled.
+
+mod load;
+mod save;
+mod words;
+
+pub use load::{devices_to_poll, stored_views};
+pub use save::{UNSAVED, connection, found_device, known, preview, save};
+pub use words::status;

@@ -1,0 +1,214 @@
+//! Takes over what a scan found into the registry, as a whole.
+
+use busbar_ledger::evidence::Outcome;
+use busbar_ledger::span::Function;
+use busbar_store::{
+    Asked, Connection, Diff, Found, FoundDevice, FoundEntity, NewConnection, Registry, ScanState, Tally,
+};
+use serde_json::json;
+
+use super::words::{stored_evidence, stored_ranges, stored_status};
+use crate::clock;
+use crate::discover::report::{EntityReport, entity_id};
+use crate::discover::{self, Scan};
+use crate::error::Result;
+
+/// Stands for the connection in the ids of devices without a serial number, as long as nothing is saved.
+pub const UNSAVED: &str = "unsaved";
+
+/// What saving did.
+#[derive(Debug)]
+pub struct Saved {
+    /// The connection, made or found.
+    pub connection: Connection,
+    /// What became different by it.
+    pub diff: Diff,
+}
+
+/// A name for a connection nobody has named: the host in its URL.
+pub fn connection_name(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = match rest.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(v6),
+        None => rest.split(['/', '?', ':']).next().unwrap_or(rest),
+    };
+    let port = rest
+        .rsplit_once(':')
+        .map(|(_, p)| p)
+        .filter(|p| *p != "502" && !p.contains(']'));
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// The connection that is meant: by name where one was given, else the one that has this URL.
+///
+/// # Errors
+/// The store's.
+pub async fn known(registry: &Registry, url: &str, name: Option<&str>) -> Result<Option<Connection>> {
+    let all = registry.connections().await?;
+    Ok(match name {
+        Some(name) => all.into_iter().find(|c| c.name == name || c.id == name),
+        None => all.into_iter().find(|c| c.url == url),
+    })
+}
+
+/// The connection that is meant, made when it is new. One that is known by its name moves to this URL.
+///
+/// # Errors
+/// The store's.
+pub async fn connection(
+    registry: &Registry,
+    url: &str,
+    name: Option<&str>,
+    plugin: Option<&str>,
+) -> Result<Connection> {
+    if let Some(mut connection) = known(registry, url, name).await? {
+        if connection.url != url {
+            connection.url = url.to_owned();
+            registry.update_connection(&connection).await?;
+        }
+        return Ok(connection);
+    }
+    let new = NewConnection {
+        name: name.map_or_else(|| connection_name(url), str::to_owned),
+        url: url.to_owned(),
+        plugin: plugin.map(str::to_owned),
+        options: json!({}),
+    };
+    Ok(registry.add_connection(new, clock::now_ms()).await?)
+}
+
+/// Stores a scan: its evidence, and what it changes.
+///
+/// # Errors
+/// The store's; then nothing of it counts.
+pub async fn save(registry: &Registry, connection: Connection, scan: &mut Scan) -> Result<Saved> {
+    settle_ids(scan, &connection.id);
+    let report = &scan.report;
+    let now = clock::now_ms();
+    let started = now - i64::try_from(report.elapsed_ms).unwrap_or(0);
+    let id = registry
+        .begin_scan(&connection.id, &report.mode, "", started)
+        .await?;
+    let evidence: Vec<_> = scan.evidence.iter().map(stored_evidence).collect();
+    registry.record_evidence(id, &evidence).await?;
+    let diff = registry.apply_scan(&connection.id, &found(scan), now).await?;
+    let state = if scan.cancelled {
+        ScanState::Cancelled
+    } else {
+        ScanState::Complete
+    };
+    let tally = Tally {
+        requests: report.requests,
+        exceptions: report.exceptions,
+        probed: report.coverage.probed,
+        possible: report.coverage.possible,
+    };
+    let note = report.warnings.join(" ");
+    registry
+        .finish_scan(
+            id,
+            state,
+            tally,
+            Some(note.as_str()).filter(|n| !n.is_empty()),
+            clock::now_ms(),
+        )
+        .await?;
+    Ok(Saved { connection, diff })
+}
+
+/// What saving a scan would change.
+///
+/// # Errors
+/// The store's.
+pub async fn preview(registry: &Registry, connection: &Connection, scan: &mut Scan) -> Result<Diff> {
+    settle_ids(scan, &connection.id);
+    Ok(registry
+        .preview_scan(&connection.id, &found(scan), clock::now_ms())
+        .await?)
+}
+
+/// Devices without a serial number are called after their connection, which only now has an id.
+fn settle_ids(scan: &mut Scan, connection_id: &str) {
+    let unsaved = format!("{UNSAVED}_");
+    for (device, shown) in scan.devices.iter_mut().zip(&mut scan.report.devices) {
+        let Some(rest) = device.report.id.strip_prefix(&unsaved) else {
+            continue;
+        };
+        let id = format!("{connection_id}_{rest}");
+        for entity in &mut device.report.entities {
+            entity.id = entity_id(&id, &entity.key);
+        }
+        device.report.id = id;
+        *shown = device.report.clone();
+    }
+}
+
+/// A scan in the words of the store.
+pub fn found(scan: &Scan) -> Found {
+    let devices = scan.devices.iter().map(found_device).collect();
+    let asked = scan
+        .evidence
+        .iter()
+        .filter(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_)))
+        .map(|a| Asked {
+            unit_id: a.unit,
+            function: a.span.function.code(),
+            at: a.span.at,
+            count: a.span.count,
+        })
+        .collect();
+    Found { devices, asked }
+}
+
+/// One device in the words of the store.
+pub fn found_device(device: &discover::FoundDevice) -> FoundDevice {
+    let report = &device.report;
+    FoundDevice {
+        id: report.id.clone(),
+        unit_id: report.unit_id,
+        ledger: report.ledger.clone(),
+        name: Some(report.name.clone()),
+        model: report.model.clone(),
+        serial: report.serial.clone(),
+        firmware: report.firmware.clone(),
+        entities: report.entities.iter().map(found_entity).collect(),
+        readable: stored_ranges(&device.readable),
+        complete: device.complete,
+    }
+}
+
+fn found_entity(entity: &EntityReport) -> FoundEntity {
+    let function = match entity.function.as_deref() {
+        Some("coils") => Function::Coils,
+        Some("discrete") => Function::Discrete,
+        Some("input") => Function::Input,
+        _ => Function::Holding,
+    };
+    FoundEntity {
+        key: entity.key.clone(),
+        at: entity.at,
+        function: entity.at.map(|_| function.code()),
+        bit: entity.bit,
+        status: stored_status(entity.status),
+        proof: Some(entity.proof.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_named_after_its_host() {
+        for (url, name) in [
+            ("modbus+tcp://gx.local:502", "gx.local"),
+            ("modbus+tcp://192.168.1.20:5020", "192.168.1.20:5020"),
+            ("modbus+tcp://[fe80::1]:502", "fe80::1"),
+        ] {
+            assert_eq!(connection_name(url), name);
+        }
+    }
+}

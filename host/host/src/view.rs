@@ -1,0 +1,170 @@
+//! Devices and entities as every interface shows them: the command line, the HTTP interface, the live page.
+
+use std::sync::Arc;
+
+use busbar_ledger::model::{Ledger, Point};
+use busbar_ledger::presence::Status;
+use busbar_ledger::value::{Quality, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::bus::{Availability, Bus, Device, Slot};
+use crate::clock;
+use crate::discover::report::{Place, entity_id};
+
+/// `{"devices": […]}`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Devices {
+    /// By id.
+    pub devices: Vec<DeviceView>,
+}
+
+/// `{"entities": […]}`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Entities {
+    /// By device, in the order of its ledger.
+    pub entities: Vec<EntityView>,
+}
+
+/// A device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// The id that never changes.
+    pub id: String,
+    /// The ledger that describes it.
+    pub ledger: String,
+    /// The Modbus unit.
+    pub unit_id: u8,
+    /// What its owner or its maker calls it.
+    pub name: String,
+    /// Model, where known.
+    pub model: Option<String>,
+    /// Serial number, where known.
+    pub serial: Option<String>,
+    /// Firmware, where known.
+    pub firmware: Option<String>,
+    /// The connection it is on.
+    pub connection: String,
+    /// `online`, `offline` or `unknown` (no host runs, or not asked yet).
+    pub availability: String,
+    /// Why it is offline.
+    pub reason: Option<String>,
+    /// Its entities.
+    pub entities: Vec<EntityView>,
+}
+
+/// An entity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EntityView {
+    /// The id that never changes.
+    pub id: String,
+    /// The point's key.
+    pub key: String,
+    /// A name for people.
+    pub name: String,
+    /// The device it is of.
+    pub device: String,
+    /// The ledger that describes it.
+    pub ledger: String,
+    /// The Modbus unit.
+    pub unit_id: u8,
+    /// Zero-based protocol address; `None` for a computed one.
+    pub at: Option<u16>,
+    /// The lowest bit, for a field of bits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bit: Option<u8>,
+    /// The address space, where it is not the holding registers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub function: Option<String>,
+    /// The value; `None` when it is not known.
+    pub value: Option<Value>,
+    /// What the number of an enumeration means.
+    pub label: Option<String>,
+    /// Unit of measurement.
+    pub unit: Option<String>,
+    /// How far the value can be trusted.
+    pub quality: Quality,
+    /// Whether it exists.
+    pub status: Status,
+    /// Whether the device accepts writes to it.
+    pub writable: bool,
+    /// When the device said so, in milliseconds since 1970.
+    pub time_ms: Option<i64>,
+    /// How old that is.
+    pub age_ms: Option<i64>,
+}
+
+/// All devices of a bus.
+pub fn devices(bus: &Bus) -> Devices {
+    Devices {
+        devices: bus.devices().iter().map(device).collect(),
+    }
+}
+
+/// All entities of a bus, or those of one device.
+pub fn entities(bus: &Bus, of: Option<&str>) -> Entities {
+    let devices = bus.devices();
+    let wanted = devices.iter().filter(|d| of.is_none_or(|id| d.meta.id == id));
+    Entities {
+        entities: wanted.flat_map(|d| entities_of(d)).collect(),
+    }
+}
+
+/// One device.
+pub fn device(device: &Arc<Device>) -> DeviceView {
+    let meta = &device.meta;
+    let availability = device.state().availability.clone();
+    DeviceView {
+        id: meta.id.clone(),
+        ledger: meta.ledger.name.clone(),
+        unit_id: meta.unit,
+        name: meta.name.clone(),
+        model: meta.model.clone(),
+        serial: meta.serial.clone(),
+        firmware: meta.firmware.clone(),
+        connection: meta.connection.clone(),
+        availability: availability.name().to_owned(),
+        reason: match availability {
+            Availability::Offline(reason) => Some(reason),
+            _ => None,
+        },
+        entities: entities_of(device),
+    }
+}
+
+/// The entities of one device; what is absent is no entity.
+pub fn entities_of(device: &Device) -> Vec<EntityView> {
+    let ledger = &device.meta.ledger;
+    let state = device.state();
+    ledger
+        .points
+        .iter()
+        .zip(&state.slots)
+        .filter(|(_, slot)| slot.is_polled())
+        .map(|(point, slot)| entity(&device.meta.id, device.meta.unit, ledger, point, slot))
+        .collect()
+}
+
+/// One entity from its newest reading.
+pub fn entity(device: &str, unit: u8, ledger: &Ledger, point: &Point, slot: &Slot) -> EntityView {
+    let place = Place::of(point, slot.reading.at);
+    let time_ms = slot.since.map(|s| s.wall_ms);
+    EntityView {
+        id: entity_id(device, &point.key),
+        key: point.key.clone(),
+        name: point.label.clone(),
+        device: device.to_owned(),
+        ledger: ledger.name.clone(),
+        unit_id: unit,
+        at: place.at,
+        bit: place.bit,
+        function: place.function,
+        label: slot.reading.value.as_ref().and_then(|v| point.meaning(v)),
+        value: slot.reading.value.clone(),
+        unit: point.unit.clone(),
+        quality: slot.reading.quality,
+        status: slot.status,
+        writable: point.writable,
+        time_ms,
+        age_ms: time_ms.map(|t| (clock::now_ms() - t).max(0)),
+    }
+}

@@ -1,0 +1,138 @@
+//! The live page: every device with its newest values, rendered here and kept fresh by a small script.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
+use busbar_ledger::presence::Status;
+use busbar_ledger::value::{Quality, Value};
+use maud::{DOCTYPE, Markup, html};
+
+use super::Shared;
+use crate::format;
+use crate::view::{self, DeviceView, EntityView};
+
+/// Rows of a card that are open from the start.
+const OPEN_ROWS: usize = 8;
+
+/// `/`
+pub async fn live(State(shared): State<Shared>) -> Html<String> {
+    Html(render(&view::devices(&shared.bus).devices).into_string())
+}
+
+/// `/assets/busbar.css`
+pub async fn style() -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+        include_str!("assets/busbar.css"),
+    )
+}
+
+/// `/assets/busbar.js`
+pub async fn script() -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+        include_str!("assets/busbar.js"),
+    )
+}
+
+fn render(devices: &[DeviceView]) -> Markup {
+    let entities: usize = devices.iter().map(|d| d.entities.len()).sum();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Busbar" }
+                link rel="stylesheet" href="/assets/busbar.css";
+                script src="/assets/busbar.js" defer {}
+            }
+            body {
+                header {
+                    h1 { "Busbar" }
+                    p.summary { (plural(devices.len(), "device")) ", " (plural(entities, "entity")) }
+                    p #link.link role="status" { "connecting" }
+                    input #filter type="search" placeholder="Filter devices and values" aria-label="Filter";
+                }
+                main {
+                    @if devices.is_empty() {
+                        section.empty {
+                            h2 { "Nothing is set up yet" }
+                            p { "Find out what an address really has, and keep it:" }
+                            pre { "busbar scan modbus+tcp://192.168.1.20 --save" }
+                            p { "Then start " code { "busbar" } " again." }
+                        }
+                    }
+                    @for device in devices { (card(device)) }
+                }
+            }
+        }
+    }
+}
+
+fn card(device: &DeviceView) -> Markup {
+    // What is proven comes first; what never showed a value waits behind the fold.
+    let (present, unproven): (Vec<_>, Vec<_>) =
+        device.entities.iter().partition(|e| e.status == Status::Present);
+    let mut rows: Vec<&EntityView> = present;
+    rows.sort_by_key(|e| !is_measured(e));
+    let rest = rows.split_off(rows.len().min(OPEN_ROWS));
+    html! {
+        section.device id=(device.id) data-availability=(device.availability) {
+            h2 { (device.name) }
+            p.about {
+                span.state { (device.availability) }
+                " unit " (device.unit_id) " · " (device.ledger)
+                @if let Some(firmware) = &device.firmware { " · " (firmware) }
+            }
+            p.reason { (device.reason.as_deref().unwrap_or_default()) }
+            table { tbody { @for entity in &rows { (row(entity)) } } }
+            @if !rest.is_empty() {
+                details {
+                    summary { (rest.len()) " more" }
+                    table { tbody { @for entity in &rest { (row(entity)) } } }
+                }
+            }
+            @if !unproven.is_empty() {
+                details {
+                    summary { (unproven.len()) " without a value so far" }
+                    table { tbody { @for entity in &unproven { (row(entity)) } } }
+                }
+            }
+        }
+    }
+}
+
+/// Powers, voltages, currents and the like: what people look for first.
+fn is_measured(entity: &EntityView) -> bool {
+    matches!(entity.value, Some(Value::Number(_) | Value::Integer(_)))
+        && entity.unit.is_some()
+        && !entity.writable
+}
+
+fn row(entity: &EntityView) -> Markup {
+    let shown = format::value(
+        entity.value.as_ref(),
+        entity.label.as_deref(),
+        entity.unit.as_deref(),
+        entity.quality,
+    );
+    html! {
+        tr data-entity=(entity.id) data-quality=(quality(entity.quality)) title=(entity.id) {
+            th scope="row" { (entity.name) }
+            td { (shown) }
+        }
+    }
+}
+
+fn quality(quality: Quality) -> &'static str {
+    quality.name()
+}
+
+fn plural(n: usize, what: &str) -> String {
+    match (n, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{n} {stem}ies"),
+        _ => format!("{n} {what}s"),
+    }
+}
