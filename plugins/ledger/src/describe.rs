@@ -80,7 +80,10 @@ mod tests {
         let point = |key: &str| Expression::Point(key.to_owned());
         let ratio = Expression::Ratio {
             over: Box::new(point("power")),
-            under: Box::new(Expression::SumAbsProducts(vec![vec![point("u1"), point("i1")], vec![point("u2"), point("i2")]])),
+            under: Box::new(Expression::SumAbsProducts(vec![
+                vec![point("u1"), point("i1")],
+                vec![point("u2"), point("i2")],
+            ])),
             min_denominator: 1.0,
         };
         assert_eq!(ratio.to_string(), "power / (|(u1 × i1)| + |(u2 × i2)|)");

@@ -214,11 +214,17 @@ impl Point {
     /// What a number of an enumeration means: its label, or the answer for numbers that are not listed. `None` for
     /// points that are no enumeration.
     pub fn meaning(&self, value: &Value) -> Option<String> {
-        let Value::Integer(number) = value else { return None };
+        let Value::Integer(number) = value else {
+            return None;
+        };
         if self.labels.is_empty() {
             return None;
         }
-        let unlisted = || self.unlisted.as_ref().map(|u| u.replace("{}", &number.to_string()));
+        let unlisted = || {
+            self.unlisted
+                .as_ref()
+                .map(|u| u.replace("{}", &number.to_string()))
+        };
         self.labels.get(number).cloned().or_else(unlisted)
     }
 
