@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use busbar_ledger::model::{Ledger, Point, PointSource, Register, Test, ValueType};
+use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_ledger::{codec, describe};
@@ -121,26 +121,26 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading) -> Vec<Str
         steps.push(format!(
             "it is a value only while {} is {}",
             condition.point,
-            test(&condition.test)
+            condition.test
         ));
     }
     if let Some(since) = &point.since {
         steps.push(format!("the device has it from firmware {since} on"));
     }
     if let Some(group) = point.group.as_ref().and_then(|g| ledger.groups.get(g)) {
-        let title = group.title.as_deref().unwrap_or("its group");
+        let title = group.title.as_deref().map_or("its group".to_owned(), |t| format!("the group \"{t}\""));
         if let Some(requires) = &group.requires {
             steps.push(format!(
                 "{title} exists only while {} is {}",
                 requires.point,
-                test(&requires.test)
+                requires.test
             ));
         }
         if let Some(when) = &group.when {
             steps.push(format!(
                 "{title} is proven once {} was {}",
                 when.point,
-                test(&when.test)
+                when.test
             ));
         }
         if group.proven_by_sibling {
@@ -223,19 +223,5 @@ fn plain(register: &Register) -> Register {
         scale_point: None,
         invalid: Vec::new(),
         ..register.clone()
-    }
-}
-
-fn test(test: &Test) -> String {
-    match test {
-        Test::Above(n) => format!("above {n}"),
-        Test::Below(n) => format!("below {n}"),
-        Test::AtLeast(n) => format!("at least {n}"),
-        Test::In(all) => {
-            let all: Vec<String> = all.iter().map(i64::to_string).collect();
-            format!("one of {}", all.join(", "))
-        }
-        Test::NonZero => "not 0".to_owned(),
-        Test::Bits(bits) => format!("set in the bits {bits:#x}"),
     }
 }

@@ -127,6 +127,7 @@ pub(crate) fn holds(condition: &Condition, reading: &Reading) -> Option<bool> {
         Test::Above(bound) => number > *bound,
         Test::Below(bound) => number < *bound,
         Test::AtLeast(bound) => number >= *bound,
+        Test::Between(from, below) => (*from..*below).contains(&number),
         Test::In(list) => list.iter().any(|&n| n as f64 == number),
         Test::NonZero => number != 0.0,
         Test::Bits(bits) => match value {

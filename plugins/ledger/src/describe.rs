@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Expression, Order, Register, ValueType};
+use crate::model::{Expression, Order, Register, Test, ValueType};
 
 /// How a register holds its value: `i32, words swapped`, `text of 8 words`, `bits 2 to 3 of a word`.
 pub fn register(register: &Register) -> String {
@@ -67,6 +67,24 @@ impl fmt::Display for Expression {
                 f.write_str("the first that is known of ")?;
                 joined(f, all, ", ")
             }
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    /// What a condition asks for: `above 50`, `one of 1, 2`, `not 0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Test::Above(n) => write!(f, "above {n}"),
+            Test::Below(n) => write!(f, "below {n}"),
+            Test::AtLeast(n) => write!(f, "at least {n}"),
+            Test::Between(from, below) => write!(f, "at least {from} and below {below}"),
+            Test::In(list) => {
+                let list: Vec<String> = list.iter().map(i64::to_string).collect();
+                write!(f, "one of {}", list.join(", "))
+            }
+            Test::NonZero => f.write_str("not 0"),
+            Test::Bits(bits) => write!(f, "with the bits {bits:#x} set"),
         }
     }
 }

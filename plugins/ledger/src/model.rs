@@ -412,6 +412,8 @@ pub enum Test {
     Below(f64),
     /// At least.
     AtLeast(f64),
+    /// At least the first and below the second.
+    Between(f64, f64),
     /// One of these.
     In(Vec<i64>),
     /// Anything but 0.

@@ -237,7 +237,7 @@ impl Scene<'_> {
                 "{title}: {} is {}, {}",
                 condition.point,
                 Shown(value),
-                asked(&condition.test)
+                condition.test
             ))
         };
         let requires = |condition: &Condition| {
@@ -246,7 +246,7 @@ impl Scene<'_> {
                 "{title}: {} is {}, but would have to be {}",
                 condition.point,
                 Shown(value),
-                asked(&condition.test)
+                condition.test
             ))
         };
         let sibling = || {
@@ -329,21 +329,6 @@ fn place(function: Function, at: u16) -> String {
         Function::Input => format!("input register {at}"),
         Function::Coils => format!("coil {at}"),
         Function::Discrete => format!("discrete input {at}"),
-    }
-}
-
-/// What a condition asks for, in words.
-fn asked(test: &Test) -> String {
-    match test {
-        Test::Above(n) => format!("above {n}"),
-        Test::Below(n) => format!("below {n}"),
-        Test::AtLeast(n) => format!("at least {n}"),
-        Test::In(list) => {
-            let list: Vec<String> = list.iter().map(i64::to_string).collect();
-            format!("one of {}", list.join(", "))
-        }
-        Test::NonZero => "not 0".to_owned(),
-        Test::Bits(bits) => format!("with the bits {bits:#x} set"),
     }
 }
 

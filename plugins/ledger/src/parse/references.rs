@@ -143,10 +143,19 @@ pub(super) fn condition(
         condition.point.value.clone(),
         condition.point.span,
     ));
+    let bounds = match (condition.at_least.map(|n| n.0), condition.below.map(|n| n.0)) {
+        (Some(from), Some(below)) if from < below => Some(Test::Between(from, below)),
+        (Some(_), Some(_)) => {
+            let help = "write the smaller number at at_least and the larger at below";
+            sink.add("condition", span, "a condition that nothing can meet", help);
+            return None;
+        }
+        (Some(from), None) => Some(Test::AtLeast(from)),
+        (None, below) => below.map(Test::Below),
+    };
     let tests = [
         condition.above.map(|n| Test::Above(n.0)),
-        condition.below.map(|n| Test::Below(n.0)),
-        condition.at_least.map(|n| Test::AtLeast(n.0)),
+        bounds,
         condition
             .one_of
             .filter(|all| !all.is_empty() && all.len() <= 256)
@@ -171,7 +180,7 @@ pub(super) fn condition(
                 "condition",
                 span,
                 message,
-                "write one of above = n, below = n, at_least = n, in = [n], non_zero = true, bits = n",
+                "write one of above = n, below = n, at_least = n (or both of these), in = [n], non_zero = true, bits = n",
             );
             None
         }
