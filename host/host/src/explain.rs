@@ -120,28 +120,25 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading) -> Vec<Str
     if let Some(condition) = &point.valid_when {
         steps.push(format!(
             "it is a value only while {} is {}",
-            condition.point,
-            condition.test
+            condition.point, condition.test
         ));
     }
     if let Some(since) = &point.since {
         steps.push(format!("the device has it from firmware {since} on"));
     }
     if let Some(group) = point.group.as_ref().and_then(|g| ledger.groups.get(g)) {
-        let title = group.title.as_deref().map_or("its group".to_owned(), |t| format!("the group \"{t}\""));
+        let title = group
+            .title
+            .as_deref()
+            .map_or("its group".to_owned(), |t| format!("the group \"{t}\""));
         if let Some(requires) = &group.requires {
             steps.push(format!(
                 "{title} exists only while {} is {}",
-                requires.point,
-                requires.test
+                requires.point, requires.test
             ));
         }
         if let Some(when) = &group.when {
-            steps.push(format!(
-                "{title} is proven once {} was {}",
-                when.point,
-                when.test
-            ));
+            steps.push(format!("{title} is proven once {} was {}", when.point, when.test));
         }
         if group.proven_by_sibling {
             steps.push(format!("{title} is proven by any of its values that was not 0"));

@@ -11,6 +11,8 @@ pub fn value(value: Option<&Value>, label: Option<&str>, unit: Option<&str>, qua
         };
     };
     let number = match (value, label) {
+        // What stands for an unlisted number names it already.
+        (Value::Integer(n), Some(label)) if label.contains(&n.to_string()) => visible(label),
         (Value::Integer(n), Some(label)) => format!("{} ({n})", visible(label)),
         (Value::Text(text), _) if text.is_empty() => "(empty)".to_owned(),
         (Value::Text(text), _) => visible(text),

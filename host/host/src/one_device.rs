@@ -184,6 +184,7 @@ impl OneDevice {
                 .filter(|_| reading.quality == Quality::Good);
             let mut entry = json!({
                 "value": value, "unit": point.unit, "quality": reading.quality, "raw": &*reading.raw,
+                "status": snapshot.verdicts.get(i).map(|v| v.status),
             });
             if let Some(label) = value.and_then(|v: &Value| point.meaning(v)) {
                 entry["label"] = label.into();

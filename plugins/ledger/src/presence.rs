@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::computed;
-use crate::model::{Condition, Expression, Group, Ledger, Point, PointSource, Test};
+use crate::model::{Condition, Expression, Group, Ledger, Point, PointSource};
 use crate::readings::{Facts, usable};
 use crate::span::Function;
 use crate::value::{Reading, Value};

@@ -105,11 +105,16 @@ impl Output {
 
     /// An empty table with these headings, as wide as the terminal.
     pub fn table<const N: usize>(&self, headings: [&str; N]) -> Table {
+        self.table_of(&headings)
+    }
+
+    /// The same for headings that are only known at run time.
+    pub fn table_of(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(headings.map(|h| {
+        table.set_header(headings.iter().map(|h| {
             let cell = Cell::new(h);
             if self.colour() {
                 cell.add_attribute(Attribute::Bold)

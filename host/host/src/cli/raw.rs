@@ -30,6 +30,9 @@ const TYPES: [(&str, ValueType, u16); 10] = [
     ("f64", ValueType::F64, 4),
 ];
 
+/// The types of several words that people look for first.
+const SHOWN_TYPES: [&str; 3] = ["u32", "i32", "f32"];
+
 /// The document that `busbar raw --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RawReport {
@@ -241,7 +244,6 @@ pub fn show(report: &RawReport, only: Option<&str>, output: Output) -> Result<()
     if output.is_json() {
         return output.document(report);
     }
-    let address = |at: u16| format!("{at} (0x{at:04X})");
     let mut table = output.table(["address", "hex", "unsigned", "signed", "bits"]);
     for (i, word) in report.words.iter().enumerate() {
         let at = report.at.saturating_add(u16::try_from(i).unwrap_or(u16::MAX));
@@ -263,31 +265,55 @@ pub fn show(report: &RawReport, only: Option<&str>, output: Output) -> Result<()
     if let Some(text) = report.text.as_ref().filter(|_| only.is_none_or(|o| o == "text")) {
         output.line(&format!("\nas text: \"{}\"", visible(text)));
     }
-    let wide: Vec<_> = report
+    show_longer(report, only, output);
+    Ok(())
+}
+
+/// Values of more than one word: a row for each place and order, a column for each type.
+fn show_longer(report: &RawReport, only: Option<&str>, output: Output) {
+    let types: Vec<&str> = match only {
+        Some(only) if only != "text" => vec![only],
+        Some(_) => return,
+        None => SHOWN_TYPES.to_vec(),
+    };
+    let mut rows: Vec<(u16, Option<Order>)> = Vec::new();
+    for i in report
         .interpretations
         .iter()
-        .filter(|i| only.is_some() || i.order.is_some_and(|_| i.ty.len() == 3 && !i.ty.ends_with("16")))
-        .collect();
-    if wide.is_empty() {
-        return Ok(());
+        .filter(|i| types.contains(&i.ty.as_str()))
+    {
+        if !rows.contains(&(i.at, i.order)) {
+            rows.push((i.at, i.order));
+        }
+    }
+    if rows.is_empty() {
+        return;
     }
     output.line(&format!("\n{}", output.bold("What longer values could mean")));
-    let mut table = output.table(["address", "type", "order", "value"]);
-    for i in wide {
-        table.add_row(vec![
-            address(i.at).into(),
-            i.ty.as_str().into(),
-            i.order.map_or("", order_name).into(),
-            number(format::value(
-                Some(&i.value),
-                None,
-                None,
-                busbar_ledger::value::Quality::Good,
-            )),
-        ]);
+    let mut headings = vec!["address", "order"];
+    headings.extend(&types);
+    let mut table = output.table_of(&headings);
+    for (at, order) in rows {
+        let mut cells = vec![address(at).into(), order.map_or("", order_name).into()];
+        for ty in &types {
+            let meant = report
+                .interpretations
+                .iter()
+                .find(|i| i.at == at && i.order == order && i.ty == *ty);
+            cells.push(number(meant.map_or_else(String::new, |i| {
+                format::value(Some(&i.value), None, None, busbar_ledger::value::Quality::Good)
+            })));
+        }
+        table.add_row(cells);
     }
     output.line(&table.to_string());
-    Ok(())
+    if only.is_none() {
+        output.line(&output.dim("--type u64, i64, f64, u24 or bcd shows those."));
+    }
+}
+
+fn address(at: u16) -> String {
+    format!("{at} (0x{at:04X})")
 }
 
 fn order_name(order: Order) -> &'static str {

@@ -118,25 +118,41 @@ fn report_table(report: &ReadReport, output: Output) {
         output.bold(&about("name").unwrap_or_default()),
         output.dim(&facts.join(" · "))
     ));
+    let is_unproven = |point: &serde_json::Value| point["status"] == "unproven";
+    let (unproven, present): (Vec<_>, Vec<_>) =
+        report.points.iter().partition(|(_, point)| is_unproven(point));
     let mut table = output.table(["point", "value", "registers"]);
-    for (key, point) in &report.points {
+    for (key, point) in present.into_iter().chain(unproven.iter().copied()) {
         let value: Option<Value> = serde_json::from_value(point["value"].clone()).ok().flatten();
         let quality = serde_json::from_value(point["quality"].clone()).unwrap_or(Quality::Unavailable);
-        let raw: Vec<u16> = serde_json::from_value(point["raw"].clone()).unwrap_or_default();
-        let mut words: String = raw.iter().take(4).map(|w| format!("{w:04X} ")).collect();
-        if raw.len() > 4 {
-            words.push('…');
-        }
+        let shown = format::value(
+            value.as_ref(),
+            point["label"].as_str(),
+            point["unit"].as_str(),
+            quality,
+        );
         table.add_row(vec![
             key.as_str().into(),
-            number(format::value(
-                value.as_ref(),
-                point["label"].as_str(),
-                point["unit"].as_str(),
-                quality,
-            )),
-            output.dim(words.trim_end()).into(),
+            number(if is_unproven(point) {
+                format!("{shown} ?")
+            } else {
+                shown
+            }),
+            output.dim(&words(point)).into(),
         ]);
     }
     output.line(&table.to_string());
+    if !unproven.is_empty() {
+        output.line(&output.dim("?  readable, but never a value that proves that the device has it"));
+    }
+}
+
+/// The first words as they were sent.
+fn words(point: &serde_json::Value) -> String {
+    let raw: Vec<u16> = serde_json::from_value(point["raw"].clone()).unwrap_or_default();
+    let mut words: Vec<String> = raw.iter().take(4).map(|w| format!("{w:04X}")).collect();
+    if raw.len() > words.len() {
+        words.push("…".to_owned());
+    }
+    words.join(" ")
 }

@@ -82,7 +82,7 @@ fn card(device: &DeviceView) -> Markup {
             h2 { (device.name) }
             p.about {
                 span.state { (device.availability) }
-                " unit " (device.unit_id) " · " (device.ledger)
+                " · unit " (device.unit_id) " · " (device.ledger)
                 @if let Some(firmware) = &device.firmware { " · " (firmware) }
             }
             p.reason { (device.reason.as_deref().unwrap_or_default()) }
