@@ -17,8 +17,9 @@ use crate::cli::{run, simulate};
 use crate::config::{Config, DEFAULT_PORT, format_duration};
 use crate::discover::{self, Request, progress::Quiet};
 use crate::error::{HostError, Result};
-use crate::host::{ConnectionOptions, Host};
+use crate::host::Host;
 use crate::registry;
+use crate::settings::ConnectionOptions;
 
 /// Ports tried for the live page, from the usual one up.
 const PORTS: u16 = 100;

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busbar_store::{Connection, History, Registry};
-use busbar_wire::{InFlight, Link, Options};
-use serde::{Deserialize, Serialize};
+use busbar_wire::{Endpoint, EndpointError, Link, Options};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,17 +15,23 @@ use tracing::{info, warn};
 
 use crate::bus::Bus;
 use crate::catalog::Catalog;
-use crate::config::{Config, ConnectionConfig, DEFAULT_INTERVAL, ScanModeValue, parse_duration};
+use crate::config::{Config, ConnectionConfig, ScanModeValue};
 use crate::discover::progress::Quiet;
 use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
+use crate::profile::Profile;
 use crate::registry;
+use crate::settings::Settings;
 
 /// What the pollers may have to tell before they drop it; the registry is faster than that.
 const NEWS: usize = 256;
+/// A connection of the configuration that could not be scanned is tried again after this long, then after twice that.
+const RETRY_FROM: Duration = Duration::from_secs(30);
+/// And never more rarely than this.
+const RETRY_TO: Duration = Duration::from_secs(600);
 
 /// A host with everything that it owns.
 pub struct Host {
@@ -47,20 +52,9 @@ pub struct Host {
 
 /// A connection at work.
 struct Lane {
+    connection_id: String,
     link: Link,
     stop: CancellationToken,
-}
-
-/// What the registry keeps of a connection beside its URL.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ConnectionOptions {
-    /// How often it is polled, as text.
-    pub interval: Option<String>,
-    /// The longest wait for one answer, as text.
-    pub timeout: Option<String>,
-    /// The longest read.
-    pub max_words: Option<u16>,
 }
 
 impl Host {
@@ -100,39 +94,88 @@ impl Host {
         }))
     }
 
-    /// Takes over what the configuration names: new connections are scanned, changed ones are changed.
+    /// Takes over what the configuration names: connections that were never scanned are scanned now, and again later
+    /// where that fails, until it succeeds once.
     ///
     /// # Errors
-    /// The store's. A connection that cannot be scanned now is told of and left for the next start.
-    pub async fn adopt_config(&self, cancel: &CancellationToken) -> Result<()> {
-        for wanted in &self.config.connections {
+    /// A URL that is none; the store's.
+    pub async fn adopt_config(self: &Arc<Self>, cancel: &CancellationToken) -> Result<()> {
+        let mut pause = RETRY_FROM;
+        loop {
+            let (scanned, failed) = self.scan_unscanned(cancel).await?;
+            for connection in &scanned {
+                self.start_connection(connection).await?;
+            }
+            if failed == 0 {
+                return Ok(());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(RETRY_TO);
+        }
+    }
+
+    /// Scans every connection of the configuration that was never scanned, once; returns those that are known now, and
+    /// how many failed.
+    ///
+    /// # Errors
+    /// A URL that is none; the store's.
+    pub async fn scan_unscanned(
+        self: &Arc<Self>,
+        cancel: &CancellationToken,
+    ) -> Result<(Vec<Connection>, usize)> {
+        let (mut scanned, mut failed) = (Vec::new(), 0);
+        for (wanted, connection) in self.unscanned().await? {
             if cancel.is_cancelled() {
                 break;
             }
-            let url = endpoint(&wanted.url)?.to_string();
-            let known = self.registry.connection(&wanted.name).await?.is_some();
-            let connection =
-                registry::connection(&self.registry, &url, Some(&wanted.name), wanted.plugin.as_deref())
-                    .await?;
-            let found_before = self
-                .registry
-                .devices()
-                .await?
-                .iter()
-                .any(|d| d.connection_id == connection.id);
-            if known && found_before {
-                continue;
-            }
-            info!("\"{}\" is new: scanning {url}", wanted.name);
-            if let Err(error) = self.first_scan(wanted, connection, cancel).await {
-                warn!(
-                    "\"{}\" could not be scanned: {error}. {}",
-                    wanted.name,
-                    error.hint()
-                );
+            info!(
+                "\"{}\" was never scanned: scanning {}",
+                wanted.name, connection.url
+            );
+            match self.first_scan(&wanted, connection.clone(), cancel).await {
+                Ok(()) => scanned.push(connection),
+                Err(error) => {
+                    warn!(
+                        "\"{}\" could not be scanned: {error}. {}",
+                        wanted.name,
+                        error.hint()
+                    );
+                    failed += 1;
+                }
             }
         }
-        Ok(())
+        Ok((scanned, failed))
+    }
+
+    /// The connections of the configuration that have no devices yet, made in the registry where they are new.
+    async fn unscanned(&self) -> Result<Vec<(ConnectionConfig, Connection)>> {
+        let mut unscanned = Vec::new();
+        let devices = self.registry.devices().await?;
+        for wanted in &self.config.connections {
+            let url = match wanted.url.parse::<Endpoint>() {
+                Ok(endpoint) => endpoint.to_string(),
+                Err(error @ EndpointError::NotYet { .. }) => {
+                    warn!("\"{}\" is left out: {error}", wanted.name);
+                    continue;
+                }
+                Err(error) => {
+                    return Err(HostError::usage(
+                        format!("\"{}\": {error}", wanted.name),
+                        error.hint(),
+                    ));
+                }
+            };
+            let name = Some(wanted.name.as_str());
+            let connection =
+                registry::connection(&self.registry, &url, name, wanted.plugin.as_deref()).await?;
+            if devices.iter().all(|d| d.connection_id != connection.id) {
+                unscanned.push((wanted.clone(), connection));
+            }
+        }
+        Ok(unscanned)
     }
 
     async fn first_scan(
@@ -141,11 +184,16 @@ impl Host {
         connection: Connection,
         cancel: &CancellationToken,
     ) -> Result<()> {
+        let endpoint: Endpoint = connection
+            .url
+            .parse()
+            .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
+        let settings = self.settings(&connection, Profile::default());
         let link = Link::open(
-            endpoint(&connection.url)?,
+            endpoint,
             Options {
                 one_shot: true,
-                ..self.options(&connection)
+                ..settings.options
             },
         );
         let units = match &wanted.units {
@@ -176,8 +224,9 @@ impl Host {
             units,
         };
         let mut scan = discover::scan(&link, &self.catalog, &request, &Quiet, cancel).await?;
-        link.close().await;
         let saved = registry::save(&self.registry, connection, &mut scan).await?;
+        Profile::keep(&self.registry, &saved.connection.id, &link, scan.max_words()).await;
+        link.close().await;
         info!(
             "\"{}\": {} devices, {} entities",
             saved.connection.name,
@@ -206,11 +255,15 @@ impl Host {
         let Some(polled) = self.polled(connection).await? else {
             return Ok(());
         };
+        if polled.devices.is_empty() {
+            return Ok(());
+        }
         for device in &polled.devices {
             self.bus.add(Arc::clone(device));
         }
         let stop = CancellationToken::new();
         let lane = Lane {
+            connection_id: connection.id.clone(),
             link: polled.link.clone(),
             stop: stop.clone(),
         };
@@ -259,12 +312,16 @@ impl Host {
         let devices =
             registry::devices_to_poll(&self.registry, &self.catalog, &connection.id, &connection.name)
                 .await?;
-        let options = self.options(connection);
+        let profile = Profile::load(&self.registry, connection).await;
+        let Settings {
+            options,
+            interval,
+            max_words,
+        } = self.settings(connection, profile);
         let link = match self.link(&connection.url) {
             Some(link) => link,
             None => Link::open(endpoint, options),
         };
-        let (interval, max_words) = self.pace(connection);
         Ok(Some(Polled {
             name: connection.name.clone(),
             link,
@@ -274,45 +331,9 @@ impl Host {
         }))
     }
 
-    fn configured(&self, connection: &Connection) -> Option<&ConnectionConfig> {
-        self.config.connections.iter().find(|c| c.name == connection.name)
-    }
-
-    fn options(&self, connection: &Connection) -> Options {
-        let stored: ConnectionOptions =
-            serde_json::from_value(connection.options.clone()).unwrap_or_default();
-        let configured = self.configured(connection).and_then(|c| c.timeout);
-        let timeout = configured.or_else(|| stored.timeout.and_then(|t| parse_duration(&t).ok()));
-        // A GX copes with several requests at once; the engine raises the number where it goes well.
-        let start = if connection.plugin.as_deref() == Some("victron-gx") {
-            4
-        } else {
-            1
-        };
-        let defaults = Options::default();
-        Options {
-            timeout,
-            in_flight: InFlight {
-                start,
-                ..defaults.in_flight
-            },
-            ..defaults
-        }
-    }
-
-    fn pace(&self, connection: &Connection) -> (Duration, u16) {
-        let stored: ConnectionOptions =
-            serde_json::from_value(connection.options.clone()).unwrap_or_default();
-        let configured = self.configured(connection);
-        let interval = configured
-            .and_then(|c| c.interval)
-            .or_else(|| stored.interval.and_then(|t| parse_duration(&t).ok()))
-            .unwrap_or(DEFAULT_INTERVAL);
-        let max_words = configured
-            .and_then(|c| c.max_words)
-            .or(stored.max_words)
-            .unwrap_or(125);
-        (interval, max_words)
+    fn settings(&self, connection: &Connection, profile: Profile) -> Settings {
+        let configured = self.config.connections.iter().find(|c| c.name == connection.name);
+        Settings::of(connection, configured, profile)
     }
 
     /// The link that owns an endpoint, by its canonical URL.
@@ -344,6 +365,7 @@ impl Host {
             lane.stop.cancel();
         }
         for lane in lanes.values() {
+            Profile::keep(&self.registry, &lane.connection_id, &lane.link, None).await;
             lane.link.close().await;
         }
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -375,9 +397,4 @@ async fn open_history(registry: &Registry) -> Result<Arc<History>> {
         });
     }
     Ok(history)
-}
-
-fn endpoint(url: &str) -> Result<busbar_wire::Endpoint> {
-    url.parse()
-        .map_err(|e: busbar_wire::EndpointError| HostError::usage(e.to_string(), e.hint()))
 }

@@ -93,7 +93,9 @@ impl OneDevice {
             Some(rule) => discover::identity(&link, unit, rule, None, &tally).await?,
             None => discover::Identity::default(),
         };
-        let learned = discover::learn(&link, unit, &ledger, identity.firmware.as_deref(), &tally).await?;
+        let known =
+            discover::learn_either(&link, unit, &ledger, identity.firmware.as_deref(), &tally).await?;
+        let discover::Known { learned, ledger } = known;
         if learned.readable.is_empty() {
             return Err(nothing_readable(&link, unit, &ledger, &tally));
         }

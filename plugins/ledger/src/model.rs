@@ -47,6 +47,36 @@ impl Ledger {
         self.index.get(key).and_then(|&i| self.points.get(i))
     }
 
+    /// The same device read by function 3 where the ledger says 4, for devices that know only one of them. `None`
+    /// unless the ledger says `function = "input-then-holding"`.
+    pub fn in_holding(&self) -> Option<Ledger> {
+        if !self.read.fall_back_to_holding {
+            return None;
+        }
+        let mut ledger = self.clone();
+        let moved = |span: &mut Span| {
+            if span.function == Function::Input {
+                span.function = Function::Holding;
+            }
+        };
+        ledger.read.function = Function::Holding;
+        ledger.read.fall_back_to_holding = false;
+        ledger.reserved.iter_mut().for_each(moved);
+        for point in &mut ledger.points {
+            if let PointSource::Registers(all) = &mut point.source {
+                all.iter_mut().for_each(|register| moved(&mut register.span));
+            }
+        }
+        if let Some(identify) = &mut ledger.identify {
+            let fields = [&mut identify.serial, &mut identify.firmware, &mut identify.model];
+            fields.into_iter().flatten().for_each(|field| moved(&mut field.span));
+            if let Some(probe) = &mut identify.probe {
+                moved(&mut probe.span);
+            }
+        }
+        Some(ledger)
+    }
+
     /// The last part of the name: `gx-vebus` of `victron/gx-vebus`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)

@@ -45,7 +45,7 @@ pub async fn run(
 }
 
 async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> Result<()> {
-    host.adopt_config(cancel).await?;
+    host.scan_unscanned(cancel).await?;
     host.poll_once().await?;
     let devices = view::devices(&host.bus);
     if devices.devices.is_empty() {

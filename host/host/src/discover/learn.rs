@@ -1,5 +1,7 @@
 //! Learns which registers a device that was found really answers.
 
+use std::sync::Arc;
+
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::extent::{Extent, Learned};
 use busbar_ledger::model::Ledger;
@@ -33,6 +35,41 @@ pub async fn learn(
         }
     }
     Ok(extent.finish())
+}
+
+/// What was learned, and the ledger in the form that the device answers to.
+pub struct Known {
+    /// Which registers it answers, and their words.
+    pub learned: Learned,
+    /// The ledger, or the same by function 3 where the device does not know function 4.
+    pub ledger: Arc<Ledger>,
+}
+
+/// Learns a device, by the ledger's function and, where the ledger allows it, by function 3 when that brings nothing.
+///
+/// # Errors
+/// The wire's, when the endpoint itself is lost.
+pub async fn learn_either(
+    link: &Link,
+    unit: u8,
+    ledger: &Arc<Ledger>,
+    firmware: Option<&str>,
+    tally: &Tally,
+) -> Result<Known, WireError> {
+    let learned = learn(link, unit, ledger, firmware, tally).await?;
+    if learned.readable.is_empty()
+        && let Some(holding) = ledger.in_holding()
+    {
+        let learned = learn(link, unit, &holding, firmware, tally).await?;
+        return Ok(Known {
+            learned,
+            ledger: Arc::new(holding),
+        });
+    }
+    Ok(Known {
+        learned,
+        ledger: Arc::clone(ledger),
+    })
 }
 
 /// A block that went unanswered is asked for once more: a lost answer must not cost a device its entities.

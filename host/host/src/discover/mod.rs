@@ -34,7 +34,7 @@ use progress::{Event, Progress};
 use report::{Coverage, DeviceReport, ScanReport};
 
 pub use identity::{device_id, own_name};
-pub use learn::learn;
+pub use learn::{Known, learn, learn_either};
 pub use recognise::{Identity, identity};
 pub use tally::{Asked, Tally};
 
@@ -64,6 +64,8 @@ pub struct FoundDevice {
     pub ledger: Arc<Ledger>,
     /// The registers that it answers.
     pub readable: Ranges,
+    /// The longest read that it takes, in registers, as far as is known.
+    pub max_words: u16,
     /// Whether it was learned to the end.
     pub complete: bool,
 }
@@ -78,6 +80,14 @@ pub struct Scan {
     pub evidence: Vec<Asked>,
     /// Whether the owner stopped it.
     pub cancelled: bool,
+}
+
+impl Scan {
+    /// The longest read that every device of the connection took, where one of them took less than its ledger says.
+    pub fn max_words(&self) -> Option<u16> {
+        let shorter = |d: &&FoundDevice| d.max_words < d.ledger.read.max_words;
+        self.devices.iter().filter(shorter).map(|d| d.max_words).min()
+    }
 }
 
 /// A device that is known to be there and still has to be learned.
@@ -317,7 +327,7 @@ async fn learn_all(
         let done = &done;
         async move {
             let firmware = candidate.found.firmware.as_deref();
-            let learned = learn::learn(link, candidate.found.unit, &candidate.ledger, firmware, tally).await;
+            let learned = learn_either(link, candidate.found.unit, &candidate.ledger, firmware, tally).await;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress.event(Event::Learning { done, of });
             learned
@@ -326,7 +336,7 @@ async fn learn_all(
     let mut devices = Vec::new();
     let mut warnings = Vec::new();
     for (candidate, learned) in candidates.iter().zip(join_all(tasks).await) {
-        let learned = learned?;
+        let Known { learned, ledger } = learned?;
         if learned.lost {
             warnings.push(format!(
                 "{} at unit {} stopped answering while it was read: scan again to complete it.",
@@ -334,15 +344,14 @@ async fn learn_all(
             ));
         }
         if !learned.readable.is_empty() {
-            devices.push(judge(candidate, learned));
+            devices.push(judge(&candidate.found, ledger, learned));
         }
     }
     Ok((devices, warnings))
 }
 
 /// What the words that were read say about each point.
-fn judge(candidate: &Candidate, learned: Learned) -> FoundDevice {
-    let found = &candidate.found;
+fn judge(found: &Found, ledger: Arc<Ledger>, learned: Learned) -> FoundDevice {
     // What was learned before a unit stopped answering is not all that it has.
     let readable = Some(&learned.readable).filter(|_| !learned.lost);
     let device = assess(
@@ -354,13 +363,14 @@ fn judge(candidate: &Candidate, learned: Learned) -> FoundDevice {
             serial: found.serial.as_deref(),
             firmware: found.firmware.as_deref(),
         },
-        &candidate.ledger,
+        &ledger,
         readable,
         &learned.image,
     );
     FoundDevice {
         report: device,
-        ledger: Arc::clone(&candidate.ledger),
+        ledger,
+        max_words: learned.max_words,
         readable: learned.readable,
         complete: !learned.lost,
     }
@@ -443,6 +453,7 @@ pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>
     Ok(Some(FoundDevice {
         report,
         ledger: Arc::clone(&meta.ledger),
+        max_words: learned.max_words,
         readable: learned.readable,
         complete: true,
     }))

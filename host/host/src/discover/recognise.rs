@@ -54,7 +54,10 @@ pub async fn recognise(
         ..
     } = search;
     let scheme = super::scheme(link);
-    let plan = units(candidates, scheme, request.mode, &request.units);
+    // A device that knows only function 3 is looked for by it, behind function 4.
+    let variants = |ledger: &Arc<Ledger>| [Some(Arc::clone(ledger)), ledger.in_holding().map(Arc::new)];
+    let candidates: Vec<Arc<Ledger>> = candidates.iter().flat_map(variants).flatten().collect();
+    let plan = units(&candidates, scheme, request.mode, &request.units);
     let mut found = Vec::new();
     let mut probes = 0u32;
     for (i, (unit, ledgers)) in plan.iter().enumerate() {
@@ -77,7 +80,10 @@ pub async fn recognise(
             };
             match outcome {
                 Outcome::Words(words) => {
-                    if let Some(model) = identify::matches(rule, &words) {
+                    let twice = found
+                        .iter()
+                        .any(|f: &Recognised| f.unit == *unit && f.ledger.name == ledger.name);
+                    if let Some(model) = identify::matches(rule, &words).filter(|_| !twice) {
                         let identity = identity(link, *unit, rule, Some(model), tally).await?;
                         found.push(Recognised {
                             unit: *unit,
@@ -114,7 +120,7 @@ fn units(candidates: &[Arc<Ledger>], scheme: &str, mode: Mode, listed: &[u8]) ->
         };
         for unit in all {
             match plan.iter_mut().find(|(u, _)| *u == unit) {
-                Some((_, ledgers)) if ledgers.iter().any(|l| l.name == ledger.name) => {}
+                Some((_, ledgers)) if ledgers.iter().any(|l| Arc::ptr_eq(l, ledger)) => {}
                 Some((_, ledgers)) => ledgers.push(Arc::clone(ledger)),
                 None => plan.push((unit, vec![Arc::clone(ledger)])),
             }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use busbar_ledger::span::Function;
 use busbar_ledger::value::{Quality, Reading};
 use busbar_store::{Entity, Lifecycle, Registry};
 use tracing::warn;
@@ -37,6 +38,11 @@ pub async fn devices_to_poll(
         };
         let entities = registry.entities(Some(&stored.id)).await?;
         let readable = ranges(&registry.readable(&stored.id).await?);
+        // A device that was learned by function 3 is read by it.
+        let by_holding = ledger
+            .in_holding()
+            .filter(|_| readable.iter().all(|s| s.function != Function::Input));
+        let ledger = by_holding.map_or(ledger, Arc::new);
         let known = by_key(&entities);
         let meta = DeviceMeta {
             name: stored.name.clone().unwrap_or_else(|| ledger.title.clone()),

@@ -1,0 +1,78 @@
+//! How one connection is talked to and how often, from what its owner said, what was learned, and the defaults.
+
+use std::time::Duration;
+
+use busbar_store::Connection;
+use busbar_wire::{InFlight, Options};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConnectionConfig, DEFAULT_INTERVAL, parse_duration};
+use crate::profile::Profile;
+
+/// The plugin whose devices take several requests at once from the start.
+const GX: &str = "victron-gx";
+/// How many a GX takes.
+const GX_IN_FLIGHT: u16 = 4;
+/// The most registers that one read of Modbus carries.
+const MOST_WORDS: u16 = 125;
+
+/// What the registry keeps of a connection beside its URL.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectionOptions {
+    /// How often it is polled, as text.
+    pub interval: Option<String>,
+    /// The longest wait for one answer, as text.
+    pub timeout: Option<String>,
+    /// The longest read.
+    pub max_words: Option<u16>,
+}
+
+/// How to talk to one endpoint.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For its link.
+    pub options: Options,
+    /// How often it is polled.
+    pub interval: Duration,
+    /// The longest read, in registers.
+    pub max_words: u16,
+}
+
+impl Settings {
+    /// The file, where present, wins over the registry.
+    pub fn of(connection: &Connection, configured: Option<&ConnectionConfig>, profile: Profile) -> Self {
+        let stored: ConnectionOptions =
+            serde_json::from_value(connection.options.clone()).unwrap_or_default();
+        let time = |text: Option<String>| text.and_then(|t| parse_duration(&t).ok());
+        let usual = if connection.plugin.as_deref() == Some(GX) {
+            GX_IN_FLIGHT
+        } else {
+            1
+        };
+        let defaults = Options::default();
+        let in_flight = InFlight {
+            start: profile.in_flight.unwrap_or(usual),
+            ..defaults.in_flight
+        };
+        let timeout = configured
+            .and_then(|c| c.timeout)
+            .or_else(|| time(stored.timeout));
+        let interval = configured
+            .and_then(|c| c.interval)
+            .or_else(|| time(stored.interval));
+        let max_words = configured
+            .and_then(|c| c.max_words)
+            .or(stored.max_words)
+            .unwrap_or(MOST_WORDS);
+        Settings {
+            options: Options {
+                timeout,
+                in_flight,
+                ..defaults
+            },
+            interval: interval.unwrap_or(DEFAULT_INTERVAL),
+            max_words: max_words.min(profile.max_words.unwrap_or(MOST_WORDS)),
+        }
+    }
+}
