@@ -85,6 +85,16 @@ impl Output {
         self.styled("2", text)
     }
 
+    /// The same for a cell of a table, which measures its text.
+    pub fn dim_cell(&self, text: &str) -> Cell {
+        let cell = Cell::new(text);
+        if self.colour() {
+            cell.add_attribute(Attribute::Dim)
+        } else {
+            cell
+        }
+    }
+
     /// Something good.
     pub fn green(&self, text: &str) -> String {
         self.styled("32", text)

@@ -138,7 +138,7 @@ fn report_table(report: &ReadReport, output: Output) {
             } else {
                 shown
             }),
-            output.dim(&words(point)).into(),
+            output.dim_cell(&words(point)),
         ]);
     }
     output.line(&table.to_string());

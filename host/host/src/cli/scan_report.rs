@@ -65,7 +65,7 @@ fn show_device(device: &DeviceReport, output: Output) {
         .filter(|e| e.status == Status::Unproven)
         .count();
     let absent = device.entities.len() - present.len() - unproven;
-    let mut table = output.table(["", "value", "at", "id"]);
+    let mut table = output.table(["", "value", "at"]);
     for entity in present.iter().take(SHOWN_ENTITIES) {
         let value = format::value(
             entity.value.as_ref(),
@@ -77,7 +77,6 @@ fn show_device(device: &DeviceReport, output: Output) {
             visible(&entity.name).into(),
             number(value),
             number(entity.at.map(|a| a.to_string()).unwrap_or_default()),
-            output.dim(&entity.key).into(),
         ]);
     }
     if !present.is_empty() {

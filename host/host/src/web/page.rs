@@ -16,7 +16,16 @@ const OPEN_ROWS: usize = 8;
 
 /// `/`
 pub async fn live(State(shared): State<Shared>) -> Html<String> {
-    Html(render(&view::devices(&shared.bus).devices).into_string())
+    let mut devices = view::devices(&shared.bus).devices;
+    // What measures something comes first; a service with nothing but settings can wait below.
+    devices.sort_by_key(|d| {
+        (
+            d.connection.clone(),
+            !d.entities.iter().any(is_measured),
+            d.unit_id,
+        )
+    });
+    Html(render(&devices).into_string())
 }
 
 /// `/assets/busbar.css`
@@ -106,6 +115,7 @@ fn card(device: &DeviceView) -> Markup {
 /// Powers, voltages, currents and the like: what people look for first.
 fn is_measured(entity: &EntityView) -> bool {
     matches!(entity.value, Some(Value::Number(_) | Value::Integer(_)))
+        && entity.status == Status::Present
         && entity.unit.is_some()
         && !entity.writable
 }
