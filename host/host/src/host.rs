@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use busbar_store::{Connection, History, Registry};
+use busbar_store::{Connection, History, Lifecycle, Registry};
 use busbar_wire::{Endpoint, EndpointError, Link, Options};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -280,6 +280,19 @@ impl Host {
             stop,
         ));
         Ok(())
+    }
+
+    /// Devices of the registry that cannot be read, because no plugin brings their ledger any more.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unread(&self) -> Result<Vec<String>> {
+        let known = self.registry.devices().await?;
+        let unread = known.into_iter().filter(|d| d.lifecycle != Lifecycle::Retired);
+        Ok(unread
+            .filter(|d| self.bus.device(&d.id).is_none())
+            .map(|d| d.id)
+            .collect())
     }
 
     /// Polls every connection once, all of them at the same time.

@@ -48,7 +48,7 @@ async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> R
     host.scan_unscanned(cancel).await?;
     host.poll_once().await?;
     let devices = view::devices(&host.bus);
-    if devices.devices.is_empty() {
+    if devices.devices.is_empty() && host.unread().await?.is_empty() {
         return Err(HostError::nothing_found(
             "there is nothing to poll",
             "Find a device with `busbar scan URL --save`.",
@@ -62,10 +62,19 @@ async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> R
         .iter()
         .filter(|d| d.availability == "online")
         .count();
-    output.line(&format!("{online} of {} devices answered", devices.devices.len()));
+    let unread = host.unread().await?;
+    output.line(&format!(
+        "{online} of {} devices answered",
+        devices.devices.len() + unread.len()
+    ));
     for device in devices.devices.iter().filter(|d| d.availability != "online") {
         let reason = device.reason.as_deref().unwrap_or("it did not answer");
         output.line(&format!("  {}: {}", device.id, crate::format::visible(reason)));
+    }
+    for id in &unread {
+        output.line(&format!(
+            "  {id}: not read, because its ledger is missing; see `busbar plugin list`"
+        ));
     }
     match online {
         0 => Err(HostError::failed(

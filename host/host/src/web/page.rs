@@ -84,7 +84,7 @@ fn card(device: &DeviceView) -> Markup {
     let (present, unproven): (Vec<_>, Vec<_>) =
         device.entities.iter().partition(|e| e.status == Status::Present);
     let mut rows: Vec<&EntityView> = present;
-    rows.sort_by_key(|e| !is_measured(e));
+    rows.sort_by_key(|e| (!is_measured(e), interest(e)));
     let rest = rows.split_off(rows.len().min(OPEN_ROWS));
     html! {
         section.device id=(device.id) data-availability=(device.availability) {
@@ -118,6 +118,13 @@ fn is_measured(entity: &EntityView) -> bool {
         && entity.status == Status::Present
         && entity.unit.is_some()
         && !entity.writable
+}
+
+/// What an owner looks for first comes first; the rest keeps the order of the ledger.
+fn interest(entity: &EntityView) -> usize {
+    const FIRST: [&str; 5] = ["W", "%", "V", "A", "kWh"];
+    let unit = entity.unit.as_deref().unwrap_or_default();
+    FIRST.iter().position(|u| *u == unit).unwrap_or(FIRST.len())
 }
 
 fn row(entity: &EntityView) -> Markup {
