@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use busbar_ledger::model::{Ledger, Point};
-use busbar_ledger::presence::Status;
-use busbar_ledger::value::{Quality, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Availability, Bus, Device, Slot};
 use crate::clock;
-use crate::discover::report::{Place, entity_id};
+use crate::discover::report::{self, EntityReport};
 
 /// `{"devices": […]}`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -55,38 +53,15 @@ pub struct DeviceView {
 /// An entity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EntityView {
-    /// The id that never changes.
-    pub id: String,
-    /// The point's key.
-    pub key: String,
-    /// A name for people.
-    pub name: String,
+    /// What a scan says of it too, with its newest value.
+    #[serde(flatten)]
+    pub entity: EntityReport,
     /// The device it is of.
     pub device: String,
     /// The ledger that describes it.
     pub ledger: String,
     /// The Modbus unit.
     pub unit_id: u8,
-    /// Zero-based protocol address; `None` for a computed one.
-    pub at: Option<u16>,
-    /// The lowest bit, for a field of bits.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub bit: Option<u8>,
-    /// The address space, where it is not the holding registers.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub function: Option<String>,
-    /// The value; `None` when it is not known.
-    pub value: Option<Value>,
-    /// What the number of an enumeration means.
-    pub label: Option<String>,
-    /// Unit of measurement.
-    pub unit: Option<String>,
-    /// How far the value can be trusted.
-    pub quality: Quality,
-    /// Whether it exists.
-    pub status: Status,
-    /// Whether the device accepts writes to it.
-    pub writable: bool,
     /// When the device said so, in milliseconds since 1970.
     pub time_ms: Option<i64>,
     /// How old that is.
@@ -145,25 +120,13 @@ pub fn entities_of(device: &Device) -> Vec<EntityView> {
 }
 
 /// One entity from its newest reading.
-pub fn entity(device: &str, unit: u8, ledger: &Ledger, point: &Point, slot: &Slot) -> EntityView {
-    let place = Place::of(point, slot.reading.at);
+fn entity(device: &str, unit: u8, ledger: &Ledger, point: &Point, slot: &Slot) -> EntityView {
     let time_ms = slot.since.map(|s| s.wall_ms);
     EntityView {
-        id: entity_id(device, &point.key),
-        key: point.key.clone(),
-        name: point.label.clone(),
+        entity: report::entity(device, point, &slot.reading, slot.status),
         device: device.to_owned(),
         ledger: ledger.name.clone(),
         unit_id: unit,
-        at: place.at,
-        bit: place.bit,
-        function: place.function,
-        label: slot.reading.value.as_ref().and_then(|v| point.meaning(v)),
-        value: slot.reading.value.clone(),
-        unit: point.unit.clone(),
-        quality: slot.reading.quality,
-        status: slot.status,
-        writable: point.writable,
         time_ms,
         age_ms: time_ms.map(|t| (clock::now_ms() - t).max(0)),
     }

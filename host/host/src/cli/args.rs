@@ -287,9 +287,6 @@ pub struct SimulateArgs {
     /// Where to serve it: modbus+tcp://127.0.0.1:5020
     #[arg(long, value_name = "URL")]
     pub listen: Option<String>,
-    /// The unit id of a single ledger (default: the first that the ledger names)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]
-    pub unit: Option<u8>,
     /// Stop by itself after this time
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,

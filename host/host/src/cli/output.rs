@@ -36,27 +36,23 @@ impl Output {
 
     /// Prints the one JSON document of this command.
     pub fn document<T: Serialize>(&self, document: &T) -> Result<(), HostError> {
-        let text = serde_json::to_string_pretty(document).map_err(|e| {
-            HostError::failed(
-                "internal",
-                format!("cannot write JSON: {e}"),
-                "Please report this.",
-            )
-        })?;
-        self.line(&text);
-        Ok(())
+        self.json_text(serde_json::to_string_pretty(document))
     }
 
     /// Prints one JSON document on one line, for streams of them.
     pub fn json_line<T: Serialize>(&self, document: &T) -> Result<(), HostError> {
-        let text = serde_json::to_string(document).map_err(|e| {
+        self.json_text(serde_json::to_string(document))
+    }
+
+    fn json_text(&self, text: serde_json::Result<String>) -> Result<(), HostError> {
+        let fault = |e| {
             HostError::failed(
                 "internal",
                 format!("cannot write JSON: {e}"),
                 "Please report this.",
             )
-        })?;
-        self.line(&text);
+        };
+        self.line(&text.map_err(fault)?);
         Ok(())
     }
 

@@ -84,14 +84,15 @@ pub async fn entities(
         return Err(empty());
     }
     let mut table = output.table(["entity", "value", "age", "status", "name"]);
-    for entity in &entities.entities {
+    for view in &entities.entities {
+        let entity = &view.entity;
         let value = format::value(
             entity.value.as_ref(),
             entity.label.as_deref(),
             entity.unit.as_deref(),
             entity.quality,
         );
-        let age = entity
+        let age = view
             .age_ms
             .filter(|_| entity.quality != Quality::Unavailable)
             .map(format::age);

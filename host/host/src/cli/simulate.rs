@@ -56,15 +56,7 @@ fn site(args: &SimulateArgs, catalog: &Catalog) -> Result<(Site, Vec<Arc<Ledger>
         HostError::usage(e.to_string(), "Correct what is named and start again.")
     };
     let mut all = all_ledgers(catalog)?;
-    let path = Path::new(&args.what);
-    if path.is_file() && !is_ledger_file(path)? {
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            HostError::io(
-                format_args!("cannot read {}", path.display()),
-                &e,
-                "Check the path.",
-            )
-        })?;
+    if let Some(text) = site_text(Path::new(&args.what))? {
         let mut site = Site::parse(&args.what, &text).map_err(|e| fault(&e))?;
         if let Some(url) = &args.listen {
             site.listen_on(url).map_err(|e| fault(&e))?;
@@ -89,8 +81,11 @@ pub fn all_ledgers(catalog: &Catalog) -> Result<Vec<Arc<Ledger>>> {
         .collect()
 }
 
-/// A ledger file says so in its first key; a site file has devices.
-fn is_ledger_file(path: &Path) -> Result<bool> {
+/// The text of a site file; `None` for what is no file, or a ledger, which says so by its first key.
+fn site_text(path: &Path) -> Result<Option<String>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
     let text = std::fs::read_to_string(path).map_err(|e| {
         HostError::io(
             format_args!("cannot read {}", path.display()),
@@ -98,7 +93,8 @@ fn is_ledger_file(path: &Path) -> Result<bool> {
             "Check the path.",
         )
     })?;
-    Ok(toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("ledger")))
+    let is_ledger = toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("ledger"));
+    Ok(Some(text).filter(|_| !is_ledger))
 }
 
 /// A site that cannot be served.

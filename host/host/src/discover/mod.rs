@@ -419,7 +419,7 @@ pub fn assess(
         model: device.model.map(str::to_owned),
         serial: device.serial.map(str::to_owned),
         firmware: device.firmware.map(str::to_owned),
-        entities: report::entities(device.id, ledger, readings, verdicts),
+        entities: report::entities(device.id, ledger, &readings, verdicts),
     }
 }
 

@@ -103,19 +103,19 @@ pub struct EntityReport {
 pub fn entities(
     device_id: &str,
     ledger: &Ledger,
-    readings: Vec<Reading>,
+    readings: &[Reading],
     verdicts: Vec<Verdict>,
 ) -> Vec<EntityReport> {
-    ledger
-        .points
-        .iter()
-        .zip(readings)
-        .zip(verdicts)
-        .map(|((point, reading), verdict)| entity(device_id, point, reading, verdict))
-        .collect()
+    let each = ledger.points.iter().zip(readings).zip(verdicts);
+    each.map(|((point, reading), verdict)| EntityReport {
+        proof: verdict.proof,
+        ..entity(device_id, point, reading, verdict.status)
+    })
+    .collect()
 }
 
-fn entity(device_id: &str, point: &Point, reading: Reading, verdict: Verdict) -> EntityReport {
+/// One entity from its newest reading. Pure.
+pub fn entity(device_id: &str, point: &Point, reading: &Reading, status: Status) -> EntityReport {
     let place = Place::of(point, reading.at);
     EntityReport {
         id: entity_id(device_id, &point.key),
@@ -124,13 +124,13 @@ fn entity(device_id: &str, point: &Point, reading: Reading, verdict: Verdict) ->
         at: place.at,
         bit: place.bit,
         function: place.function,
+        value: reading.value.clone(),
         label: reading.value.as_ref().and_then(|v| point.meaning(v)),
-        value: reading.value,
         unit: point.unit.clone(),
         quality: reading.quality,
-        status: verdict.status,
+        status,
         writable: point.writable,
-        proof: verdict.proof,
+        proof: String::new(),
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn entity(
 ) -> Result<Json<EntityView>, ApiError> {
     let found = id.split_once('.').and_then(|(device, _)| {
         let device = shared.bus.device(device)?;
-        view::entities_of(&device).into_iter().find(|e| e.id == id)
+        view::entities_of(&device).into_iter().find(|e| e.entity.id == id)
     });
     found.map(Json).ok_or_else(|| {
         ApiError::not_found(
@@ -105,7 +105,7 @@ pub async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Resu
             device
                 .entities
                 .into_iter()
-                .filter(|e| read.contains(e.key.as_str()))
+                .filter(|e| read.contains(e.entity.key.as_str()))
                 .collect()
         };
         let body = json!({

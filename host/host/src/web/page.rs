@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use busbar_ledger::presence::Status;
-use busbar_ledger::value::{Quality, Value};
+use busbar_ledger::value::Value;
 use maud::{DOCTYPE, Markup, html};
 
 use super::Shared;
@@ -81,8 +81,10 @@ fn render(devices: &[DeviceView]) -> Markup {
 
 fn card(device: &DeviceView) -> Markup {
     // What is proven comes first; what never showed a value waits behind the fold.
-    let (present, unproven): (Vec<_>, Vec<_>) =
-        device.entities.iter().partition(|e| e.status == Status::Present);
+    let (present, unproven): (Vec<_>, Vec<_>) = device
+        .entities
+        .iter()
+        .partition(|e| e.entity.status == Status::Present);
     let mut rows: Vec<&EntityView> = present;
     rows.sort_by_key(|e| (!is_measured(e), interest(e)));
     let rest = rows.split_off(rows.len().min(OPEN_ROWS));
@@ -113,7 +115,8 @@ fn card(device: &DeviceView) -> Markup {
 }
 
 /// Powers, voltages, currents and the like: what people look for first.
-fn is_measured(entity: &EntityView) -> bool {
+fn is_measured(view: &EntityView) -> bool {
+    let entity = &view.entity;
     matches!(entity.value, Some(Value::Number(_) | Value::Integer(_)))
         && entity.status == Status::Present
         && entity.unit.is_some()
@@ -121,13 +124,14 @@ fn is_measured(entity: &EntityView) -> bool {
 }
 
 /// What an owner looks for first comes first; the rest keeps the order of the ledger.
-fn interest(entity: &EntityView) -> usize {
+fn interest(view: &EntityView) -> usize {
     const FIRST: [&str; 5] = ["W", "%", "V", "A", "kWh"];
-    let unit = entity.unit.as_deref().unwrap_or_default();
+    let unit = view.entity.unit.as_deref().unwrap_or_default();
     FIRST.iter().position(|u| *u == unit).unwrap_or(FIRST.len())
 }
 
-fn row(entity: &EntityView) -> Markup {
+fn row(view: &EntityView) -> Markup {
+    let entity = &view.entity;
     let shown = format::value(
         entity.value.as_ref(),
         entity.label.as_deref(),
@@ -135,15 +139,11 @@ fn row(entity: &EntityView) -> Markup {
         entity.quality,
     );
     html! {
-        tr data-entity=(entity.id) data-quality=(quality(entity.quality)) title=(entity.id) {
+        tr data-entity=(entity.id) data-quality=(entity.quality.name()) title=(entity.id) {
             th scope="row" { (entity.name) }
             td { (shown) }
         }
     }
-}
-
-fn quality(quality: Quality) -> &'static str {
-    quality.name()
 }
 
 fn plural(n: usize, what: &str) -> String {
