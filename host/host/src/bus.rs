@@ -33,6 +33,8 @@ pub struct DeviceMeta {
     pub firmware: Option<String>,
     /// What describes it.
     pub ledger: Arc<Ledger>,
+    /// Whether a scan asked for it and did not find it: it is shown, and not polled until a scan finds it again.
+    pub missing: bool,
 }
 
 /// A device on the bus.
@@ -122,8 +124,14 @@ impl Device {
                 }
             })
             .collect();
+        let availability = match meta.missing {
+            true => {
+                Availability::Offline("the last scan did not find it; scan again when it is back".to_owned())
+            }
+            false => Availability::Unknown,
+        };
         let state = DeviceState {
-            availability: Availability::Unknown,
+            availability,
             slots,
             readable,
         };

@@ -112,6 +112,7 @@ async fn scan(
         ledger: None,
         mode: busbar_plugin_sdk::Mode::Quick,
         units: Vec::new(),
+        known: Vec::new(),
     };
     let mut scan = discover::scan(&link, &host.catalog, &request, &Quiet, cancel).await?;
     link.close().await;

@@ -222,6 +222,7 @@ impl Host {
             ledger,
             mode,
             units,
+            known: Vec::new(),
         };
         let mut scan = discover::scan(&link, &self.catalog, &request, &Quiet, cancel).await?;
         let saved = registry::save(&self.registry, connection, &mut scan).await?;
@@ -323,8 +324,7 @@ impl Host {
             }
         };
         let devices =
-            registry::devices_to_poll(&self.registry, &self.catalog, &connection.id, &connection.name)
-                .await?;
+            registry::devices_of(&self.registry, &self.catalog, &connection.id, &connection.name).await?;
         let profile = Profile::load(&self.registry, connection).await;
         let Settings {
             options,

@@ -107,6 +107,10 @@ async fn here(
         Some(registry) => registry::known(registry, &url, args.name.as_deref()).await?,
         None => None,
     };
+    let found_before = match (&store, &known) {
+        (Some(registry), Some(connection)) => registry::known_devices(registry, &connection.id).await?,
+        _ => Vec::new(),
+    };
     let (mode, units) = mode(args);
     let request = Request {
         connection: known.as_ref().map_or_else(|| url.clone(), |c| c.name.clone()),
@@ -119,6 +123,7 @@ async fn here(
             .transpose()?,
         mode,
         units,
+        known: found_before,
     };
     let options = endpoint::one_shot(args.timeout);
     // Four at once is what every GX copes with; the engine falls back by itself where a device does not.

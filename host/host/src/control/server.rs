@@ -250,6 +250,10 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress
         .map(|l| host.catalog.ledger_or_file(l))
         .transpose()?;
     let known = registry::known(&host.registry, &call.url, call.name.as_deref()).await?;
+    let found_before = match &known {
+        Some(connection) => registry::known_devices(&host.registry, &connection.id).await?,
+        None => Vec::new(),
+    };
     let request = Request {
         connection: known
             .as_ref()
@@ -259,6 +263,7 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress
         ledger,
         mode: call.mode,
         units: call.units,
+        known: found_before,
     };
     let (link, own) = match host.link(&call.url) {
         Some(link) => (link, false),

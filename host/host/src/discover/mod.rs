@@ -3,6 +3,7 @@
 //! A scan recognises (a plugin's conversation, or the ledgers' own identification), then learns which registers each
 //! device answers, then judges which entities exist. It only reads, and it keeps the evidence for everything it says.
 
+mod again;
 mod ask;
 mod converse;
 mod identity;
@@ -33,6 +34,7 @@ use crate::error::{HostError, Result};
 use progress::{Event, Progress};
 use report::{Coverage, DeviceReport, ScanReport};
 
+pub use again::FoundBefore;
 pub use identity::{device_id, own_name};
 pub use learn::{Known, learn, learn_either};
 pub use recognise::{Identity, identity};
@@ -53,6 +55,8 @@ pub struct Request {
     pub mode: Mode,
     /// With [`Mode::Listed`]: where.
     pub units: Vec<u8>,
+    /// What earlier scans of this connection found.
+    pub known: Vec<FoundBefore>,
 }
 
 /// A device that a scan found, with what polling needs to know.
@@ -80,9 +84,17 @@ pub struct Scan {
     pub evidence: Vec<Asked>,
     /// Whether the owner stopped it.
     pub cancelled: bool,
+    /// The units that it was about, when only some.
+    pub units: Option<Vec<u8>>,
 }
 
 impl Scan {
+    /// Whether this scan can say anything about what is at a unit.
+    pub fn is_about(&self, unit: u8) -> bool {
+        let units = self.units.as_ref();
+        units.is_none_or(|units| again::is_in_scope(Mode::Listed, units, unit))
+    }
+
     /// The longest read that every device of the connection took, where one of them took less than its ledger says.
     pub fn max_words(&self) -> Option<u16> {
         let shorter = |d: &&FoundDevice| d.max_words < d.ledger.read.max_words;
@@ -150,7 +162,12 @@ pub async fn scan(
         progress,
         cancel,
     };
-    let recognition = recognise(&search).await?;
+    let mut recognition = recognise(&search).await?;
+    again::look_again(&search, &mut recognition).await?;
+    // A plugin may have to ask elsewhere to recognise anything; a list is a list all the same.
+    let listed =
+        |candidate: &Candidate| again::is_in_scope(request.mode, &request.units, candidate.found.unit);
+    recognition.candidates.retain(listed);
     let (devices, lost) = learn_all(link, &recognition.candidates, &tally, progress).await?;
     let mut warnings = recognition.notes;
     warnings.extend(lost);
@@ -183,6 +200,7 @@ pub async fn scan(
         devices,
         evidence: tally.take_asked(),
         cancelled: recognition.cancelled,
+        units: (request.mode == Mode::Listed).then(|| request.units.clone()),
     })
 }
 

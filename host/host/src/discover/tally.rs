@@ -67,6 +67,14 @@ impl Tally {
             .any(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_)))
     }
 
+    /// Whether a unit answered anything about some of these registers, be it with an exception.
+    pub fn was_answered(&self, unit: u8, span: Span) -> bool {
+        self.asked().iter().any(|a| {
+            let answered = matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_));
+            answered && a.unit == unit && a.span.overlaps(span)
+        })
+    }
+
     /// Everything asked, in order; the tally is empty afterwards.
     pub fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked())

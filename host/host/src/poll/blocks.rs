@@ -46,12 +46,18 @@ pub struct DeviceWants {
 }
 
 impl Plans {
-    /// The plan for these rates.
-    pub fn get(&mut self, devices: &[Arc<Device>], due: Due, limits: Limits) -> Arc<UnitPlan> {
+    /// The plan for these rates over the devices that are `asked`; worked out anew only after [`Plans::clear`].
+    pub fn get(
+        &mut self,
+        devices: &[Arc<Device>],
+        asked: impl Fn(usize) -> bool,
+        due: Due,
+        limits: Limits,
+    ) -> Arc<UnitPlan> {
         let plan = self
             .by_due
             .entry(due)
-            .or_insert_with(|| Arc::new(unit_plan(devices, due, limits)));
+            .or_insert_with(|| Arc::new(unit_plan(devices, asked, due, limits)));
         Arc::clone(plan)
     }
 
@@ -61,11 +67,15 @@ impl Plans {
     }
 }
 
-fn unit_plan(devices: &[Arc<Device>], due: Due, limits: Limits) -> UnitPlan {
+fn unit_plan(devices: &[Arc<Device>], asked: impl Fn(usize) -> bool, due: Due, limits: Limits) -> UnitPlan {
     let mut readable = Ranges::default();
     let mut all = Vec::new();
     let mut each = Vec::new();
-    for device in devices {
+    for (i, device) in devices.iter().enumerate() {
+        if !asked(i) {
+            each.push(DeviceWants::default());
+            continue;
+        }
         let wanted = device_wants(device, due);
         readable.union(&device.state().readable);
         all.extend_from_slice(&wanted.spans);

@@ -9,12 +9,13 @@ use busbar_ledger::readings::Facts;
 use busbar_wire::Link;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::news::{News, Promotion};
-use super::schedule::{Due, Schedule, due};
+use super::schedule::Schedule;
 use super::trust::Trust;
 use super::unit::Unit;
 use crate::bus::{Bus, Device};
@@ -26,7 +27,7 @@ pub struct Polled {
     pub name: String,
     /// The wire.
     pub link: Link,
-    /// Its devices.
+    /// Its devices; those that are missing are not asked.
     pub devices: Vec<Arc<Device>>,
     /// How often it is polled.
     pub interval: Duration,
@@ -35,6 +36,8 @@ pub struct Polled {
 }
 
 /// Polls until cancelled. `epoch` is the moment that all connections share.
+///
+/// Each unit takes its turns by itself: one that does not answer keeps nobody waiting but itself.
 pub async fn run(
     polled: Polled,
     bus: Arc<Bus>,
@@ -43,24 +46,26 @@ pub async fn run(
     cancel: CancellationToken,
 ) {
     let schedule = Schedule::new(polled.interval, spread(&polled.name));
-    let mut poller = Poller::new(polled, bus, news);
-    // The first poll does not wait for its slot: someone is looking at an empty screen.
-    let mut nth = 0u64;
+    let (lane, mut idle) = lane(polled, bus, news, schedule.interval());
+    let mut busy = JoinSet::new();
     loop {
-        let round = poller.round(due(nth), schedule.interval());
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => return,
-            () = round => {}
+        // The first poll does not wait for its slot: someone is looking at an empty screen.
+        for turn in idle.drain(..) {
+            busy.spawn(turn.take(Arc::clone(&lane)));
         }
-        if nth > 0 {
-            poller.trust.check(&poller.link, &mut poller.units).await;
-        }
-        nth += 1;
         let next = schedule.next(epoch.elapsed());
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = tokio::time::sleep_until(epoch + next.at) => {}
+        let due = tokio::time::sleep_until(epoch + next.at);
+        tokio::pin!(due);
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = &mut due => break,
+                Some(done) = busy.join_next() => match done {
+                    Ok(turn) => idle.push(turn),
+                    Err(fault) => error!(connection = %lane.name, "a unit is no longer polled: {fault}"),
+                },
+            }
         }
     }
 }
@@ -68,7 +73,8 @@ pub async fn run(
 /// Polls everything once, all rates.
 pub async fn once(polled: Polled, bus: Arc<Bus>, news: mpsc::Sender<News>) {
     let interval = polled.interval;
-    Poller::new(polled, bus, news).round(Due::ALL, interval).await;
+    let (lane, turns) = lane(polled, bus, news, interval);
+    join_all(turns.into_iter().map(|turn| turn.take(Arc::clone(&lane)))).await;
 }
 
 /// Spreads connections over the slots; the same connection always gets the same place.
@@ -78,55 +84,62 @@ fn spread(name: &str) -> u64 {
     })
 }
 
-struct Poller {
+/// What the units of a connection share.
+struct Lane {
     link: Link,
     name: String,
-    units: Vec<Unit>,
-    trust: Trust,
+    interval: Duration,
     bus: Arc<Bus>,
     news: mpsc::Sender<News>,
 }
 
-impl Poller {
-    fn new(polled: Polled, bus: Arc<Bus>, news: mpsc::Sender<News>) -> Self {
-        let mut by_unit: BTreeMap<u8, Vec<Arc<Device>>> = BTreeMap::new();
-        for device in polled.devices {
-            by_unit.entry(device.meta.unit).or_default().push(device);
-        }
-        let units = by_unit
-            .into_iter()
-            .map(|(id, devices)| Unit::new(id, devices, polled.max_words))
-            .collect();
-        Poller {
-            link: polled.link,
-            name: polled.name,
-            units,
-            trust: Trust::default(),
-            bus,
-            news,
-        }
-    }
+/// A unit that waits for its turn.
+struct Turn {
+    unit: Unit,
+    trust: Trust,
+}
 
-    async fn round(&mut self, due: Due, interval: Duration) {
-        let (link, bus) = (&self.link, &*self.bus);
-        join_all(
-            self.units
-                .iter_mut()
-                .map(|unit| unit.poll(link, bus, due, interval)),
-        )
-        .await;
-        self.promote();
-        self.relearn().await;
+fn lane(
+    polled: Polled,
+    bus: Arc<Bus>,
+    news: mpsc::Sender<News>,
+    interval: Duration,
+) -> (Arc<Lane>, Vec<Turn>) {
+    let mut by_unit: BTreeMap<u8, Vec<Arc<Device>>> = BTreeMap::new();
+    for device in polled.devices.into_iter().filter(|d| !d.meta.missing) {
+        by_unit.entry(device.meta.unit).or_default().push(device);
     }
+    let turns = by_unit.into_iter().map(|(id, devices)| Turn {
+        unit: Unit::new(id, devices, polled.max_words),
+        trust: Trust::default(),
+    });
+    let lane = Lane {
+        link: polled.link,
+        name: polled.name,
+        interval,
+        bus,
+        news,
+    };
+    (Arc::new(lane), turns.collect())
+}
 
+impl Turn {
+    /// Polls once, and keeps what that taught.
+    async fn take(mut self, lane: Arc<Lane>) -> Self {
+        let nth = self.unit.poll(&lane.link, &lane.bus, lane.interval).await;
+        lane.promote(&self.unit);
+        lane.relearn(&mut self.unit).await;
+        if nth > 0 {
+            self.trust.check(&lane.link, &mut self.unit).await;
+        }
+        self
+    }
+}
+
+impl Lane {
     /// Entities that showed a value for the first time exist from now on.
-    fn promote(&mut self) {
-        let mut promoted = Vec::new();
-        for unit in &mut self.units {
-            for device in unit.devices() {
-                promoted.extend(promote(device));
-            }
-        }
+    fn promote(&self, unit: &Unit) {
+        let promoted: Vec<Promotion> = unit.devices().iter().flat_map(|device| promote(device)).collect();
         if !promoted.is_empty() {
             debug!(connection = %self.name, count = promoted.len(), "entities were proven by their values");
             self.tell(News::Promoted(promoted));
@@ -134,28 +147,22 @@ impl Poller {
     }
 
     /// A device that refuses what it once answered (new firmware, say) is learned again.
-    async fn relearn(&mut self) {
-        let mut learned = Vec::new();
-        for unit in &mut self.units {
-            for device in unit.take_relearn() {
-                let meta = &device.meta;
-                info!(device = %meta.id, "{} refuses registers that it used to answer; learning it again", meta.name);
-                match discover::relearn(&self.link, &device).await {
-                    Ok(Some(found)) => {
-                        device.state().readable = found.readable.clone();
-                        unit.replan();
-                        let connection = meta.connection.clone();
-                        learned.push(News::Learned {
-                            connection,
-                            device: Box::new(found),
-                        });
-                    }
-                    Ok(None) => {}
-                    Err(error) => warn!(device = %meta.id, "could not learn it again: {error}"),
+    async fn relearn(&self, unit: &mut Unit) {
+        for device in unit.take_relearn() {
+            let meta = &device.meta;
+            info!(device = %meta.id, "{} refuses registers that it used to answer; learning it again", meta.name);
+            match discover::relearn(&self.link, &device).await {
+                Ok(Some(found)) => {
+                    device.state().readable = found.readable.clone();
+                    unit.replan();
+                    let connection = meta.connection.clone();
+                    let device = Box::new(found);
+                    self.tell(News::Learned { connection, device });
                 }
+                Ok(None) => {}
+                Err(error) => warn!(device = %meta.id, "could not learn it again: {error}"),
             }
         }
-        learned.into_iter().for_each(|news| self.tell(news));
     }
 
     /// The registry keeps what was learned. When it is slow, it learns the same again from the next poll.

@@ -3,6 +3,7 @@
 
 mod blocks;
 pub mod connection;
+mod member;
 pub mod news;
 mod schedule;
 mod trust;

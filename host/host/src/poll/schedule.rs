@@ -88,6 +88,15 @@ impl Due {
         once: true,
     };
 
+    /// What either of them reads.
+    pub fn and(self, other: Due) -> Due {
+        Due {
+            normal: self.normal || other.normal,
+            slow: self.slow || other.slow,
+            once: self.once || other.once,
+        }
+    }
+
     /// Whether points of this rate are read.
     pub fn includes(self, rate: Rate) -> bool {
         match rate {

@@ -17,44 +17,42 @@ const BLOCKS_A_POLL: usize = 8;
 /// How often a difference is looked at again: values move, holes do not.
 const TRIES: usize = 3;
 
-/// Which blocks have been compared.
+/// Which blocks of a unit have been compared.
 #[derive(Debug, Default)]
 pub struct Trust {
-    compared: HashSet<(u8, Span)>,
+    compared: HashSet<Span>,
 }
 
 impl Trust {
     /// Compares a few blocks that were never compared. A device whose block and single reads differ for good is read
     /// without spanning holes from then on.
-    pub async fn check(&mut self, link: &Link, units: &mut [Unit]) {
+    pub async fn check(&mut self, link: &Link, unit: &mut Unit) {
         let mut left = BLOCKS_A_POLL;
-        for unit in units {
-            let plan = unit.plan(Due::ALL);
-            let wants: Vec<Span> = plan
-                .devices
-                .iter()
-                .flat_map(|d| d.spans.iter().copied())
-                .collect();
-            for block in &plan.blocks {
-                if left == 0 {
+        let plan = unit.plan(Due::ALL);
+        let wants: Vec<Span> = plan
+            .devices
+            .iter()
+            .flat_map(|d| d.spans.iter().copied())
+            .collect();
+        for block in &plan.blocks {
+            if left == 0 {
+                return;
+            }
+            let sample = sample(*block, &wants);
+            // A block without a hole cannot be read wrongly this way.
+            if sample.is_empty() || !self.compared.insert(*block) {
+                continue;
+            }
+            left -= 1;
+            for single in sample {
+                if differs(link, unit.id, *block, single).await {
+                    warn!(
+                        unit = unit.id,
+                        "the block {block} and the single read of {single} do not agree; this unit is read \
+                         without spanning holes from now on"
+                    );
+                    unit.distrust();
                     return;
-                }
-                let sample = sample(*block, &wants);
-                // A block without a hole cannot be read wrongly this way.
-                if sample.is_empty() || !self.compared.insert((unit.id, *block)) {
-                    continue;
-                }
-                left -= 1;
-                for single in sample {
-                    if differs(link, unit.id, *block, single).await {
-                        warn!(
-                            unit = unit.id,
-                            "the block {block} and the single read of {single} do not agree; this unit is read \
-                             without spanning holes from now on"
-                        );
-                        unit.distrust();
-                        return;
-                    }
                 }
             }
         }

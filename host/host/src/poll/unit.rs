@@ -12,11 +12,9 @@ use futures_util::future::join_all;
 use tracing::info;
 
 use super::blocks::{DeviceWants, Limits, Plans, UnitPlan, device_blocks};
-use super::schedule::{Due, patience};
+use super::member::{Heard, Member};
+use super::schedule::{Due, due, patience};
 use crate::bus::{Availability, Bus, Device, Stamp, Update};
-
-/// Polls without any answer after which a device counts as offline.
-const MISSED_UNTIL_OFFLINE: u32 = 2;
 
 /// A unit and everything that lives at it.
 #[derive(Debug)]
@@ -27,13 +25,10 @@ pub struct Unit {
     devices: Vec<Arc<Device>>,
     plans: Plans,
     limits: Limits,
-}
-
-#[derive(Debug, Default)]
-struct Member {
-    missed: u32,
-    /// A block of its own was refused: what it answers has to be learned again.
-    relearn: bool,
+    /// How often it was polled.
+    nth: u64,
+    /// Rates that could not be read whole when they were due: they are due again with the next poll.
+    owed: Due,
 }
 
 /// What came of a block.
@@ -52,6 +47,8 @@ impl Unit {
                 max_words,
                 spans_holes: true,
             },
+            nth: 0,
+            owed: Due::default(),
         }
     }
 
@@ -60,9 +57,11 @@ impl Unit {
         &self.devices
     }
 
-    /// The registers that every point wants, for whoever checks blocks against single reads.
+    /// What a poll of these rates reads. Devices that are away are left out.
     pub fn plan(&mut self, due: Due) -> Arc<UnitPlan> {
-        self.plans.get(&self.devices, due, self.limits)
+        let members = &self.members;
+        self.plans
+            .get(&self.devices, |i| members[i].away().is_none(), due, self.limits)
     }
 
     /// Makes the next poll plan anew, after a device was learned again or an entity appeared.
@@ -80,34 +79,69 @@ impl Unit {
     pub fn take_relearn(&mut self) -> Vec<Arc<Device>> {
         let marked = self.members.iter_mut().zip(&self.devices);
         marked
-            .filter_map(|(m, d)| std::mem::take(&mut m.relearn).then(|| Arc::clone(d)))
+            .filter_map(|(m, d)| m.take_relearn().then(|| Arc::clone(d)))
             .collect()
     }
 
-    /// Polls once.
-    pub async fn poll(&mut self, link: &Link, bus: &Bus, due: Due, interval: Duration) {
+    /// Polls once: what is due at this turn, and what was missed before. Returns the number of the poll, from 0.
+    pub async fn poll(&mut self, link: &Link, bus: &Bus, interval: Duration) -> u64 {
+        let nth = self.nth;
+        self.nth += 1;
+        let due = due(nth).and(std::mem::take(&mut self.owed));
+        self.look_for_the_absent(link).await;
         let plan = self.plan(due);
         let answers = read_all(link, self.id, &plan.blocks).await;
         let (shared, refused) = sort(answers);
         for (i, wanted) in plan.devices.iter().enumerate() {
+            if let Some(cause) = self.members[i].away().map(str::to_owned) {
+                self.settle(
+                    i,
+                    wanted,
+                    Image::default(),
+                    Heard::Refused { cause },
+                    bus,
+                    interval,
+                );
+                continue;
+            }
             if wanted.points.is_empty() {
                 continue;
             }
-            let device = Arc::clone(&self.devices[i]);
+            let of = |wanted: &DeviceWants, block: &Span| wanted.spans.iter().any(|w| block.contains(*w));
+            let mine: Vec<&(Span, WireError)> =
+                refused.iter().filter(|(block, _)| of(wanted, block)).collect();
+            let others = |block: &Span| {
+                let mut all = plan.devices.iter().enumerate();
+                all.any(|(j, other)| j != i && of(other, block))
+            };
             // A block over several devices was refused: each of them is asked by itself before any is blamed.
-            let outcome = if refused
-                .iter()
-                .any(|(span, _)| wanted.spans.iter().any(|w| span.contains(*w)))
-            {
+            let outcome = if mine.iter().any(|(block, _)| others(block)) {
                 self.alone(link, i, wanted, &shared).await
             } else {
                 Outcome {
                     image: shared.image.clone(),
-                    refused: false,
+                    refused: mine.first().map(|(_, error)| error.to_string()),
                     cause: shared.cause.clone(),
                 }
             };
-            self.settle(&device, i, wanted, outcome, bus, interval);
+            let heard = outcome.heard(wanted);
+            if !matches!(heard, Heard::All) {
+                self.owed = self.owed.and(due);
+            }
+            self.settle(i, wanted, outcome.image, heard, bus, interval);
+        }
+        nth
+    }
+
+    /// Asks devices that refuse everything for one value, when it is time to.
+    async fn look_for_the_absent(&mut self, link: &Link) {
+        for member in &mut self.members {
+            let Some(probe) = member.probe() else { continue };
+            if read(link, self.id, probe).await.is_ok() {
+                member.is_back();
+                self.plans.clear();
+                self.owed = Due::ALL;
+            }
         }
     }
 
@@ -123,41 +157,37 @@ impl Unit {
         let (own, refused) = sort(read_all(link, self.id, &blocks).await);
         let mut image = shared.image.clone();
         image.extend(own.image);
-        let cause = own.cause.or_else(|| refused.first().map(|(_, e)| e.to_string()));
         Outcome {
             image,
-            refused: !refused.is_empty(),
-            cause,
+            refused: refused.first().map(|(_, error)| error.to_string()),
+            cause: own.cause,
         }
     }
 
     /// Puts what one device said on the bus.
     fn settle(
         &mut self,
-        device: &Arc<Device>,
         index: usize,
         wanted: &DeviceWants,
-        outcome: Outcome,
+        image: Image,
+        heard: Heard,
         bus: &Bus,
         interval: Duration,
     ) {
-        let answered =
-            wanted.spans.is_empty() || wanted.spans.iter().any(|s| outcome.image.get(*s).is_some());
+        let device = Arc::clone(&self.devices[index]);
         let member = &mut self.members[index];
-        member.relearn |= outcome.refused;
-        member.missed = if answered {
-            0
-        } else {
-            member.missed.saturating_add(1)
-        };
-        let offline = member.missed >= MISSED_UNTIL_OFFLINE;
-        let cause = outcome.cause.unwrap_or_else(|| "it does not answer".to_owned());
+        let was_away = member.away().is_some();
+        member.note(&heard, wanted.spans.first().copied());
+        if member.away().is_some() != was_away {
+            self.plans.clear();
+        }
+        let offline = member.is_offline();
         let mut state = device.state();
         let facts = Facts {
             firmware: device.meta.firmware.as_deref(),
             readable: Some(&state.readable),
         };
-        let all = readings(&device.meta.ledger, &outcome.image, &facts);
+        let all = readings(&device.meta.ledger, &image, &facts);
         let now = Stamp::now();
         let mut points = wanted.points.clone();
         if offline {
@@ -175,19 +205,30 @@ impl Unit {
             }
         }
         let before = state.availability.clone();
-        match (answered, offline) {
-            (true, _) => state.availability = Availability::Online,
-            (false, true) => state.availability = Availability::Offline(cause),
-            (false, false) => {}
+        match heard {
+            Heard::All | Heard::Part { .. } => state.availability = Availability::Online,
+            Heard::Refused { cause } | Heard::Nothing { cause } if offline => {
+                state.availability = Availability::Offline(cause);
+            }
+            Heard::Refused { .. } | Heard::Nothing { .. } => {}
         }
         let after = state.availability.clone();
         drop(state);
-        tell(device, &before, &after);
-        bus.publish(Update {
-            device: Arc::clone(device),
-            points,
-            at_ms: now.wall_ms,
-        });
+        // While it was offline nothing of it was known: everything is due, not only what is read often.
+        if matches!(
+            (&before, &after),
+            (Availability::Offline(_), Availability::Online)
+        ) {
+            self.owed = Due::ALL;
+        }
+        tell(&device, &before, &after);
+        if !points.is_empty() {
+            bus.publish(Update {
+                device: Arc::clone(&device),
+                points,
+                at_ms: now.wall_ms,
+            });
+        }
     }
 }
 
@@ -211,26 +252,49 @@ struct Shared {
 
 struct Outcome {
     image: Image,
-    refused: bool,
+    /// What a refused block said.
+    refused: Option<String>,
+    /// Why something else is missing.
     cause: Option<String>,
 }
 
-async fn read_all(link: &Link, unit: u8, blocks: &[Span]) -> Vec<Answer> {
-    join_all(blocks.iter().map(|span| async move {
-        (
-            *span,
-            link.read(ReadPlan {
-                unit,
-                span: *span,
-                priority: Priority::Poll,
-            })
-            .await,
-        )
-    }))
+impl Outcome {
+    fn heard(&self, wanted: &DeviceWants) -> Heard {
+        let got = |span: &Span| self.image.get(*span).is_some();
+        match (&self.refused, &self.cause) {
+            _ if wanted.spans.iter().all(got) => Heard::All,
+            (refused, _) if wanted.spans.iter().any(got) => Heard::Part {
+                refused: refused.is_some(),
+            },
+            (Some(cause), None) => Heard::Refused { cause: cause.clone() },
+            (_, Some(cause)) => Heard::Nothing { cause: cause.clone() },
+            (None, None) => Heard::Nothing {
+                cause: "it does not answer".to_owned(),
+            },
+        }
+    }
+}
+
+async fn read(link: &Link, unit: u8, span: Span) -> Result<Vec<u16>, WireError> {
+    link.read(ReadPlan {
+        unit,
+        span,
+        priority: Priority::Poll,
+    })
     .await
 }
 
-/// Words into an image; exceptions that are about registers apart, for they can be asked around.
+async fn read_all(link: &Link, unit: u8, blocks: &[Span]) -> Vec<Answer> {
+    join_all(
+        blocks
+            .iter()
+            .map(|span| async move { (*span, read(link, unit, *span).await) }),
+    )
+    .await
+}
+
+/// Words into an image; refusals apart, for they can be asked around. A device that is busy or broken for a moment (4,
+/// 5, 6, 8) has refused nothing.
 fn sort(answers: Vec<Answer>) -> (Shared, Vec<(Span, WireError)>) {
     let mut image = Image::default();
     let mut cause = None;
@@ -238,7 +302,9 @@ fn sort(answers: Vec<Answer>) -> (Shared, Vec<(Span, WireError)>) {
     for (span, answer) in answers {
         match answer {
             Ok(words) => image.insert(span, words),
-            Err(error @ WireError::Exception { .. }) => refused.push((span, error)),
+            Err(error @ WireError::Exception { code, .. }) if !matches!(code, 4 | 5 | 6 | 8) => {
+                refused.push((span, error));
+            }
             Err(error) => cause = Some(error.to_string()),
         }
     }

@@ -3,22 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use busbar_ledger::span::Function;
-use busbar_ledger::value::{Quality, Reading};
+use busbar_ledger::span::{Function, Span};
+use busbar_plugin_sdk::Found;
 use busbar_store::{Entity, Lifecycle, Registry};
 use tracing::warn;
 
 use super::words::{ranges, status};
-use crate::bus::{Availability, Bus, Device, DeviceMeta};
+use crate::bus::{Bus, Device, DeviceMeta};
 use crate::catalog::Catalog;
+use crate::discover;
 use crate::error::Result;
 
-/// The devices of one connection that are to be polled: all but those put away by their owner. A device whose ledger
+/// The devices of one connection: all but those put away by their owner, none of them read yet. A device whose ledger
 /// is not there (its plugin is missing) is left out with a warning, and stays in the registry.
 ///
 /// # Errors
 /// The store's.
-pub async fn devices_to_poll(
+pub async fn devices_of(
     registry: &Registry,
     catalog: &Catalog,
     connection_id: &str,
@@ -53,12 +54,43 @@ pub async fn devices_to_poll(
             serial: stored.serial,
             firmware: stored.firmware,
             ledger,
+            missing: stored.lifecycle == Lifecycle::Missing,
         };
         devices.push(Arc::new(Device::new(meta, readable, |key| {
             known.get(key).copied()
         })));
     }
     Ok(devices)
+}
+
+/// What an earlier scan of a connection found, for the next one to look at again.
+///
+/// # Errors
+/// The store's.
+pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<Vec<discover::FoundBefore>> {
+    let mut known = Vec::new();
+    for stored in registry.devices().await? {
+        if stored.connection_id != connection_id || stored.lifecycle == Lifecycle::Retired {
+            continue;
+        }
+        let readable = ranges(&registry.readable(&stored.id).await?);
+        let Some(first) = readable.iter().next() else {
+            continue;
+        };
+        known.push(discover::FoundBefore {
+            found: Found {
+                unit: stored.unit_id,
+                ledger: stored.ledger,
+                id: stored.id,
+                name: None,
+                model: stored.model,
+                serial: stored.serial,
+                firmware: stored.firmware,
+            },
+            register: Span { count: 1, ..first },
+        });
+    }
+    Ok(known)
 }
 
 fn by_key(entities: &[Entity]) -> HashMap<&str, busbar_ledger::presence::Status> {
@@ -76,16 +108,7 @@ fn by_key(entities: &[Entity]) -> HashMap<&str, busbar_ledger::presence::Status>
 pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus> {
     let bus = Bus::default();
     for connection in registry.connections().await? {
-        for device in devices_to_poll(registry, catalog, &connection.id, &connection.name).await? {
-            let mut state = device.state();
-            state.availability = Availability::Unknown;
-            for slot in &mut state.slots {
-                slot.reading = Reading {
-                    quality: Quality::Unavailable,
-                    ..Reading::unavailable()
-                };
-            }
-            drop(state);
+        for device in devices_of(registry, catalog, &connection.id, &connection.name).await? {
             bus.add(device);
         }
     }

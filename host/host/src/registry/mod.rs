@@ -4,6 +4,6 @@ mod load;
 mod save;
 mod words;
 
-pub use load::{devices_to_poll, stored_views};
+pub use load::{devices_of, known_devices, stored_views};
 pub use save::{UNSAVED, connection, found_device, known, preview, save};
 pub use words::status;

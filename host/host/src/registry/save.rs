@@ -152,7 +152,7 @@ pub fn found(scan: &Scan) -> Found {
     let asked = scan
         .evidence
         .iter()
-        .filter(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_)))
+        .filter(|a| scan.is_about(a.unit) && matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_)))
         .map(|a| Asked {
             unit_id: a.unit,
             function: a.span.function.code(),
