@@ -1,0 +1,17 @@
+//! End to end: the program as its users run it, against simulated devices over real sockets.
+//!
+//! Every test owns its directory and its ports, and waits for what it sees, never for a while.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test, loudly"
+)]
+
+mod common;
+mod errors;
+mod http;
+mod plugins;
+mod poll;
+mod scan;

@@ -1,0 +1,86 @@
+//! Plugins as the program finds them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use busbar_zoo::meter;
+
+use crate::common::{Home, list, text};
+
+/// The plugins that are built with the program.
+fn built(name: &str) -> PathBuf {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_busbar"));
+    program
+        .with_file_name("deps")
+        .join(format!("libbusbar_plugin_{name}.so"))
+}
+
+#[tokio::test]
+async fn the_plugins_that_ship_are_ready() {
+    let document = Home::new().run(&["plugin", "list", "--json"]).await.json();
+    for (name, ledgers) in [("victron-gx", 33), ("generic", 1)] {
+        let plugin = list(&document, "plugins")
+            .iter()
+            .find(|p| p["name"] == name)
+            .expect("it is listed");
+        assert_eq!(plugin["state"], "loaded", "{plugin:#}");
+        assert!(list(plugin, "ledgers").len() >= ledgers, "{plugin:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_plugin_is_listed_with_its_reason_and_the_rest_works() {
+    let home = Home::new();
+    let dir = home.path().join("mine");
+    std::fs::create_dir(&dir).unwrap();
+    let file = |name: &str| dir.join(format!("libbusbar_plugin_{name}.so"));
+    // No library at all; a library of another program; one that anybody may exchange.
+    std::fs::write(file("text"), "not a library").unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_busbar"), file("foreign")).unwrap();
+    std::fs::copy(built("generic"), file("writable")).unwrap();
+    std::fs::set_permissions(file("writable"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let plugins = ["--plugin-dir", dir.to_str().unwrap()];
+
+    let document = home
+        .run(&[&["plugin", "list", "--json"], &plugins[..]].concat())
+        .await
+        .json();
+    let of = |name: &str| {
+        let path = file(name).display().to_string();
+        let found = list(&document, "plugins")
+            .iter()
+            .find(|p| p["path"] == path.as_str());
+        found
+            .unwrap_or_else(|| panic!("{name} is not listed: {document:#}"))
+            .clone()
+    };
+    for (name, word) in [("text", "ELF"), ("foreign", "plugin"), ("writable", "writ")] {
+        let plugin = of(name);
+        assert_eq!(plugin["state"], "refused", "{plugin:#}");
+        assert!(text(&plugin, "reason").contains(word), "{plugin:#}");
+        let path = file(name);
+        let inspect = home
+            .run(&["plugin", "inspect", path.to_str().unwrap(), "--json"])
+            .await;
+        let failure = inspect.failure(1);
+        assert_eq!(failure.code, "plugin", "{failure:?}");
+    }
+    let running = meter().await;
+    let url = running.url("demo-meter").unwrap();
+    let report = home
+        .run(&[&["scan", &url, "--json"], &plugins[..]].concat())
+        .await
+        .json();
+    assert_eq!(report["plugin"], "generic");
+}
+
+#[tokio::test]
+async fn a_plugin_is_inspected_without_running_it() {
+    let path = built("victron_gx");
+    let inspected = Home::new()
+        .run(&["plugin", "inspect", path.to_str().unwrap(), "--json"])
+        .await
+        .json();
+    assert_eq!(inspected["name"], "victron-gx");
+    assert_eq!(text(&inspected, "sha256").len(), 64);
+}
