@@ -167,7 +167,14 @@ pub async fn scan(
     // A plugin may have to ask elsewhere to recognise anything; a list is a list all the same.
     let listed =
         |candidate: &Candidate| again::is_in_scope(request.mode, &request.units, candidate.found.unit);
+    let before = recognition.candidates.len();
     recognition.candidates.retain(listed);
+    // The device is the right one, and what was known at the listed units is not there any more: that is a result.
+    let only_gone = before > 0
+        && request
+            .known
+            .iter()
+            .any(|k| request.units.contains(&k.found.unit));
     let (devices, lost) = learn_all(link, &recognition.candidates, &tally, progress).await?;
     let mut warnings = recognition.notes;
     warnings.extend(lost);
@@ -176,7 +183,7 @@ pub async fn scan(
             "The scan was stopped before its end: what it had found is kept, more may be there.".into(),
         );
     }
-    if devices.is_empty() && !recognition.cancelled {
+    if devices.is_empty() && !recognition.cancelled && !only_gone {
         return Err(nothing_found(link, request, &tally));
     }
     let report = ScanReport {
