@@ -231,9 +231,6 @@ pub struct EntitiesArgs {
     /// Only those of this device
     #[arg(long, value_name = "ID")]
     pub device: Option<String>,
-    /// Also those that are absent or retired
-    #[arg(long)]
-    pub all: bool,
 }
 
 /// `busbar explain`
