@@ -448,22 +448,16 @@ pub fn assess(
     }
 }
 
-/// Learns a device again that refuses what it used to answer. `None` when it does not answer at all: then what was
-/// known stays known.
+/// Learns a device again that refuses what it used to answer. `None` when it does not answer at all, or says of
+/// anything that it cannot tell just now: then what was known stays known.
 ///
 /// # Errors
 /// The wire's, when the endpoint itself is lost.
 pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>, WireError> {
     let meta = &device.meta;
-    let learned = learn(
-        link,
-        meta.unit,
-        &meta.ledger,
-        meta.firmware.as_deref(),
-        &Tally::default(),
-    )
-    .await?;
-    if learned.lost || learned.readable.is_empty() {
+    let tally = Tally::default();
+    let learned = learn(link, meta.unit, &meta.ledger, meta.firmware.as_deref(), &tally).await?;
+    if learned.lost || learned.readable.is_empty() || !tally.is_certain() {
         return Ok(None);
     }
     let identified = Identified {

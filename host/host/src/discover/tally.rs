@@ -75,6 +75,13 @@ impl Tally {
         })
     }
 
+    /// Whether every answer says what the device has and what it lacks: none that may pass (busy, failing, silent).
+    pub fn is_certain(&self) -> bool {
+        self.asked()
+            .iter()
+            .all(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(1..=3)))
+    }
+
     /// Everything asked, in order; the tally is empty afterwards.
     pub fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked())

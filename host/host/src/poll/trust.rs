@@ -15,7 +15,9 @@ const SAMPLE: usize = 3;
 /// Blocks compared in one poll, so that the first polls stay short.
 const BLOCKS_A_POLL: usize = 8;
 /// How often a difference is looked at again: values move, holes do not.
-const TRIES: usize = 3;
+const TRIES: usize = 6;
+/// Differences in a row under a register that stands still that speak against a block.
+const AGAINST: usize = 3;
 
 /// Which blocks of a unit have been compared.
 #[derive(Debug, Default)]
@@ -79,10 +81,10 @@ fn sample(block: Span, wants: &[Span]) -> Vec<Span> {
     picked
 }
 
-/// Whether the block says something else than the single read, again and again. A register between two single reads
-/// that bracket it has only moved.
+/// Whether the block says something else than the single read, again and again.
 async fn differs(link: &Link, unit: u8, block: Span, single: Span) -> bool {
     let offset = usize::from(single.at - block.at);
+    let mut judge = Judge::default();
     for _ in 0..TRIES {
         let read = |span| {
             link.read(ReadPlan {
@@ -98,16 +100,36 @@ async fn differs(link: &Link, unit: u8, block: Span, single: Span) -> bool {
         let Some(within) = all.get(offset..offset + before.len()) else {
             return false;
         };
-        let number = |words: &[u16]| words.iter().fold(0u64, |n, w| (n << 16) | u64::from(*w));
-        let (low, high) = (
-            number(&before).min(number(&after)),
-            number(&before).max(number(&after)),
-        );
-        if (low..=high).contains(&number(within)) {
-            return false;
+        if let Some(verdict) = judge.note(&before, within, &after) {
+            return verdict;
         }
     }
-    true
+    false
+}
+
+/// Judges a block by single reads before and after it. A register that moves says nothing: only one that stands still
+/// under every single read and is something else in every block speaks against the block.
+#[derive(Debug, Default)]
+struct Judge {
+    still: Option<Vec<u16>>,
+    against: usize,
+}
+
+impl Judge {
+    /// `Some(true)` when the block is wrong, `Some(false)` when it is right, `None` while that is open.
+    fn note(&mut self, before: &[u16], within: &[u16], after: &[u16]) -> Option<bool> {
+        if within == before || within == after {
+            return Some(false);
+        }
+        if before != after || self.still.as_deref().is_some_and(|still| still != before) {
+            // It moves; what it was before is of no use.
+            *self = Judge::default();
+            return None;
+        }
+        self.still = Some(before.to_vec());
+        self.against += 1;
+        (self.against == AGAINST).then_some(true)
+    }
 }
 
 #[cfg(test)]
@@ -128,5 +150,21 @@ mod tests {
             picked,
             [Span::holding(10, 2), Span::holding(20, 1), Span::holding(22, 1)]
         );
+    }
+
+    #[test]
+    fn a_block_is_wrong_only_where_a_register_stands_still() {
+        let mut judge = Judge::default();
+        assert_eq!(judge.note(&[7], &[0], &[7]), None);
+        assert_eq!(judge.note(&[7], &[3], &[7]), None);
+        assert_eq!(judge.note(&[7], &[0], &[7]), Some(true));
+
+        let mut noisy = Judge::default();
+        for n in 0..1000u16 {
+            let n = n * 3;
+            assert_eq!(noisy.note(&[n], &[n + 1], &[n + 2]), None, "it only moves");
+        }
+        assert_eq!(noisy.note(&[1], &[1], &[2]), Some(false));
+        assert_eq!(noisy.note(&[1], &[2], &[2]), Some(false));
     }
 }
