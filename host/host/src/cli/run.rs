@@ -102,10 +102,7 @@ pub async fn serve_until_stopped(
         .local_addr()
         .map_err(|e| HostError::io("cannot serve the live page", &e, hint))?;
     let _door = control::listen(host, data_dir, cancel.clone())?;
-    let shared = Shared {
-        bus: Arc::clone(&host.bus),
-        started: host.started,
-    };
+    let shared = Shared::new(Arc::clone(&host.bus), host.started);
     tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
     host.start().await?;
     let url = format!("http://{address}/");

@@ -109,10 +109,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         |e: std::io::Error| HostError::io(format_args!("cannot listen on {}", path.display()), &e, hint);
     let listener = UnixListener::bind(&path).map_err(cannot)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
-    let shared = Shared {
-        bus: Arc::clone(&host.bus),
-        started: host.started,
-    };
+    let shared = Shared::new(Arc::clone(&host.bus), host.started);
     let door = Door {
         host: Arc::clone(host),
         scan: Arc::default(),

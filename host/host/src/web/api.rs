@@ -67,8 +67,14 @@ pub async fn entities(
 /// One entity.
 pub async fn entity(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<Json<EntityView>, ApiError> {
+    let Path(id) = id.map_err(|e| ApiError {
+        status: StatusCode::BAD_REQUEST,
+        code: "bad_path",
+        message: e.body_text(),
+        hint: "GET /api/v1/entities lists the ids.".to_owned(),
+    })?;
     let found = id.split_once('.').and_then(|(device, _)| {
         let device = shared.bus.device(device)?;
         view::entities_of(&device).into_iter().find(|e| e.entity.id == id)
@@ -82,9 +88,22 @@ pub async fn entity(
 }
 
 /// Readings as they come: one event a device and poll, `{"device", "availability", "entities": […]}`.
-pub async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+///
+/// # Errors
+/// Refused when too many streams are open.
+pub async fn events(
+    State(shared): State<Shared>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let Ok(place) = shared.streams.try_acquire_owned() else {
+        return Err(ApiError {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "busy",
+            message: "too many streams of events are open".to_owned(),
+            hint: "Close some pages, or try again in a moment.".to_owned(),
+        });
+    };
     let feed = shared.bus.subscribe();
-    let events = stream::unfold(feed, |mut feed| async move {
+    let events = stream::unfold((feed, place), |(mut feed, place)| async move {
         let update = loop {
             match feed.recv().await {
                 Ok(update) => break update,
@@ -114,10 +133,10 @@ pub async fn events(State(shared): State<Shared>) -> Sse<impl Stream<Item = Resu
         });
         Some((
             Ok(Event::default().event("readings").data(body.to_string())),
-            feed,
+            (feed, place),
         ))
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 /// Nothing is served here.

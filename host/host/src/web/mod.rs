@@ -7,12 +7,14 @@ mod api;
 mod error;
 mod guard;
 mod page;
+mod reading;
 pub mod server;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::sync::Semaphore;
 
 use crate::bus::Bus;
 
@@ -25,7 +27,23 @@ pub struct Shared {
     pub bus: Arc<Bus>,
     /// When the host started, for `/healthz`.
     pub started: tokio::time::Instant,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
+
+impl Shared {
+    /// Serves this bus.
+    pub fn new(bus: Arc<Bus>, started: tokio::time::Instant) -> Self {
+        Shared {
+            bus,
+            started,
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+        }
+    }
+}
+
+/// Streams of events at once; they leave half of the connections to everything else.
+const MOST_STREAMS: usize = 32;
 
 /// What every listener serves.
 pub fn api(shared: Shared) -> Router {
@@ -49,5 +67,6 @@ pub fn site(shared: Shared) -> Router {
         .with_state(shared.clone());
     pages
         .merge(api(shared))
+        .method_not_allowed_fallback(api::not_allowed)
         .layer(axum::middleware::from_fn(guard::guard))
 }
