@@ -14,7 +14,7 @@ mod scan;
 mod scan_report;
 pub(crate) mod simulate;
 
-use std::ffi::OsString;
+use std::env::ArgsOs;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -31,7 +31,9 @@ use args::{Cli, Command, Global, RunArgs};
 use output::Output;
 
 /// Runs the program with these arguments, the program's name first.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+///
+/// Not generic, on purpose: a generic one would compile the whole program a second time, in the crate that calls it.
+pub fn main(args: ArgsOs) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
