@@ -9,9 +9,11 @@
     reason = "what cannot be set up fails the test, loudly"
 )]
 
+mod commands;
 mod common;
 mod errors;
 mod http;
 mod plugins;
 mod poll;
+mod registry;
 mod scan;

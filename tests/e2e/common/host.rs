@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::{Home, PATIENCE, Run, http, list, signal, text, until};
@@ -43,7 +43,11 @@ impl Lines {
 
 impl Background {
     pub fn start(home: &Home, args: &[&str]) -> Self {
-        let mut child = home.command(args).spawn().unwrap();
+        Self::of(home.command(args))
+    }
+
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Background {
             child,
