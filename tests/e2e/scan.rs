@@ -391,8 +391,17 @@ async fn a_rescan_is_a_difference_and_ids_survive_another_address() {
             .all(|id| before.contains(id) || id.contains("tank_u25"))
     );
 
-    let third = home.run(&["scan", &url, "--save", "--name", "home"]).await;
-    assert!(third.stdout.contains("everything is as it was"), "{third:#?}");
+    let third = home
+        .run(&["scan", &url, "--save", "--name", "home", "--json"])
+        .await
+        .json();
+    assert_eq!(third["saved"]["name"], "home");
+    let diff = &third["saved"]["diff"];
+    let nothing = json!({ "devices": [], "entities": [] });
+    assert_eq!(
+        (&diff["new"], &diff["gone"], &diff["changed"]),
+        (&nothing, &nothing, &json!([]))
+    );
 }
 
 #[tokio::test]

@@ -179,8 +179,7 @@ impl StoreError {
     pub fn hint(&self) -> String {
         match self {
             Self::Missing { .. } => {
-                "Set a connection up first (`busbar setup`, or `busbar scan URL --save`), \
-                or name the right directory with --data-dir."
+                "Set a connection up first (`busbar scan URL --save`), or name the right directory with --data-dir."
                     .into()
             }
             Self::Locked { pid: Some(pid), .. } => {

@@ -66,12 +66,26 @@ impl Home {
 }
 
 /// A run of the program that has ended.
-#[derive(Debug)]
 pub struct Run {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
     pub took: Duration,
+}
+
+impl std::fmt::Debug for Run {
+    /// Enough of what it said to see what went wrong.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let some = |text: &str| text.chars().take(2000).collect::<String>();
+        write!(
+            f,
+            "{} after {:?}\n-- out\n{}\n-- err\n{}",
+            self.status,
+            self.took,
+            some(&self.stdout),
+            some(&self.stderr)
+        )
+    }
 }
 
 /// What the contract prints when something fails.

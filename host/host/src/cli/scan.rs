@@ -14,7 +14,7 @@ use super::args::{ModeArg, ScanArgs};
 use super::endpoint;
 use super::output::Output;
 use super::progress::Shown;
-use super::scan_report::{show, show_diff};
+use super::scan_report::{show, show_saved};
 use crate::catalog::Catalog;
 use crate::control::{Client, ScanCall};
 use crate::discover::{self, Request};
@@ -82,11 +82,13 @@ async fn by_host(
         }
     };
     drop(progress);
-    show(&scanned.report, output)?;
-    if let Some((name, diff)) = scanned.saved {
-        show_diff(&name, &diff, output);
+    let Some((name, diff)) = scanned.saved else {
+        return show(&scanned.report, output);
+    };
+    if !output.is_json() {
+        show(&scanned.report, output)?;
     }
-    Ok(())
+    show_saved(&scanned.report, &name, &diff, output)
 }
 
 async fn here(
@@ -150,7 +152,10 @@ async fn here(
     };
     let plugin = scan.report.plugin.clone();
     let saved = save(&store, args, &url, plugin.as_deref(), &mut scan, output).await;
-    store.close().await?;
+    // What was saved is saved; closing only tidies up.
+    if let Err(error) = store.close().await {
+        warn!("the registry could not be tidied up: {error}. {}", error.hint());
+    }
     saved
 }
 
@@ -163,7 +168,10 @@ async fn save(
     output: Output,
 ) -> Result<()> {
     let connection = registry::connection(store, url, args.name.as_deref(), plugin).await?;
-    show(&scan.report, output)?;
+    // What was found is shown before anything is asked about it. The document is one, and comes when all is done.
+    if !output.is_json() {
+        show(&scan.report, output)?;
+    }
     let preview = registry::preview(store, &connection, scan).await?;
     let rescan = !preview.gone.is_empty() || !preview.changed.is_empty();
     if rescan && !args.yes && !output.is_json() && std::io::stdin().is_terminal() && !confirmed(&preview)? {
@@ -173,8 +181,7 @@ async fn save(
     let saved = registry::save(store, connection, scan).await?;
     let diff = serde_json::to_value(&saved.diff)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    show_diff(&saved.connection.name, &diff, output);
-    Ok(())
+    show_saved(&scan.report, &saved.connection.name, &diff, output)
 }
 
 async fn open_registry(data_dir: &Path) -> Result<Registry> {

@@ -1,6 +1,7 @@
 //! What a scan found, for people.
 
 use busbar_ledger::presence::Status;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::output::{Output, number};
@@ -98,10 +99,27 @@ fn show_device(device: &DeviceReport, output: Output) {
     output.line("");
 }
 
+/// What `busbar scan --save --json` prints: the report, and what saving it changed.
+#[derive(Serialize)]
+struct SavedReport<'a> {
+    #[serde(flatten)]
+    report: &'a ScanReport,
+    saved: Saved<'a>,
+}
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    /// The connection's name.
+    name: &'a str,
+    /// New, gone and changed devices and entities.
+    diff: &'a Value,
+}
+
 /// Says what saving changed. `diff` is the store's, as JSON.
-pub fn show_diff(name: &str, diff: &Value, output: Output) {
+pub fn show_saved(report: &ScanReport, name: &str, diff: &Value, output: Output) -> Result<()> {
     if output.is_json() {
-        return;
+        let saved = Saved { name, diff };
+        return output.document(&SavedReport { report, saved });
     }
     let count = |pointer: &str| {
         diff.pointer(pointer)
@@ -136,6 +154,7 @@ pub fn show_diff(name: &str, diff: &Value, output: Output) {
         lines.iter().for_each(|line| output.line(line));
     }
     output.line("`busbar` polls it and shows it live.");
+    Ok(())
 }
 
 fn plural(n: usize, what: &str) -> String {
