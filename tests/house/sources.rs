@@ -28,6 +28,11 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "how often it tries again; its tests pause the clock",
     ),
     (
+        "tests/e2e/common/mod.rs",
+        1,
+        "how often it asks again, until patience ends",
+    ),
+    (
         "tests/zoo/src/peer.rs",
         4,
         "a slow device is what it plays, and it waits for its own port",
