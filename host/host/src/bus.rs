@@ -175,10 +175,12 @@ impl Default for Bus {
 }
 
 impl Bus {
-    /// Puts a device on the bus, in place of one with the same id.
-    pub fn add(&self, device: Arc<Device>) {
+    /// Puts the devices of a connection on the bus: in place of those with the same ids, and of all others that this
+    /// connection had, for nobody reads those any more.
+    pub fn put(&self, connection: &str, of_connection: Vec<Arc<Device>>) {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.insert(device.meta.id.clone(), device);
+        devices.retain(|_, device| device.meta.connection != connection);
+        devices.extend(of_connection.into_iter().map(|d| (d.meta.id.clone(), d)));
     }
 
     /// All devices, by id.

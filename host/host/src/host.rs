@@ -1,6 +1,6 @@
 //! The running host: connections are polled, what is learned is kept, everything is served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
 use crate::profile::Profile;
-use crate::registry;
+use crate::registry::{self, Saved};
 use crate::settings::Settings;
 
 /// What the pollers may have to tell before they drop it; the registry is faster than that.
@@ -45,14 +45,15 @@ pub struct Host {
     pub started: Instant,
     config: Config,
     history: Option<Arc<History>>,
+    /// By the connection's id.
     lanes: Mutex<HashMap<String, Lane>>,
     news: mpsc::Sender<News>,
     keeper: Mutex<Option<Keeper>>,
 }
 
-/// A connection at work.
+/// A connection at work. Several may share one endpoint, and then its link.
 struct Lane {
-    connection_id: String,
+    url: String,
     link: Link,
     stop: CancellationToken,
 }
@@ -103,8 +104,8 @@ impl Host {
         let mut pause = RETRY_FROM;
         loop {
             let (scanned, failed) = self.scan_unscanned(cancel).await?;
-            for connection in &scanned {
-                self.start_connection(connection).await?;
+            for saved in &scanned {
+                self.take_up(saved).await?;
             }
             if failed == 0 {
                 return Ok(());
@@ -117,15 +118,12 @@ impl Host {
         }
     }
 
-    /// Scans every connection of the configuration that was never scanned, once; returns those that are known now, and
-    /// how many failed.
+    /// Scans every connection of the configuration that was never scanned, once; returns what was saved, and how many
+    /// failed.
     ///
     /// # Errors
     /// A URL that is none; the store's.
-    pub async fn scan_unscanned(
-        self: &Arc<Self>,
-        cancel: &CancellationToken,
-    ) -> Result<(Vec<Connection>, usize)> {
+    pub async fn scan_unscanned(self: &Arc<Self>, cancel: &CancellationToken) -> Result<(Vec<Saved>, usize)> {
         let (mut scanned, mut failed) = (Vec::new(), 0);
         for (wanted, connection) in self.unscanned().await? {
             if cancel.is_cancelled() {
@@ -135,8 +133,8 @@ impl Host {
                 "\"{}\" was never scanned: scanning {}",
                 wanted.name, connection.url
             );
-            match self.first_scan(&wanted, connection.clone(), cancel).await {
-                Ok(()) => scanned.push(connection),
+            match self.first_scan(&wanted, connection, cancel).await {
+                Ok(saved) => scanned.extend(saved),
                 Err(error) => {
                     warn!(
                         "\"{}\" could not be scanned: {error}. {}",
@@ -178,12 +176,13 @@ impl Host {
         Ok(unscanned)
     }
 
+    /// `None` when it was stopped: half a scan would pass for a whole one at the next start.
     async fn first_scan(
         &self,
         wanted: &ConnectionConfig,
         connection: Connection,
         cancel: &CancellationToken,
-    ) -> Result<()> {
+    ) -> Result<Option<Saved>> {
         let endpoint: Endpoint = connection
             .url
             .parse()
@@ -225,6 +224,12 @@ impl Host {
             known: Vec::new(),
         };
         let mut scan = discover::scan(&link, &self.catalog, &request, &Quiet, cancel).await?;
+        if scan.cancelled {
+            return Ok(None);
+        }
+        for warning in &scan.report.warnings {
+            info!("\"{}\": {warning}", connection.name);
+        }
         let saved = registry::save(&self.registry, connection, &mut scan).await?;
         Profile::keep(&self.registry, &saved.connection.id, &link, scan.max_words()).await;
         link.close().await;
@@ -234,6 +239,21 @@ impl Host {
             saved.diff.new.devices.len(),
             saved.diff.new.entities.len()
         );
+        Ok(Some(saved))
+    }
+
+    /// Known connections that the configuration has given another URL are polled there.
+    async fn follow_config(&self) -> Result<()> {
+        for wanted in &self.config.connections {
+            let name = Some(wanted.name.as_str());
+            let Ok(endpoint) = wanted.url.parse::<Endpoint>() else {
+                continue;
+            };
+            let url = endpoint.to_string();
+            if registry::known(&self.registry, &url, name).await?.is_some() {
+                registry::connection(&self.registry, &url, name, None).await?;
+            }
+        }
         Ok(())
     }
 
@@ -242,6 +262,7 @@ impl Host {
     /// # Errors
     /// The store's.
     pub async fn start(self: &Arc<Self>) -> Result<()> {
+        self.follow_config().await?;
         for connection in self.registry.connections().await? {
             self.start_connection(&connection).await?;
         }
@@ -253,25 +274,24 @@ impl Host {
     /// # Errors
     /// The store's.
     pub async fn start_connection(self: &Arc<Self>, connection: &Connection) -> Result<()> {
-        let Some(polled) = self.polled(connection).await? else {
+        let polled = self.polled(connection).await?;
+        let devices = polled.as_ref().map(|p| p.devices.clone()).unwrap_or_default();
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whatever becomes of it, it is not polled as it was, wherever that was.
+        if let Some(old) = lanes.remove(&connection.id) {
+            old.stop.cancel();
+        }
+        self.bus.put(&connection.name, devices);
+        let Some(polled) = polled.filter(|p| !p.devices.is_empty()) else {
             return Ok(());
         };
-        if polled.devices.is_empty() {
-            return Ok(());
-        }
-        for device in &polled.devices {
-            self.bus.add(Arc::clone(device));
-        }
         let stop = CancellationToken::new();
         let lane = Lane {
-            connection_id: connection.id.clone(),
+            url: connection.url.clone(),
             link: polled.link.clone(),
             stop: stop.clone(),
         };
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = lanes.insert(connection.url.clone(), lane) {
-            old.stop.cancel();
-        }
+        lanes.insert(connection.id.clone(), lane);
         drop(lanes);
         tokio::spawn(connection::run(
             polled,
@@ -280,6 +300,26 @@ impl Host {
             self.started,
             stop,
         ));
+        Ok(())
+    }
+
+    /// Begins to poll what a scan has saved. A device that was found here is no longer polled where it was before.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn take_up(self: &Arc<Self>, saved: &Saved) -> Result<()> {
+        self.start_connection(&saved.connection).await?;
+        let moved = saved.diff.changed.iter().filter(|c| c.field == "connection_id");
+        let left: BTreeSet<&str> = moved.filter_map(|c| c.from.as_deref()).collect();
+        for connection in self.registry.connections().await? {
+            if left.contains(connection.id.as_str()) {
+                warn!(
+                    "devices of \"{}\" were found at \"{}\", and are polled there from now on",
+                    connection.name, saved.connection.name
+                );
+                self.start_connection(&connection).await?;
+            }
+        }
         Ok(())
     }
 
@@ -306,9 +346,7 @@ impl Host {
             let Some(polled) = self.polled(&connection).await? else {
                 continue;
             };
-            for device in &polled.devices {
-                self.bus.add(Arc::clone(device));
-            }
+            self.bus.put(&connection.name, polled.devices.clone());
             all.spawn(connection::once(polled, Arc::clone(&self.bus), self.news.clone()));
         }
         while all.join_next().await.is_some() {}
@@ -354,7 +392,8 @@ impl Host {
         self.lanes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(url)
+            .values()
+            .find(|lane| lane.url == url)
             .map(|lane| lane.link.clone())
     }
 
@@ -363,8 +402,8 @@ impl Host {
         self.lanes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
+            .values()
+            .map(|lane| lane.url.clone())
             .collect()
     }
 
@@ -377,8 +416,8 @@ impl Host {
         for lane in lanes.values() {
             lane.stop.cancel();
         }
-        for lane in lanes.values() {
-            Profile::keep(&self.registry, &lane.connection_id, &lane.link, None).await;
+        for (id, lane) in &lanes {
+            Profile::keep(&self.registry, id, &lane.link, None).await;
             lane.link.close().await;
         }
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();

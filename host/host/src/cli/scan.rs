@@ -21,6 +21,9 @@ use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
 use crate::registry;
 
+/// What a shell makes of a program that SIGINT has ended.
+const INTERRUPTED: i32 = 130;
+
 /// Runs the command.
 pub async fn run(
     args: &ScanArgs,
@@ -140,6 +143,10 @@ async fn here(
     let interrupt = tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             on_interrupt.cancel();
+        }
+        // Whoever asks twice does not want to wait for what was found.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(INTERRUPTED);
         }
     });
     let scanned = discover::scan(&link, &catalog, &request, &*progress, &cancel).await;

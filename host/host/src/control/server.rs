@@ -282,7 +282,7 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress
         let connection =
             registry::connection(&host.registry, &call.url, call.name.as_deref(), plugin).await?;
         let done = registry::save(&host.registry, connection, &mut scan).await?;
-        host.start_connection(&done.connection).await?;
+        host.take_up(&done).await?;
         saved = Some(json!({ "name": done.connection.name, "diff": done.diff }));
     }
     Ok(json!({ "report": scan.report, "saved": saved }))

@@ -1,6 +1,8 @@
-//! Learns which registers a device that was found really answers.
+//! Learns which registers the devices that were found really answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::extent::{Extent, Learned};
@@ -10,7 +12,12 @@ use busbar_wire::{Link, WireError};
 use futures_util::future::join_all;
 
 use super::ask::ask;
+use super::progress::Event;
 use super::tally::Tally;
+use super::{Candidate, FoundDevice, Search, judge};
+
+/// When a scan is stopped, a device that is being read may take this long to its end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Reads all that the ledger describes, in as few blocks as the device allows, bisecting where it refuses.
 ///
@@ -84,4 +91,72 @@ async fn patient(link: &Link, unit: u8, span: Span, tally: &Tally) -> Result<Out
         }
         answer => Ok(answer),
     }
+}
+
+/// What learning the candidates brought.
+#[derive(Default)]
+pub(super) struct Learnt {
+    /// Those that could be read.
+    pub(super) devices: Vec<FoundDevice>,
+    /// Units of candidates that could not be read.
+    pub(super) unread: Vec<u8>,
+    /// What the owner should know.
+    pub(super) warnings: Vec<String>,
+    /// Whether the owner stopped it.
+    pub(super) cancelled: bool,
+}
+
+/// Learns every candidate, several at a time; the wire keeps the order and the pace. When the owner stops the scan,
+/// what is nearly done may still come to its end.
+pub(super) async fn learn_all(search: &Search<'_>, candidates: &[Candidate]) -> Result<Learnt, WireError> {
+    let &Search {
+        link,
+        tally,
+        progress,
+        cancel,
+        ..
+    } = search;
+    let of = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+    let done = AtomicU32::new(0);
+    let stopped = async || {
+        cancel.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let tasks = candidates.iter().map(|candidate| {
+        let (done, stopped) = (&done, &stopped);
+        async move {
+            let firmware = candidate.found.firmware.as_deref();
+            let learned = tokio::select! {
+                biased;
+                learned = learn_either(link, candidate.found.unit, &candidate.ledger, firmware, tally) => learned?,
+                () = stopped() => return Ok(None),
+            };
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress.event(Event::Learning { done, of });
+            Ok(Some(learned))
+        }
+    });
+    let mut all = Learnt::default();
+    for (candidate, learned) in candidates.iter().zip(join_all(tasks).await) {
+        let (title, unit) = (&candidate.ledger.title, candidate.found.unit);
+        let Some(Known { learned, ledger }) = learned? else {
+            all.cancelled = true;
+            all.unread.push(unit);
+            all.warnings.push(format!(
+                "{title} at unit {unit} was not read to the end: scan again."
+            ));
+            continue;
+        };
+        if learned.lost {
+            all.warnings.push(format!(
+                "{title} at unit {unit} stopped answering while it was read: scan again to complete it."
+            ));
+        }
+        if !learned.readable.is_empty() {
+            all.devices.push(judge(&candidate.found, ledger, learned));
+        } else if learned.lost {
+            all.unread.push(unit);
+        }
+    }
+    Ok(all)
 }

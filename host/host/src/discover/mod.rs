@@ -14,7 +14,6 @@ pub mod report;
 mod tally;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use busbar_ledger::extent::Learned;
 use busbar_ledger::image::Image;
@@ -24,14 +23,13 @@ use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
 use busbar_plugin_sdk::{Found, Mode};
 use busbar_wire::{Link, WireError};
-use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Device;
 use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
-use progress::{Event, Progress};
+use progress::Progress;
 use report::{Coverage, DeviceReport, ScanReport};
 
 pub use again::FoundBefore;
@@ -86,13 +84,19 @@ pub struct Scan {
     pub cancelled: bool,
     /// The units that it was about, when only some.
     pub units: Option<Vec<u8>>,
+    /// Units where something was found that then did not let itself be read: what is there is as it was.
+    pub unread: Vec<u8>,
+    /// It looked for less than what is known here: what it did not find, it did not look for.
+    pub narrow: bool,
 }
 
 impl Scan {
     /// Whether this scan can say anything about what is at a unit.
     pub fn is_about(&self, unit: u8) -> bool {
         let units = self.units.as_ref();
-        units.is_none_or(|units| again::is_in_scope(Mode::Listed, units, unit))
+        !self.narrow
+            && !self.unread.contains(&unit)
+            && units.is_none_or(|units| again::is_in_scope(Mode::Listed, units, unit))
     }
 
     /// The longest read that every device of the connection took, where one of them took less than its ledger says.
@@ -175,9 +179,14 @@ pub async fn scan(
             .known
             .iter()
             .any(|k| request.units.contains(&k.found.unit));
-    let (devices, lost) = learn_all(link, &recognition.candidates, &tally, progress).await?;
+    let learned = learn::learn_all(&search, &recognition.candidates).await?;
+    recognition.cancelled |= learned.cancelled;
+    let learn::Learnt {
+        mut devices, unread, ..
+    } = learned;
     let mut warnings = recognition.notes;
-    warnings.extend(lost);
+    warnings.extend(learned.warnings);
+    warnings.extend(identity::one_of_each(&mut devices));
     if recognition.cancelled {
         warnings.push(
             "The scan was stopped before its end: what it had found is kept, more may be there.".into(),
@@ -208,6 +217,17 @@ pub async fn scan(
         evidence: tally.take_asked(),
         cancelled: recognition.cancelled,
         units: (request.mode == Mode::Listed).then(|| request.units.clone()),
+        unread,
+        narrow: is_narrow(catalog, request),
+    })
+}
+
+/// Whether something is known here that this scan does not look for.
+fn is_narrow(catalog: &Catalog, request: &Request) -> bool {
+    request.known.iter().any(|known| {
+        let ledger = &known.found.ledger;
+        request.ledger.as_ref().is_some_and(|l| l.name != *ledger)
+            || (request.plugin.is_some() && catalog.plugin_of(ledger) != request.plugin)
     })
 }
 
@@ -248,7 +268,11 @@ async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         if talk.verdict.devices.is_empty() && !talk.cancelled {
             continue;
         }
-        for found in talk.verdict.devices {
+        for mut found in talk.verdict.devices {
+            // A plugin does not know the connection, which is all that tells apart devices without a serial number.
+            if found.serial.is_none() {
+                found.id = format!("{}_{}", request.connection_id, found.id);
+            }
             let ledger = catalog.ledger(&found.ledger)?;
             all.candidates.push(Candidate { found, ledger });
         }
@@ -319,6 +343,10 @@ async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Reco
             .collect(),
     };
     for unit in if units.is_empty() { vec![1] } else { units } {
+        if cancel.is_cancelled() {
+            all.cancelled = true;
+            break;
+        }
         let identity = match &named.identify {
             Some(rule) => recognise::identity(link, unit, rule, None, tally).await?,
             None => recognise::Identity::default(),
@@ -337,42 +365,6 @@ async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Reco
         });
     }
     Ok(())
-}
-
-/// Learns every candidate, several at a time; the wire keeps the order and the pace.
-async fn learn_all(
-    link: &Link,
-    candidates: &[Candidate],
-    tally: &Tally,
-    progress: &dyn Progress,
-) -> Result<(Vec<FoundDevice>, Vec<String>), WireError> {
-    let of = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
-    let done = AtomicU32::new(0);
-    let tasks = candidates.iter().map(|candidate| {
-        let done = &done;
-        async move {
-            let firmware = candidate.found.firmware.as_deref();
-            let learned = learn_either(link, candidate.found.unit, &candidate.ledger, firmware, tally).await;
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress.event(Event::Learning { done, of });
-            learned
-        }
-    });
-    let mut devices = Vec::new();
-    let mut warnings = Vec::new();
-    for (candidate, learned) in candidates.iter().zip(join_all(tasks).await) {
-        let Known { learned, ledger } = learned?;
-        if learned.lost {
-            warnings.push(format!(
-                "{} at unit {} stopped answering while it was read: scan again to complete it.",
-                candidate.ledger.title, candidate.found.unit
-            ));
-        }
-        if !learned.readable.is_empty() {
-            devices.push(judge(&candidate.found, ledger, learned));
-        }
-    }
-    Ok((devices, warnings))
 }
 
 /// What the words that were read say about each point.

@@ -108,9 +108,8 @@ fn by_key(entities: &[Entity]) -> HashMap<&str, busbar_ledger::presence::Status>
 pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus> {
     let bus = Bus::default();
     for connection in registry.connections().await? {
-        for device in devices_of(registry, catalog, &connection.id, &connection.name).await? {
-            bus.add(device);
-        }
+        let devices = devices_of(registry, catalog, &connection.id, &connection.name).await?;
+        bus.put(&connection.name, devices);
     }
     Ok(bus)
 }

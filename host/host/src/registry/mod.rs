@@ -5,5 +5,5 @@ mod save;
 mod words;
 
 pub use load::{devices_of, known_devices, stored_views};
-pub use save::{UNSAVED, connection, found_device, known, preview, save};
+pub use save::{Saved, UNSAVED, connection, found_device, known, preview, save};
 pub use words::status;
