@@ -22,6 +22,8 @@ pub struct Catalog {
     plugins: Plugins,
     texts: BTreeMap<String, Text>,
     parsed: Mutex<HashMap<String, Arc<Ledger>>>,
+    /// Texts of ledgers that no plugin brings: the owner's own, by name.
+    own: Mutex<HashMap<String, String>>,
 }
 
 /// A ledger as a plugin brought it.
@@ -72,6 +74,7 @@ impl Catalog {
             plugins,
             texts,
             parsed: Mutex::default(),
+            own: Mutex::default(),
         }
     }
 
@@ -123,13 +126,37 @@ impl Catalog {
         }
         let path = Path::new(text);
         if path.is_file() || text.ends_with(".toml") {
-            let ledger = read_ledger_file(path).map_err(|fault| match fault {
+            let (text, ledger) = read_ledger(path).map_err(|fault| match fault {
                 LedgerFault::Faults(d) => HostError::ledger(text, &d),
                 LedgerFault::Unreadable(message) => HostError::usage(message, "Check the path."),
             })?;
-            return Ok(Arc::new(ledger));
+            return Ok(self.take_in(text, ledger));
         }
         Err(self.unknown(text))
+    }
+
+    /// Takes in a ledger of the owner's, as it was kept in the registry.
+    ///
+    /// # Errors
+    /// Its faults: a newer version may be stricter than the one that took it in.
+    pub fn adopt(&self, name: &str, text: &str) -> Result<()> {
+        let ledger = busbar_ledger::parse(name, text).map_err(|d| HostError::ledger(name, &d))?;
+        self.take_in(text.to_owned(), ledger);
+        Ok(())
+    }
+
+    /// From now on this is what its name means.
+    fn take_in(&self, text: String, ledger: Ledger) -> Arc<Ledger> {
+        let ledger = Arc::new(ledger);
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(ledger.name.clone(), text);
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        parsed.insert(ledger.name.clone(), Arc::clone(&ledger));
+        ledger
+    }
+
+    /// The text of a ledger of the owner's own.
+    pub fn own_text(&self, name: &str) -> Option<String> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     fn unknown(&self, name: &str) -> HostError {
@@ -263,6 +290,10 @@ impl LedgerFault {
 /// # Errors
 /// Its faults, or why it cannot be read.
 pub fn read_ledger_file(path: &Path) -> Result<Ledger, LedgerFault> {
+    read_ledger(path).map(|(_, ledger)| ledger)
+}
+
+fn read_ledger(path: &Path) -> Result<(String, Ledger), LedgerFault> {
     let shown = path.display().to_string();
     let unreadable = |e: std::io::Error| LedgerFault::Unreadable(format!("cannot read {shown}: {e}"));
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
@@ -278,5 +309,6 @@ pub fn read_ledger_file(path: &Path) -> Result<Ledger, LedgerFault> {
             e.utf8_error().valid_up_to()
         ))
     })?;
-    busbar_ledger::parse(&shown, &text).map_err(LedgerFault::Faults)
+    let ledger = busbar_ledger::parse(&shown, &text).map_err(LedgerFault::Faults)?;
+    Ok((text, ledger))
 }

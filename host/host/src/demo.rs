@@ -125,7 +125,7 @@ async fn scan(
     connection.options = serde_json::to_value(options)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
     host.registry.update_connection(&connection).await?;
-    let saved = registry::save(&host.registry, connection, &mut scan).await?;
+    let saved = registry::save(&host.registry, &host.catalog, connection, &mut scan).await?;
     output.say(&format!(
         "  {name} at {url}: {} devices, {} entities found in {} ms",
         saved.diff.new.devices.len(),

@@ -68,6 +68,7 @@ impl Host {
         for note in opening.notes() {
             warn!("{note}");
         }
+        registry::adopt_ledgers(&registry, &catalog).await?;
         let registry = Arc::new(registry);
         let history = match config.history.days {
             0 => None,
@@ -230,7 +231,7 @@ impl Host {
         for warning in &scan.report.warnings {
             info!("\"{}\": {warning}", connection.name);
         }
-        let saved = registry::save(&self.registry, connection, &mut scan).await?;
+        let saved = registry::save(&self.registry, &self.catalog, connection, &mut scan).await?;
         Profile::keep(&self.registry, &saved.connection.id, &link, scan.max_words()).await;
         link.close().await;
         info!(

@@ -1,5 +1,6 @@
 //! How one connection is talked to and how often, from what its owner said, what was learned, and the defaults.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use busbar_store::Connection;
@@ -26,6 +27,17 @@ pub struct ConnectionOptions {
     pub timeout: Option<String>,
     /// The longest read.
     pub max_words: Option<u16>,
+    /// Ledgers of the owner's own that describe its devices: name and text. They lie here so that the file they came
+    /// from may go.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ledgers: BTreeMap<String, String>,
+}
+
+impl ConnectionOptions {
+    /// What is kept of a connection; nothing where it cannot be read.
+    pub fn of(connection: &Connection) -> Self {
+        serde_json::from_value(connection.options.clone()).unwrap_or_default()
+    }
 }
 
 /// How to talk to one endpoint.
@@ -42,8 +54,7 @@ pub struct Settings {
 impl Settings {
     /// The file, where present, wins over the registry.
     pub fn of(connection: &Connection, configured: Option<&ConnectionConfig>, profile: Profile) -> Self {
-        let stored: ConnectionOptions =
-            serde_json::from_value(connection.options.clone()).unwrap_or_default();
+        let stored = ConnectionOptions::of(connection);
         let time = |text: Option<String>| text.and_then(|t| parse_duration(&t).ok());
         let usual = if connection.plugin.as_deref() == Some(GX) {
             GX_IN_FLIGHT

@@ -33,6 +33,7 @@ pub struct Cli {
 
 /// Flags that stand before or after any subcommand.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common options")]
 pub struct Global {
     /// Where registry, history and backups lie
     #[arg(
@@ -149,7 +150,7 @@ pub struct ScanArgs {
     /// The connection's name when it is saved (default: the host in the URL)
     #[arg(long, value_name = "NAME", requires = "save")]
     pub name: Option<String>,
-    /// Apply the differences to what is known without asking
+    /// Take over what a rescan found without asking, as is done where there is no terminal
     #[arg(long, requires = "save")]
     pub yes: bool,
     /// The longest wait for one answer

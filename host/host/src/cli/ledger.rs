@@ -44,7 +44,7 @@ fn list(catalog: &Catalog, output: Output) -> Result<()> {
     if output.is_json() {
         return output.document(&json!({ "ledgers": rows }));
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     Ok(())
 }
 
@@ -99,7 +99,7 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
             visible(&point.label).into(),
         ]);
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     Ok(())
 }
 

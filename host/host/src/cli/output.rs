@@ -131,6 +131,11 @@ impl Output {
         table
     }
 
+    /// Prints a table, without the blanks at the ends of its lines.
+    pub fn table_lines(&self, table: &Table) {
+        self.line(&table.trim_fmt());
+    }
+
     /// Reports a failure the way the contract wants it, and gives the exit code.
     pub fn failure(&self, error: &HostError) -> ExitCode {
         if self.json {

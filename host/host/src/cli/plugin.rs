@@ -35,7 +35,7 @@ pub async fn run(
             ] {
                 table.add_row(vec![what.to_owned(), visible(&value)]);
             }
-            output.line(&table.to_string());
+            output.table_lines(&table);
             Ok(())
         }
     }
@@ -69,7 +69,7 @@ fn list(catalog: &Catalog, output: Output) -> Result<()> {
             },
         ]);
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     let protection = plugins.iter().find_map(|p| p.protection.as_ref());
     if let Some(protection) = protection {
         output.line(&output.dim(&format!(

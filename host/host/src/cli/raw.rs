@@ -261,7 +261,7 @@ pub fn show(report: &RawReport, only: Option<&str>, output: Output) -> Result<()
         report.unit_id,
         report.function
     ));
-    output.line(&table.to_string());
+    output.table_lines(&table);
     if let Some(text) = report.text.as_ref().filter(|_| only.is_none_or(|o| o == "text")) {
         output.line(&format!("\nas text: \"{}\"", visible(text)));
     }
@@ -306,7 +306,7 @@ fn show_longer(report: &RawReport, only: Option<&str>, output: Output) {
         }
         table.add_row(cells);
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     if only.is_none() {
         output.line(&output.dim("--type u64, i64, f64, u24 or bcd shows those."));
     }

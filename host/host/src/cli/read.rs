@@ -141,7 +141,7 @@ fn report_table(report: &ReadReport, output: Output) {
             output.dim_cell(&words(point)),
         ]);
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     if !unproven.is_empty() {
         output.line(&output.dim("?  readable, but never a value that proves that the device has it"));
     }

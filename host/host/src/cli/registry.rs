@@ -13,7 +13,7 @@ use crate::control::Client;
 use crate::error::{HostError, Result};
 use crate::explain::{self, Explanation};
 use crate::format::{self, visible};
-use crate::registry::stored_views;
+use crate::registry::{adopt_ledgers, stored_views};
 use crate::view::{self, Devices, Entities};
 
 /// `busbar devices`
@@ -50,7 +50,7 @@ pub async fn devices(
             state.into(),
         ]);
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     Ok(())
 }
 
@@ -104,7 +104,7 @@ pub async fn entities(
             visible(&entity.name).into(),
         ]);
     }
-    output.line(&table.to_string());
+    output.table_lines(&table);
     Ok(())
 }
 
@@ -122,7 +122,9 @@ pub async fn explain(
         }
         None => {
             let registry = Registry::open_read_only(data_dir).await?;
-            explain::explain(&registry, &catalog().await?, None, &args.entity).await?
+            let catalog = catalog().await?;
+            adopt_ledgers(&registry, &catalog).await?;
+            explain::explain(&registry, &catalog, None, &args.entity).await?
         }
     };
     if output.is_json() {

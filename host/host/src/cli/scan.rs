@@ -157,8 +157,7 @@ async fn here(
     let Some(store) = store else {
         return show(&scan.report, output);
     };
-    let plugin = scan.report.plugin.clone();
-    let saved = save(&store, args, &url, plugin.as_deref(), &mut scan, output).await;
+    let saved = save(&store, &catalog, args, &url, &mut scan, output).await;
     // What was saved is saved; closing only tidies up.
     if let Err(error) = store.close().await {
         warn!("the registry could not be tidied up: {error}. {}", error.hint());
@@ -168,13 +167,14 @@ async fn here(
 
 async fn save(
     store: &Registry,
+    catalog: &Catalog,
     args: &ScanArgs,
     url: &str,
-    plugin: Option<&str>,
     scan: &mut discover::Scan,
     output: Output,
 ) -> Result<()> {
-    let connection = registry::connection(store, url, args.name.as_deref(), plugin).await?;
+    let plugin = scan.report.plugin.clone();
+    let connection = registry::connection(store, url, args.name.as_deref(), plugin.as_deref()).await?;
     // What was found is shown before anything is asked about it. The document is one, and comes when all is done.
     if !output.is_json() {
         show(&scan.report, output)?;
@@ -185,7 +185,7 @@ async fn save(
         output.line("Nothing was changed.");
         return Ok(());
     }
-    let saved = registry::save(store, connection, scan).await?;
+    let saved = registry::save(store, catalog, connection, scan).await?;
     let diff = serde_json::to_value(&saved.diff)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
     show_saved(&scan.report, &saved.connection.name, &diff, output)

@@ -81,14 +81,14 @@ fn show_device(device: &DeviceReport, output: Output) {
         ]);
     }
     if !present.is_empty() {
-        output.line(&table.to_string());
+        output.table_lines(&table);
     }
     let mut rest = Vec::new();
     if present.len() > SHOWN_ENTITIES {
         rest.push(format!("{} more", present.len() - SHOWN_ENTITIES));
     }
     if unproven > 0 {
-        rest.push(format!("{unproven} readable without a value so far"));
+        rest.push(format!("{unproven} unproven (readable, but never more than 0 so far)"));
     }
     if absent > 0 {
         rest.push(format!("{absent} that this device lacks"));

@@ -40,10 +40,10 @@ pub struct Config {
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
-    mqtt: Option<toml::Table>,
-    vscp: Option<toml::Table>,
-    site: Option<toml::Table>,
-    serve: Option<Vec<toml::Table>>,
+    mqtt: Option<toml::Value>,
+    vscp: Option<toml::Value>,
+    site: Option<toml::Value>,
+    serve: Option<toml::Value>,
 }
 
 /// `[web]`
@@ -112,8 +112,8 @@ pub struct ConnectionConfig {
     pub max_words: Option<u16>,
     key: Option<String>,
     auth_key: Option<String>,
-    writes: Option<toml::Table>,
-    item: Option<Vec<toml::Table>>,
+    writes: Option<toml::Value>,
+    item: Option<toml::Value>,
 }
 
 /// `units` of a connection: `"1,3-9"`, `7` or `[1, 3]`.

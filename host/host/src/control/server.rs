@@ -281,7 +281,7 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress
         let plugin = scan.report.plugin.as_deref();
         let connection =
             registry::connection(&host.registry, &call.url, call.name.as_deref(), plugin).await?;
-        let done = registry::save(&host.registry, connection, &mut scan).await?;
+        let done = registry::save(&host.registry, &host.catalog, connection, &mut scan).await?;
         host.take_up(&done).await?;
         saved = Some(json!({ "name": done.connection.name, "diff": done.diff }));
     }

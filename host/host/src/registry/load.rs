@@ -13,6 +13,22 @@ use crate::bus::{Bus, Device, DeviceMeta};
 use crate::catalog::Catalog;
 use crate::discover;
 use crate::error::Result;
+use crate::settings::ConnectionOptions;
+
+/// Takes in the owner's own ledgers that the registry keeps.
+///
+/// # Errors
+/// The store's. A ledger that is no longer accepted is told of, and its devices are not polled.
+pub async fn adopt_ledgers(registry: &Registry, catalog: &Catalog) -> Result<()> {
+    for connection in registry.connections().await? {
+        for (name, text) in ConnectionOptions::of(&connection).ledgers {
+            if let Err(error) = catalog.adopt(&name, &text) {
+                warn!("\"{}\": {error}", connection.name);
+            }
+        }
+    }
+    Ok(())
+}
 
 /// The devices of one connection: all but those put away by their owner, none of them read yet. A device whose ledger
 /// is not there (its plugin is missing) is left out with a warning, and stays in the registry.
@@ -106,6 +122,7 @@ fn by_key(entities: &[Entity]) -> HashMap<&str, busbar_ledger::presence::Status>
 /// # Errors
 /// The store's.
 pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus> {
+    adopt_ledgers(registry, catalog).await?;
     let bus = Bus::default();
     for connection in registry.connections().await? {
         let devices = devices_of(registry, catalog, &connection.id, &connection.name).await?;

@@ -4,6 +4,6 @@ mod load;
 mod save;
 mod words;
 
-pub use load::{devices_of, known_devices, stored_views};
+pub use load::{adopt_ledgers, devices_of, known_devices, stored_views};
 pub use save::{Saved, UNSAVED, connection, found_device, known, preview, save};
 pub use words::status;

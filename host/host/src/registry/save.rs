@@ -11,7 +11,9 @@ use super::words::{stored_evidence, stored_ranges, stored_status};
 use crate::clock;
 use crate::discover::report::{EntityReport, entity_id};
 use crate::discover::{self, Scan};
-use crate::error::Result;
+use crate::catalog::Catalog;
+use crate::error::{HostError, Result};
+use crate::settings::ConnectionOptions;
 
 /// Stands for the connection in the ids of devices without a serial number, as long as nothing is saved.
 pub const UNSAVED: &str = "unsaved";
@@ -84,8 +86,14 @@ pub async fn connection(
 ///
 /// # Errors
 /// The store's; then nothing of it counts.
-pub async fn save(registry: &Registry, connection: Connection, scan: &mut Scan) -> Result<Saved> {
+pub async fn save(
+    registry: &Registry,
+    catalog: &Catalog,
+    mut connection: Connection,
+    scan: &mut Scan,
+) -> Result<Saved> {
     settle_ids(scan, &connection.id);
+    keep_ledgers(registry, catalog, &mut connection, scan).await?;
     let report = &scan.report;
     let now = clock::now_ms();
     let started = now - i64::try_from(report.elapsed_ms).unwrap_or(0);
@@ -117,6 +125,28 @@ pub async fn save(registry: &Registry, connection: Connection, scan: &mut Scan) 
         )
         .await?;
     Ok(Saved { connection, diff })
+}
+
+/// Keeps the owner's own ledgers beside the connection whose devices they describe.
+async fn keep_ledgers(
+    registry: &Registry,
+    catalog: &Catalog,
+    connection: &mut Connection,
+    scan: &Scan,
+) -> Result<()> {
+    let mut options = ConnectionOptions::of(connection);
+    let before = options.ledgers.clone();
+    for device in &scan.devices {
+        if let Some(text) = catalog.own_text(&device.report.ledger) {
+            options.ledgers.insert(device.report.ledger.clone(), text);
+        }
+    }
+    if options.ledgers == before {
+        return Ok(());
+    }
+    connection.options = serde_json::to_value(options)
+        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+    Ok(registry.update_connection(connection).await?)
 }
 
 /// What saving a scan would change.

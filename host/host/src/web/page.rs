@@ -106,7 +106,7 @@ fn card(device: &DeviceView) -> Markup {
             }
             @if !unproven.is_empty() {
                 details {
-                    summary { (unproven.len()) " without a value so far" }
+                    summary { (unproven.len()) " unproven: never more than 0 so far" }
                     table { tbody { @for entity in &unproven { (row(entity)) } } }
                 }
             }
