@@ -148,7 +148,10 @@ impl Catalog {
     /// From now on this is what its name means.
     fn take_in(&self, text: String, ledger: Ledger) -> Arc<Ledger> {
         let ledger = Arc::new(ledger);
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(ledger.name.clone(), text);
+        self.own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(ledger.name.clone(), text);
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         parsed.insert(ledger.name.clone(), Arc::clone(&ledger));
         ledger
@@ -156,7 +159,11 @@ impl Catalog {
 
     /// The text of a ledger of the owner's own.
     pub fn own_text(&self, name: &str) -> Option<String> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     fn unknown(&self, name: &str) -> HostError {

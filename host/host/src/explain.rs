@@ -6,10 +6,10 @@ use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_ledger::{codec, describe};
-use busbar_store::Registry;
+use busbar_store::{Entity, Registry};
 use serde::{Deserialize, Serialize};
 
-use crate::bus::Bus;
+use crate::bus::{Availability, Bus};
 use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
 use crate::format;
@@ -57,18 +57,14 @@ pub async fn explain(
     bus: Option<&Bus>,
     id: &str,
 ) -> Result<Explanation> {
-    let unknown = || {
-        HostError::nothing_found(
-            format!("there is no entity {id:?} in the registry"),
-            "`busbar entities` lists them.",
-        )
+    let Some(entity) = registry.entity(id).await? else {
+        return Err(unknown(id, &registry.entities(None).await?));
     };
-    let entity = registry.entity(id).await?.ok_or_else(unknown)?;
     let devices = registry.devices().await?;
     let device = devices
         .into_iter()
         .find(|d| d.id == entity.device_id)
-        .ok_or_else(unknown)?;
+        .ok_or_else(|| unknown(id, &[]))?;
     let ledger = catalog.ledger(&device.ledger)?;
     let point = ledger.point(&entity.key).ok_or_else(|| {
         HostError::failed(
@@ -77,14 +73,16 @@ pub async fn explain(
             "Scan the connection again with --save.",
         )
     })?;
-    let live = bus.and_then(|b| b.device(&device.id)).and_then(|d| {
-        let index = ledger.index.get(&point.key)?;
-        let state = d.state();
-        state
-            .slots
-            .get(*index)
-            .map(|slot| (slot.reading.clone(), slot.status))
+    let polled = bus.and_then(|b| b.device(&device.id));
+    let live = polled.as_ref().and_then(|d| {
+        let slot = d.state().slots.get(*ledger.index.get(&point.key)?)?.clone();
+        Some((slot.reading, slot.status))
     });
+    let silence = match polled.as_ref().map(|d| d.state().availability.clone()) {
+        None => "no reading now: no host polls it".to_owned(),
+        Some(Availability::Offline(why)) => format!("no reading now: the device is offline: {why}"),
+        Some(_) => "no reading now: the device has not answered for it".to_owned(),
+    };
     let (reading, status) =
         live.unwrap_or_else(|| (Reading::unavailable(), crate::registry::status(entity.status)));
     Ok(Explanation {
@@ -98,15 +96,41 @@ pub async fn explain(
         note: point.note.clone(),
         status,
         proof: entity.proof,
-        steps: steps(&ledger, point, device.unit_id, &reading),
+        steps: steps(&ledger, point, device.unit_id, &reading, silence),
         value: reading.value.clone(),
         unit: point.unit.clone(),
         quality: reading.quality,
     })
 }
 
+/// No entity has this id: the ones that come nearest are named.
+fn unknown(id: &str, known: &[Entity]) -> HostError {
+    let ids: Vec<String> = known.iter().map(Entity::id).collect();
+    // A key alone is what people remember.
+    let mut likely: Vec<(f64, &str)> = ids
+        .iter()
+        .map(|known| {
+            let key = known.split_once('.').map_or(known.as_str(), |(_, key)| key);
+            (
+                strsim::jaro_winkler(known, id).max(strsim::jaro_winkler(key, id)),
+                known.as_str(),
+            )
+        })
+        .filter(|(likeness, _)| *likeness > 0.9)
+        .collect();
+    likely.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let hint = match likely.get(..likely.len().min(3)) {
+        Some(few) if !few.is_empty() => {
+            let few: Vec<&str> = few.iter().map(|(_, id)| *id).collect();
+            format!("Did you mean {}? `busbar entities` lists all.", few.join(", or "))
+        }
+        _ => "`busbar entities` lists them.".to_owned(),
+    };
+    HostError::nothing_found(format!("there is no entity {id:?} in the registry"), hint)
+}
+
 /// The way from registers to value. Pure.
-fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading) -> Vec<String> {
+fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: String) -> Vec<String> {
     let mut steps = Vec::new();
     match &point.source {
         PointSource::Computed(expression) => steps.push(format!("computed: {expression}")),
@@ -151,9 +175,7 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading) -> Vec<Str
         reading.quality,
     );
     steps.push(match (reading.quality, &reading.value) {
-        (Quality::Unavailable, None) => {
-            "no reading now: no host polls it, or the device does not answer".to_owned()
-        }
+        (Quality::Unavailable, None) => silence,
         (quality, _) => format!("value: {shown} ({quality})"),
     });
     steps

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use busbar_ledger::value::Quality;
 use busbar_store::Registry;
+use comfy_table::ColumnConstraint;
 
 use super::args::{EntitiesArgs, ExplainArgs};
 use super::output::{Output, number};
@@ -103,6 +104,10 @@ pub async fn entities(
             entity.status.name().into(),
             visible(&entity.name).into(),
         ]);
+    }
+    // An id is there to be copied: it is never broken, whatever else has to be.
+    if let Some(id) = table.column_mut(0) {
+        id.set_constraint(ColumnConstraint::ContentWidth);
     }
     output.table_lines(&table);
     Ok(())

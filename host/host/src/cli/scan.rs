@@ -14,7 +14,7 @@ use super::args::{ModeArg, ScanArgs};
 use super::endpoint;
 use super::output::Output;
 use super::progress::Shown;
-use super::scan_report::{show, show_saved};
+use super::scan_report::{diff_lines, show, show_saved};
 use crate::catalog::Catalog;
 use crate::control::{Client, ScanCall};
 use crate::discover::{self, Request};
@@ -203,11 +203,11 @@ async fn open_registry(data_dir: &Path) -> Result<Registry> {
 fn confirmed(diff: &busbar_store::Diff) -> Result<bool> {
     use std::io::Write;
     let mut err = std::io::stderr();
+    let diff = serde_json::to_value(diff)
+        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
     let question = format!(
-        "Against what is known: {} new, {} no longer found, {} changed. Take this over? [Y/n] ",
-        diff.new.entities.len(),
-        diff.gone.entities.len(),
-        diff.changed.len()
+        "Against what is known:\n{}\nTake this over? [Y/n] ",
+        diff_lines(&diff).join("\n")
     );
     let hint = "Use --yes to answer in advance.";
     write!(err, "{question}")

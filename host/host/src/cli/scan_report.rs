@@ -5,12 +5,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::output::{Output, number};
-use crate::discover::report::{DeviceReport, ScanReport};
+use crate::discover::report::{Coverage, DeviceReport, ScanReport};
 use crate::error::Result;
 use crate::format::{self, visible};
 
 /// Entities of a device that are listed; the rest is counted.
 const SHOWN_ENTITIES: usize = 12;
+/// Of each kind of difference, how many are named.
+const SHOWN_CHANGES: usize = 10;
 
 /// Shows what was found.
 pub fn show(report: &ScanReport, output: Output) -> Result<()> {
@@ -30,15 +32,23 @@ pub fn show(report: &ScanReport, output: Output) -> Result<()> {
     } else {
         format!(" ({})", codes.join(", "))
     };
+    let Coverage { probed, possible } = report.coverage;
+    let places = match possible {
+        0 => String::new(),
+        _ => format!("; {probed} of {possible} possible places probed"),
+    };
     output.line(&format!(
-        "{} in {:.1} s: {} requests, {} exceptions{codes}; {} of {} possible places probed",
+        "{} in {:.1} s: {}, {}{codes}{places}",
         output.bold(&plural(report.devices.len(), "device")),
         report.elapsed_ms as f64 / 1000.0,
-        report.requests,
-        report.exceptions,
-        report.coverage.probed,
-        report.coverage.possible,
+        plural(report.requests as usize, "request"),
+        plural(report.exceptions as usize, "exception"),
     ));
+    if report.devices.iter().any(|d| d.entities.len() > SHOWN_ENTITIES) {
+        output.line(&output.dim(
+            "--json lists every entity; `busbar read URL --ledger NAME --unit N` reads one device whole.",
+        ));
+    }
     for warning in &report.warnings {
         output.line(&output.yellow(&visible(warning)));
     }
@@ -88,7 +98,9 @@ fn show_device(device: &DeviceReport, output: Output) {
         rest.push(format!("{} more", present.len() - SHOWN_ENTITIES));
     }
     if unproven > 0 {
-        rest.push(format!("{unproven} unproven (readable, but never more than 0 so far)"));
+        rest.push(format!(
+            "{unproven} unproven (readable, but never more than 0 so far)"
+        ));
     }
     if absent > 0 {
         rest.push(format!("{absent} that this device lacks"));
@@ -121,29 +133,7 @@ pub fn show_saved(report: &ScanReport, name: &str, diff: &Value, output: Output)
         let saved = Saved { name, diff };
         return output.document(&SavedReport { report, saved });
     }
-    let count = |pointer: &str| {
-        diff.pointer(pointer)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len)
-    };
-    let lines: Vec<String> = [
-        ("/new/devices", "new devices"),
-        ("/new/entities", "new entities"),
-        (
-            "/gone/devices",
-            "devices no longer found (kept, marked as missing)",
-        ),
-        (
-            "/gone/entities",
-            "entities no longer found (kept, marked as missing)",
-        ),
-        ("/changed", "changes"),
-    ]
-    .into_iter()
-    .map(|(pointer, what)| (count(pointer), what))
-    .filter(|(n, _)| *n > 0)
-    .map(|(n, what)| format!("  {n} {what}"))
-    .collect();
+    let lines = diff_lines(diff);
     if lines.is_empty() {
         output.line(&format!(
             "Saved as \"{}\": everything is as it was.",
@@ -155,6 +145,68 @@ pub fn show_saved(report: &ScanReport, name: &str, diff: &Value, output: Output)
     }
     output.line("`busbar` polls it and shows it live.");
     Ok(())
+}
+
+/// What is new, gone and changed: how many, and the first of them by name. Pure.
+pub fn diff_lines(diff: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (pointer, one, many) in [
+        ("/new/devices", "new device", "new devices"),
+        ("/new/entities", "new entity", "new entities"),
+        (
+            "/gone/devices",
+            "device no longer found (kept, marked as missing)",
+            "devices no longer found (kept, marked as missing)",
+        ),
+        (
+            "/gone/entities",
+            "entity no longer found (kept, marked as missing)",
+            "entities no longer found (kept, marked as missing)",
+        ),
+        ("/changed", "change", "changes"),
+    ] {
+        let all = diff
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
+        match all.len() {
+            0 => continue,
+            1 => lines.push(format!("  1 {one}")),
+            n => lines.push(format!("  {n} {many}")),
+        }
+        // The first scan finds hundreds: their names are in the table above.
+        if pointer == "/new/entities" {
+            continue;
+        }
+        lines.extend(
+            all.iter()
+                .take(SHOWN_CHANGES)
+                .map(|one| format!("    {}", visible(&change(one)))),
+        );
+        if all.len() > SHOWN_CHANGES {
+            lines.push(format!("    and {} more", all.len() - SHOWN_CHANGES));
+        }
+    }
+    lines
+}
+
+/// An id, or a property with what it was and what it is.
+fn change(one: &Value) -> String {
+    let text = |key: &str| match &one[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => "nothing".to_owned(),
+        other => other.to_string(),
+    };
+    match one {
+        Value::String(id) => id.clone(),
+        _ => format!(
+            "{}: {} was {}, is {}",
+            text("id"),
+            text("field"),
+            text("from"),
+            text("to")
+        ),
+    }
 }
 
 fn plural(n: usize, what: &str) -> String {

@@ -7,7 +7,7 @@ use busbar_ledger::image::Image;
 use busbar_ledger::readings::{Facts, readings};
 use busbar_ledger::span::Span;
 use busbar_ledger::value::Reading;
-use busbar_wire::{Link, Priority, ReadPlan, WireError};
+use busbar_wire::{Link, LinkState, Priority, ReadPlan, WireError};
 use futures_util::future::join_all;
 use tracing::info;
 
@@ -105,6 +105,19 @@ impl Unit {
                 continue;
             }
             if wanted.points.is_empty() {
+                // Nothing of it is due, but where the whole endpoint is away, so is it; and it is asked for all that
+                // it has until it is back.
+                if let Some(cause) = down(link) {
+                    self.owed = Due::ALL;
+                    self.settle(
+                        i,
+                        wanted,
+                        Image::default(),
+                        Heard::Nothing { cause },
+                        bus,
+                        interval,
+                    );
+                }
                 continue;
             }
             let of = |wanted: &DeviceWants, block: &Span| wanted.spans.iter().any(|w| block.contains(*w));
@@ -293,6 +306,22 @@ async fn read_all(link: &Link, unit: u8, blocks: &[Span]) -> Vec<Answer> {
     .await
 }
 
+/// Why the whole endpoint is away; `None` while it is not.
+fn down(link: &Link) -> Option<String> {
+    match &*link.state().borrow() {
+        LinkState::Down { cause, .. } => Some(why(cause)),
+        _ => None,
+    }
+}
+
+/// What is wrong, without when the next attempt is due: that changes while somebody reads it.
+fn why(error: &WireError) -> String {
+    match error {
+        WireError::Down { cause, .. } => cause.to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// Words into an image; refusals apart, for they can be asked around. A device that is busy or broken for a moment (4,
 /// 5, 6, 8) has refused nothing.
 fn sort(answers: Vec<Answer>) -> (Shared, Vec<(Span, WireError)>) {
@@ -305,7 +334,7 @@ fn sort(answers: Vec<Answer>) -> (Shared, Vec<(Span, WireError)>) {
             Err(error @ WireError::Exception { code, .. }) if !matches!(code, 4 | 5 | 6 | 8) => {
                 refused.push((span, error));
             }
-            Err(error) => cause = Some(error.to_string()),
+            Err(error) => cause = Some(why(&error)),
         }
     }
     (Shared { image, cause }, refused)

@@ -8,10 +8,10 @@ use busbar_store::{
 use serde_json::json;
 
 use super::words::{stored_evidence, stored_ranges, stored_status};
+use crate::catalog::Catalog;
 use crate::clock;
 use crate::discover::report::{EntityReport, entity_id};
 use crate::discover::{self, Scan};
-use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
 use crate::settings::ConnectionOptions;
 
