@@ -372,7 +372,7 @@ async fn a_rescan_is_a_difference_and_ids_survive_another_address() {
     let again = home.run(&["scan", &url, "--save", "--name", "home"]).await;
     assert_eq!(again.code(), 0, "{again:#?}");
     let lines = again.lines().join("\n");
-    for line in ["Saved as \"home\":", "1 new devices", "2 devices no longer found"] {
+    for line in ["Saved as \"home\":", "1 new device", "2 devices no longer found"] {
         assert!(lines.contains(line), "{line}\n{lines}");
     }
     let ids = |entities: &Value| -> BTreeSet<String> {
