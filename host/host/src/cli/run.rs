@@ -46,7 +46,11 @@ pub async fn run(
 
 async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> Result<()> {
     host.scan_unscanned(cancel).await?;
-    host.poll_once().await?;
+    tokio::select! {
+        polled = host.poll_once() => polled?,
+        // What was read until then is told and kept.
+        () = cancel.cancelled() => {}
+    }
     let devices = view::devices(&host.bus);
     if devices.devices.is_empty() && host.unread().await?.is_empty() {
         return Err(HostError::nothing_found(

@@ -154,7 +154,8 @@ async fn here(
     drop(progress);
     let mut scan = scanned?;
     link.close().await;
-    let Some(store) = store else {
+    let nothing = scan.cancelled && scan.devices.is_empty();
+    let Some(store) = store.filter(|_| !nothing) else {
         return show(&scan.report, output);
     };
     let saved = save(&store, &catalog, args, &url, &mut scan, output).await;

@@ -277,7 +277,7 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress
         link.close().await;
     }
     let mut saved = None;
-    if call.save {
+    if call.save && !(scan.cancelled && scan.devices.is_empty()) {
         let plugin = scan.report.plugin.as_deref();
         let connection =
             registry::connection(&host.registry, &call.url, call.name.as_deref(), plugin).await?;

@@ -309,24 +309,8 @@ async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Reco
     all.possible += probes;
     all.cancelled |= cancel.is_cancelled();
     for r in found {
-        let id = device_id(
-            &request.connection_id,
-            r.unit,
-            &r.ledger,
-            r.identity.serial.as_deref(),
-        );
-        all.candidates.push(Candidate {
-            found: Found {
-                unit: r.unit,
-                ledger: r.ledger.name.clone(),
-                id,
-                name: None,
-                model: r.identity.model,
-                serial: r.identity.serial,
-                firmware: r.identity.firmware,
-            },
-            ledger: r.ledger,
-        });
+        all.candidates
+            .push(candidate(request, r.unit, r.ledger, r.identity));
     }
     let Some(named) = &request.ledger else {
         return Ok(());
@@ -351,20 +335,34 @@ async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Reco
             Some(rule) => recognise::identity(link, unit, rule, None, tally).await?,
             None => recognise::Identity::default(),
         };
-        all.candidates.push(Candidate {
-            found: Found {
-                unit,
-                ledger: named.name.clone(),
-                id: device_id(&request.connection_id, unit, named, identity.serial.as_deref()),
-                name: None,
-                model: identity.model,
-                serial: identity.serial,
-                firmware: identity.firmware,
-            },
-            ledger: Arc::clone(named),
-        });
+        all.candidates
+            .push(candidate(request, unit, Arc::clone(named), identity));
     }
     Ok(())
+}
+
+/// What was recognised without a plugin. The same ledger at the same place is the device that is known there, under the
+/// id that it has, unless it names another serial number.
+fn candidate(request: &Request, unit: u8, ledger: Arc<Ledger>, told: Identity) -> Candidate {
+    let known = request.known.iter().map(|known| &known.found).find(|known| {
+        let other = told.serial.is_some() && told.serial != known.serial;
+        known.unit == unit && known.ledger == ledger.name && !other
+    });
+    let id = match known {
+        Some(known) => known.id.clone(),
+        None => device_id(&request.connection_id, unit, &ledger, told.serial.as_deref()),
+    };
+    let kept = |of: fn(&Found) -> &Option<String>| known.and_then(|known| of(known).clone());
+    let found = Found {
+        unit,
+        ledger: ledger.name.clone(),
+        id,
+        name: None,
+        model: told.model.or_else(|| kept(|known| &known.model)),
+        serial: told.serial.or_else(|| kept(|known| &known.serial)),
+        firmware: told.firmware.or_else(|| kept(|known| &known.firmware)),
+    };
+    Candidate { found, ledger }
 }
 
 /// What the words that were read say about each point.
