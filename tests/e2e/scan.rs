@@ -429,6 +429,35 @@ async fn a_meter_that_cannot_be_recognised_is_scanned_with_a_ledger_of_ones_own(
     );
 }
 
+#[tokio::test]
+async fn a_ledger_of_ones_own_is_kept_with_its_devices() {
+    let home = Home::new();
+    let ledger = home.write("mine.toml", MINE);
+    let simulated = Background::start(&home, &["simulate", "mine.toml", "--json"]);
+    let line: Value = serde_json::from_str(&simulated.says("url").await).unwrap();
+    let file = ledger.to_str().unwrap();
+    let saved = home
+        .run(&[
+            "scan",
+            text(&line, "url"),
+            "--ledger",
+            file,
+            "--save",
+            "--name",
+            "mine",
+        ])
+        .await;
+    assert_eq!(saved.code(), 0, "{saved:#?}");
+    // The registry knows the device by itself from now on.
+    std::fs::remove_file(&ledger).unwrap();
+    let devices = home.run(&["run", "--once", "--json"]).await.json();
+    assert_eq!(pairs(&devices), [(7, "generic/mine".to_owned())]);
+    let power = entity(&list(&devices, "devices")[0], "power");
+    assert_eq!(text(power, "quality"), "good", "{power:#}");
+    let explained = home.run(&["explain", text(power, "id"), "--json"]).await.json();
+    assert_eq!(text(&explained, "ledger"), "generic/mine");
+}
+
 const MINE: &str = r#"
 ledger = "generic/mine"
 title  = "A meter that says nothing of itself"
