@@ -57,10 +57,16 @@ impl Output {
     }
 
     /// Prints a line of result. A reader that has gone away (`| head`) ends the program quietly.
+    /// A result that cannot be written (a full disk) is a failure.
     pub fn line(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-            std::process::exit(0);
+        match put(text) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) => {
+                // Nobody to tell when standard error is gone, too.
+                let _ = writeln!(std::io::stderr(), "busbar: cannot write the result: {e}");
+                std::process::exit(1);
+            }
         }
     }
 
@@ -139,7 +145,8 @@ impl Output {
     /// Reports a failure the way the contract wants it, and gives the exit code.
     pub fn failure(&self, error: &HostError) -> ExitCode {
         if self.json {
-            self.line(&error.to_json().to_string());
+            // Who does not read it still gets the exit code.
+            let _ = put(&error.to_json().to_string());
         }
         let mut err = std::io::stderr().lock();
         // Nobody to tell when standard error is gone.
@@ -151,6 +158,12 @@ impl Output {
         let exit: Exit = error.exit();
         exit.into()
     }
+}
+
+fn put(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// A number's cell, right-aligned.

@@ -113,11 +113,14 @@ pub async fn serve_until_stopped(
     if output.is_json() {
         output.json_line(&serde_json::json!({ "url": url }))?;
     } else {
-        output.line(&format!("Busbar is running: {url}"));
-        if host.bus.devices().is_empty() {
-            output.line("Nothing is set up yet. Find a device with `busbar scan URL --save`; this host takes it up at once.");
-        }
-        output.line("Ctrl-C stops it.");
+        let empty = match host.bus.devices().is_empty() {
+            true => {
+                "Nothing is set up yet. Find a device with `busbar scan URL --save`; this host takes it up at once.\n"
+            }
+            false => "",
+        };
+        // In one piece: a reader that only wants the address (`| head -1`) must not end the host.
+        output.line(&format!("Busbar is running: {url}\n{empty}Ctrl-C stops it."));
     }
     host.adopt_config(cancel).await?;
     cancel.cancelled().await;

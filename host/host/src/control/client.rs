@@ -66,6 +66,21 @@ impl Client {
                 ));
             }
         };
+        // The socket may lie in a directory that others may write to: only one of this user's, or root's, is a host.
+        let own = rustix::process::geteuid().as_raw();
+        if let Ok(peer) = stream.peer_cred().map(|peer| peer.uid())
+            && ![own, 0].contains(&peer)
+            && own != 0
+        {
+            return Err(HostError::failed(
+                "control",
+                format!(
+                    "{} belongs to user {peer}, and so does what answers there",
+                    path.display()
+                ),
+                "Remove it if no host of another user runs on this data directory; else run this command as that user.",
+            ));
+        }
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
         Ok(Some(Client { sender }))

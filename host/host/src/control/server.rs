@@ -1,6 +1,6 @@
 //! The host's side of the door.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +16,10 @@ use busbar_wire::Link;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::place;
 use crate::cli::raw;
@@ -29,7 +30,8 @@ use crate::explain;
 use crate::host::Host;
 use crate::one_device::OneDevice;
 use crate::registry;
-use crate::web::{self, Shared, server::serve};
+use crate::web::server::{Listener, serve};
+use crate::web::{self, Shared};
 
 /// Progress that a slow reader may lag behind; older news is of no use.
 const PROGRESS: usize = 64;
@@ -85,14 +87,43 @@ struct Door {
     stop_scan: Arc<std::sync::Mutex<CancellationToken>>,
 }
 
-/// A socket that is removed when the host ends.
+/// A socket that is removed when the host ends, unless it is another host's by then: the directory may have been
+/// removed and made anew.
 pub struct Listening {
     path: PathBuf,
+    made: (u64, u64),
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if identity(&self.path).is_ok_and(|is| is == self.made) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// The listener, for those who may: whatever the umask gave others before the socket was made private, the owner of
+/// a connection is asked for.
+struct OwnersOnly {
+    listener: UnixListener,
+    owner: u32,
+}
+
+impl Listener for OwnersOnly {
+    type Io = UnixStream;
+    async fn accept(&self) -> std::io::Result<Self::Io> {
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            let peer = stream.peer_cred()?.uid();
+            if peer == self.owner || peer == 0 {
+                return Ok(stream);
+            }
+            warn!("user {peer} tried to open the control socket and was turned away");
+        }
     }
 }
 
@@ -109,6 +140,9 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         |e: std::io::Error| HostError::io(format_args!("cannot listen on {}", path.display()), &e, hint);
     let listener = UnixListener::bind(&path).map_err(cannot)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    let made = identity(&path).map_err(cannot)?;
+    let owner = std::fs::symlink_metadata(&path).map_err(cannot)?.uid();
+    let listener = OwnersOnly { listener, owner };
     let shared = Shared::new(Arc::clone(&host.bus), host.started);
     let door = Door {
         host: Arc::clone(host),
@@ -124,7 +158,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .with_state(door)
         .merge(web::api(shared));
     tokio::spawn(serve(listener, router, cancel));
-    Ok(Listening { path })
+    Ok(Listening { path, made })
 }
 
 /// An error on its way to the command line: as the contract has it, with the exit code beside.
