@@ -4,8 +4,9 @@ use busbar_ledger::evidence::Outcome;
 use busbar_ledger::span::Span;
 use busbar_plugin_sdk::{Found, Mode};
 
+use super::Search;
 use super::ask::ask;
-use super::{Candidate, Recognition, Search};
+use super::candidates::{Candidate, Recognition};
 use crate::error::Result;
 
 /// A device that an earlier scan found on this connection.

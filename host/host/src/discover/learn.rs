@@ -12,9 +12,11 @@ use busbar_wire::{Link, WireError};
 use futures_util::future::join_all;
 
 use super::ask::ask;
+use super::candidates::Candidate;
+use super::judge::judge;
 use super::progress::Event;
 use super::tally::Tally;
-use super::{Candidate, FoundDevice, Search, judge};
+use super::{FoundDevice, Search};
 
 /// When a scan is stopped, a device that is being read may take this long to its end.
 const GRACE: Duration = Duration::from_secs(2);

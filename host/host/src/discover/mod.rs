@@ -5,8 +5,10 @@
 
 mod again;
 mod ask;
+mod candidates;
 mod converse;
 mod identity;
+mod judge;
 mod learn;
 pub mod progress;
 mod recognise;
@@ -15,18 +17,13 @@ mod tally;
 
 use std::sync::Arc;
 
-use busbar_ledger::extent::Learned;
-use busbar_ledger::image::Image;
 use busbar_ledger::model::Ledger;
-use busbar_ledger::presence::verdicts;
 use busbar_ledger::ranges::Ranges;
-use busbar_ledger::readings::{Facts, readings};
-use busbar_plugin_sdk::{Found, Mode};
-use busbar_wire::{Link, WireError};
+use busbar_plugin_sdk::Mode;
+use busbar_wire::Link;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::Device;
 use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
 use progress::Progress;
@@ -34,6 +31,7 @@ use report::{Coverage, DeviceReport, ScanReport};
 
 pub use again::FoundBefore;
 pub use identity::{device_id, own_name};
+pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
 pub use recognise::{Identity, identity};
 pub use tally::{Asked, Tally};
@@ -106,23 +104,6 @@ impl Scan {
     }
 }
 
-/// A device that is known to be there and still has to be learned.
-struct Candidate {
-    found: Found,
-    ledger: Arc<Ledger>,
-}
-
-/// What recognising brought.
-#[derive(Default)]
-struct Recognition {
-    plugin: Option<String>,
-    candidates: Vec<Candidate>,
-    probes: u32,
-    possible: u32,
-    cancelled: bool,
-    notes: Vec<String>,
-}
-
 /// The scheme of a link's URL.
 fn scheme(link: &Link) -> &str {
     link.endpoint().split("://").next().unwrap_or_default()
@@ -166,11 +147,12 @@ pub async fn scan(
         progress,
         cancel,
     };
-    let mut recognition = recognise(&search).await?;
+    let mut recognition = candidates::recognise(&search).await?;
     again::look_again(&search, &mut recognition).await?;
     // A plugin may have to ask elsewhere to recognise anything; a list is a list all the same.
-    let listed =
-        |candidate: &Candidate| again::is_in_scope(request.mode, &request.units, candidate.found.unit);
+    let listed = |candidate: &candidates::Candidate| {
+        again::is_in_scope(request.mode, &request.units, candidate.found.unit)
+    };
     let before = recognition.candidates.len();
     recognition.candidates.retain(listed);
     // The device is the right one, and what was known at the listed units is not there any more: that is a result.
@@ -238,234 +220,6 @@ pub fn mode_name(mode: Mode) -> &'static str {
         Mode::Full => "full",
         Mode::Listed => "listed",
     }
-}
-
-async fn recognise(search: &Search<'_>) -> Result<Recognition> {
-    let &Search {
-        link,
-        catalog,
-        request,
-        ..
-    } = search;
-    let mut all = Recognition::default();
-    if let Some(ledger) = &request.ledger {
-        by_ledgers(search, std::slice::from_ref(ledger), &mut all).await?;
-        return Ok(all);
-    }
-    let plugins = match &request.plugin {
-        Some(name) => vec![catalog.usable_plugin(name)?],
-        None => catalog.discovering_plugins(),
-    };
-    for plugin in plugins {
-        if !catalog.discovers(&plugin) {
-            let ledgers = catalog.ledgers_of(&plugin)?;
-            by_ledgers(search, &ledgers, &mut all).await?;
-            all.plugin = Some(plugin);
-            return Ok(all);
-        }
-        let talk = converse::converse(search, &plugin).await?;
-        all.probes += talk.probes;
-        if talk.verdict.devices.is_empty() && !talk.cancelled {
-            continue;
-        }
-        for mut found in talk.verdict.devices {
-            // A plugin does not know the connection, which is all that tells apart devices without a serial number.
-            if found.serial.is_none() {
-                found.id = format!("{}_{}", request.connection_id, found.id);
-            }
-            let ledger = catalog.ledger(&found.ledger)?;
-            all.candidates.push(Candidate { found, ledger });
-        }
-        all.possible = talk.possible;
-        all.cancelled = talk.cancelled;
-        all.plugin = Some(plugin);
-        if !talk.verdict.note.is_empty() {
-            all.notes.push(talk.verdict.note);
-        }
-        return Ok(all);
-    }
-    if request.plugin.is_none() {
-        let ledgers = catalog.identifying_ledgers(scheme(link))?;
-        by_ledgers(search, &ledgers, &mut all).await?;
-        all.plugin = all
-            .candidates
-            .first()
-            .and_then(|c| catalog.plugin_of(&c.ledger.name));
-    }
-    Ok(all)
-}
-
-/// Recognises by `[identify]`; a ledger without one, named by the user, is taken at its word: what answers is it.
-async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Recognition) -> Result<()> {
-    let &Search {
-        link,
-        request,
-        tally,
-        cancel,
-        ..
-    } = search;
-    let (found, probes) = recognise::recognise(search, ledgers).await?;
-    all.probes += probes;
-    all.possible += probes;
-    all.cancelled |= cancel.is_cancelled();
-    for r in found {
-        all.candidates
-            .push(candidate(request, r.unit, r.ledger, r.identity));
-    }
-    let Some(named) = &request.ledger else {
-        return Ok(());
-    };
-    if named.identify.as_ref().is_some_and(|i| i.probe.is_some()) {
-        return Ok(());
-    }
-    let units: Vec<u8> = match request.mode {
-        Mode::Listed => request.units.clone(),
-        _ => named
-            .transports
-            .iter()
-            .flat_map(|t| t.units.iter().copied())
-            .collect(),
-    };
-    for unit in if units.is_empty() { vec![1] } else { units } {
-        if cancel.is_cancelled() {
-            all.cancelled = true;
-            break;
-        }
-        let identity = match &named.identify {
-            Some(rule) => recognise::identity(link, unit, rule, None, tally).await?,
-            None => recognise::Identity::default(),
-        };
-        all.candidates
-            .push(candidate(request, unit, Arc::clone(named), identity));
-    }
-    Ok(())
-}
-
-/// What was recognised without a plugin. The same ledger at the same place is the device that is known there, under the
-/// id that it has, unless it names another serial number.
-fn candidate(request: &Request, unit: u8, ledger: Arc<Ledger>, told: Identity) -> Candidate {
-    let known = request.known.iter().map(|known| &known.found).find(|known| {
-        let other = told.serial.is_some() && told.serial != known.serial;
-        known.unit == unit && known.ledger == ledger.name && !other
-    });
-    let id = match known {
-        Some(known) => known.id.clone(),
-        None => device_id(&request.connection_id, unit, &ledger, told.serial.as_deref()),
-    };
-    let kept = |of: fn(&Found) -> &Option<String>| known.and_then(|known| of(known).clone());
-    let found = Found {
-        unit,
-        ledger: ledger.name.clone(),
-        id,
-        name: None,
-        model: told.model.or_else(|| kept(|known| &known.model)),
-        serial: told.serial.or_else(|| kept(|known| &known.serial)),
-        firmware: told.firmware.or_else(|| kept(|known| &known.firmware)),
-    };
-    Candidate { found, ledger }
-}
-
-/// What the words that were read say about each point.
-fn judge(found: &Found, ledger: Arc<Ledger>, learned: Learned) -> FoundDevice {
-    // What was learned before a unit stopped answering is not all that it has.
-    let readable = Some(&learned.readable).filter(|_| !learned.lost);
-    let device = assess(
-        Identified {
-            id: &found.id,
-            unit: found.unit,
-            name: found.name.as_deref(),
-            model: found.model.as_deref(),
-            serial: found.serial.as_deref(),
-            firmware: found.firmware.as_deref(),
-        },
-        &ledger,
-        readable,
-        &learned.image,
-    );
-    FoundDevice {
-        report: device,
-        ledger,
-        max_words: learned.max_words,
-        readable: learned.readable,
-        complete: !learned.lost,
-    }
-}
-
-/// A device as it was identified.
-#[derive(Clone, Copy, Debug)]
-pub struct Identified<'a> {
-    /// Its id.
-    pub id: &'a str,
-    /// Its unit.
-    pub unit: u8,
-    /// Its name, where one is known.
-    pub name: Option<&'a str>,
-    /// Its model.
-    pub model: Option<&'a str>,
-    /// Its serial number.
-    pub serial: Option<&'a str>,
-    /// Its firmware.
-    pub firmware: Option<&'a str>,
-}
-
-/// Readings and verdicts of one device from the words that were read. Pure.
-pub fn assess(
-    device: Identified<'_>,
-    ledger: &Ledger,
-    readable: Option<&Ranges>,
-    image: &Image,
-) -> DeviceReport {
-    let facts = Facts {
-        firmware: device.firmware,
-        readable,
-    };
-    let readings = readings(ledger, image, &facts);
-    let verdicts = verdicts(ledger, &readings, &facts, &|_| false);
-    let name = device
-        .name
-        .map(str::to_owned)
-        .or_else(|| identity::own_name(ledger, &readings))
-        .unwrap_or_else(|| ledger.title.clone());
-    DeviceReport {
-        id: device.id.to_owned(),
-        ledger: ledger.name.clone(),
-        unit_id: device.unit,
-        name,
-        model: device.model.map(str::to_owned),
-        serial: device.serial.map(str::to_owned),
-        firmware: device.firmware.map(str::to_owned),
-        entities: report::entities(device.id, ledger, &readings, verdicts),
-    }
-}
-
-/// Learns a device again that refuses what it used to answer. `None` when it does not answer at all, or says of
-/// anything that it cannot tell just now: then what was known stays known.
-///
-/// # Errors
-/// The wire's, when the endpoint itself is lost.
-pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>, WireError> {
-    let meta = &device.meta;
-    let tally = Tally::default();
-    let learned = learn(link, meta.unit, &meta.ledger, meta.firmware.as_deref(), &tally).await?;
-    if learned.lost || learned.readable.is_empty() || !tally.is_certain() {
-        return Ok(None);
-    }
-    let identified = Identified {
-        id: &meta.id,
-        unit: meta.unit,
-        name: Some(&meta.name),
-        model: meta.model.as_deref(),
-        serial: meta.serial.as_deref(),
-        firmware: meta.firmware.as_deref(),
-    };
-    let report = assess(identified, &meta.ledger, Some(&learned.readable), &learned.image);
-    Ok(Some(FoundDevice {
-        report,
-        ledger: Arc::clone(&meta.ledger),
-        max_words: learned.max_words,
-        readable: learned.readable,
-        complete: true,
-    }))
 }
 
 fn nothing_found(link: &Link, request: &Request, tally: &Tally) -> HostError {

@@ -1,0 +1,152 @@
+//! Which devices are there: by a plugin's conversation, by the ledgers' own identification, or by the user's word.
+
+use std::sync::Arc;
+
+use busbar_ledger::model::Ledger;
+use busbar_plugin_sdk::{Found, Mode};
+
+use super::{Identity, Request, Search, converse, device_id, recognise, scheme};
+use crate::error::Result;
+
+/// A device that is known to be there and still has to be learned.
+pub(super) struct Candidate {
+    pub(super) found: Found,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// What recognising brought.
+#[derive(Default)]
+pub(super) struct Recognition {
+    pub(super) plugin: Option<String>,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) probes: u32,
+    pub(super) possible: u32,
+    pub(super) cancelled: bool,
+    pub(super) notes: Vec<String>,
+}
+
+/// Asks every plugin in question, then the ledgers that recognise their devices by themselves.
+pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
+    let &Search {
+        link,
+        catalog,
+        request,
+        ..
+    } = search;
+    let mut all = Recognition::default();
+    if let Some(ledger) = &request.ledger {
+        by_ledgers(search, std::slice::from_ref(ledger), &mut all).await?;
+        return Ok(all);
+    }
+    let plugins = match &request.plugin {
+        Some(name) => vec![catalog.usable_plugin(name)?],
+        None => catalog.discovering_plugins(),
+    };
+    for plugin in plugins {
+        if !catalog.discovers(&plugin) {
+            let ledgers = catalog.ledgers_of(&plugin)?;
+            by_ledgers(search, &ledgers, &mut all).await?;
+            all.plugin = Some(plugin);
+            return Ok(all);
+        }
+        let talk = converse::converse(search, &plugin).await?;
+        all.probes += talk.probes;
+        if talk.verdict.devices.is_empty() && !talk.cancelled {
+            continue;
+        }
+        for mut found in talk.verdict.devices {
+            // A plugin does not know the connection, which is all that tells apart devices without a serial number.
+            if found.serial.is_none() {
+                found.id = format!("{}_{}", request.connection_id, found.id);
+            }
+            let ledger = catalog.ledger(&found.ledger)?;
+            all.candidates.push(Candidate { found, ledger });
+        }
+        all.possible = talk.possible;
+        all.cancelled = talk.cancelled;
+        all.plugin = Some(plugin);
+        if !talk.verdict.note.is_empty() {
+            all.notes.push(talk.verdict.note);
+        }
+        return Ok(all);
+    }
+    if request.plugin.is_none() {
+        let ledgers = catalog.identifying_ledgers(scheme(link))?;
+        by_ledgers(search, &ledgers, &mut all).await?;
+        all.plugin = all
+            .candidates
+            .first()
+            .and_then(|c| catalog.plugin_of(&c.ledger.name));
+    }
+    Ok(all)
+}
+
+/// Recognises by `[identify]`; a ledger without one, named by the user, is taken at its word: what answers is it.
+async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Recognition) -> Result<()> {
+    let &Search {
+        link,
+        request,
+        tally,
+        cancel,
+        ..
+    } = search;
+    let (found, probes) = recognise::recognise(search, ledgers).await?;
+    all.probes += probes;
+    all.possible += probes;
+    all.cancelled |= cancel.is_cancelled();
+    for r in found {
+        all.candidates
+            .push(candidate(request, r.unit, r.ledger, r.identity));
+    }
+    let Some(named) = &request.ledger else {
+        return Ok(());
+    };
+    if named.identify.as_ref().is_some_and(|i| i.probe.is_some()) {
+        return Ok(());
+    }
+    let units: Vec<u8> = match request.mode {
+        Mode::Listed => request.units.clone(),
+        _ => named
+            .transports
+            .iter()
+            .flat_map(|t| t.units.iter().copied())
+            .collect(),
+    };
+    for unit in if units.is_empty() { vec![1] } else { units } {
+        if cancel.is_cancelled() {
+            all.cancelled = true;
+            break;
+        }
+        let identity = match &named.identify {
+            Some(rule) => recognise::identity(link, unit, rule, None, tally).await?,
+            None => recognise::Identity::default(),
+        };
+        all.candidates
+            .push(candidate(request, unit, Arc::clone(named), identity));
+    }
+    Ok(())
+}
+
+/// What was recognised without a plugin. The same ledger at the same place is the device that is known there, under the
+/// id that it has, unless it names another serial number.
+fn candidate(request: &Request, unit: u8, ledger: Arc<Ledger>, told: Identity) -> Candidate {
+    let known = request.known.iter().map(|known| &known.found).find(|known| {
+        let other = told.serial.is_some() && told.serial != known.serial;
+        known.unit == unit && known.ledger == ledger.name && !other
+    });
+    let id = match known {
+        Some(known) => known.id.clone(),
+        None => device_id(&request.connection_id, unit, &ledger, told.serial.as_deref()),
+    };
+    let kept = |of: fn(&Found) -> &Option<String>| known.and_then(|known| of(known).clone());
+    let found = Found {
+        unit,
+        ledger: ledger.name.clone(),
+        id,
+        name: None,
+        model: told.model.or_else(|| kept(|known| &known.model)),
+        serial: told.serial.or_else(|| kept(|known| &known.serial)),
+        firmware: told.firmware.or_else(|| kept(|known| &known.firmware)),
+    };
+    Candidate { found, ledger }
+}

@@ -1,0 +1,120 @@
+//! From the words that were read to what a device is said to have.
+
+use std::sync::Arc;
+
+use busbar_ledger::extent::Learned;
+use busbar_ledger::image::Image;
+use busbar_ledger::model::Ledger;
+use busbar_ledger::presence::verdicts;
+use busbar_ledger::ranges::Ranges;
+use busbar_ledger::readings::{Facts, readings};
+use busbar_plugin_sdk::Found;
+use busbar_wire::{Link, WireError};
+
+use super::report::{self, DeviceReport};
+use super::tally::Tally;
+use super::{FoundDevice, identity, learn};
+use crate::bus::Device;
+
+/// What the words that were read say about each point.
+pub(super) fn judge(found: &Found, ledger: Arc<Ledger>, learned: Learned) -> FoundDevice {
+    // What was learned before a unit stopped answering is not all that it has.
+    let readable = Some(&learned.readable).filter(|_| !learned.lost);
+    let device = assess(
+        Identified {
+            id: &found.id,
+            unit: found.unit,
+            name: found.name.as_deref(),
+            model: found.model.as_deref(),
+            serial: found.serial.as_deref(),
+            firmware: found.firmware.as_deref(),
+        },
+        &ledger,
+        readable,
+        &learned.image,
+    );
+    FoundDevice {
+        report: device,
+        ledger,
+        max_words: learned.max_words,
+        readable: learned.readable,
+        complete: !learned.lost,
+    }
+}
+
+/// A device as it was identified.
+#[derive(Clone, Copy, Debug)]
+pub struct Identified<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its unit.
+    pub unit: u8,
+    /// Its name, where one is known.
+    pub name: Option<&'a str>,
+    /// Its model.
+    pub model: Option<&'a str>,
+    /// Its serial number.
+    pub serial: Option<&'a str>,
+    /// Its firmware.
+    pub firmware: Option<&'a str>,
+}
+
+/// Readings and verdicts of one device from the words that were read. Pure.
+pub fn assess(
+    device: Identified<'_>,
+    ledger: &Ledger,
+    readable: Option<&Ranges>,
+    image: &Image,
+) -> DeviceReport {
+    let facts = Facts {
+        firmware: device.firmware,
+        readable,
+    };
+    let readings = readings(ledger, image, &facts);
+    let verdicts = verdicts(ledger, &readings, &facts, &|_| false);
+    let name = device
+        .name
+        .map(str::to_owned)
+        .or_else(|| identity::own_name(ledger, &readings))
+        .unwrap_or_else(|| ledger.title.clone());
+    DeviceReport {
+        id: device.id.to_owned(),
+        ledger: ledger.name.clone(),
+        unit_id: device.unit,
+        name,
+        model: device.model.map(str::to_owned),
+        serial: device.serial.map(str::to_owned),
+        firmware: device.firmware.map(str::to_owned),
+        entities: report::entities(device.id, ledger, &readings, verdicts),
+    }
+}
+
+/// Learns a device again that refuses what it used to answer. `None` when it does not answer at all, or says of
+/// anything that it cannot tell just now: then what was known stays known.
+///
+/// # Errors
+/// The wire's, when the endpoint itself is lost.
+pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>, WireError> {
+    let meta = &device.meta;
+    let tally = Tally::default();
+    let learned = learn(link, meta.unit, &meta.ledger, meta.firmware.as_deref(), &tally).await?;
+    if learned.lost || learned.readable.is_empty() || !tally.is_certain() {
+        return Ok(None);
+    }
+    let identified = Identified {
+        id: &meta.id,
+        unit: meta.unit,
+        name: Some(&meta.name),
+        model: meta.model.as_deref(),
+        serial: meta.serial.as_deref(),
+        firmware: meta.firmware.as_deref(),
+    };
+    let report = assess(identified, &meta.ledger, Some(&learned.readable), &learned.image);
+    Ok(Some(FoundDevice {
+        report,
+        ledger: Arc::clone(&meta.ledger),
+        max_words: learned.max_words,
+        readable: learned.readable,
+        complete: true,
+    }))
+}
