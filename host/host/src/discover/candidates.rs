@@ -65,7 +65,8 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         all.possible = talk.possible;
         all.cancelled = talk.cancelled;
         all.plugin = Some(plugin);
-        if !talk.verdict.note.is_empty() {
+        // What the plugin says of the whole would mislead where only some units were asked for.
+        if !talk.verdict.note.is_empty() && request.mode != Mode::Listed {
             all.notes.push(talk.verdict.note);
         }
         return Ok(all);
