@@ -45,28 +45,41 @@ pub async fn run(
 }
 
 async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> Result<()> {
-    host.scan_unscanned(cancel).await?;
+    let (_, unscanned) = host.scan_unscanned(cancel).await?;
     tokio::select! {
         polled = host.poll_once() => polled?,
         // What was read until then is told and kept.
         () = cancel.cancelled() => {}
     }
     let devices = view::devices(&host.bus);
-    if devices.devices.is_empty() && host.unread().await?.is_empty() {
+    let unread = host.unread().await?;
+    let nothing_answered = || {
+        HostError::failed(
+            "no_answer",
+            "no device answered",
+            "Check the network and the devices.",
+        )
+    };
+    if devices.devices.is_empty() && unread.is_empty() {
+        if unscanned > 0 {
+            return Err(nothing_answered());
+        }
         return Err(HostError::nothing_found(
             "there is nothing to poll",
             "Find a device with `busbar scan URL --save`.",
         ));
-    }
-    if output.is_json() {
-        return output.document(&devices);
     }
     let online = devices
         .devices
         .iter()
         .filter(|d| d.availability == "online")
         .count();
-    let unread = host.unread().await?;
+    if output.is_json() {
+        return match online {
+            0 => Err(nothing_answered()),
+            _ => output.document(&devices),
+        };
+    }
     output.line(&format!(
         "{online} of {} devices answered",
         devices.devices.len() + unread.len()
@@ -81,11 +94,7 @@ async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> R
         ));
     }
     match online {
-        0 => Err(HostError::failed(
-            "no_answer",
-            "no device answered",
-            "Check the network and the devices.",
-        )),
+        0 => Err(nothing_answered()),
         _ => Ok(()),
     }
 }

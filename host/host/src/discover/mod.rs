@@ -224,6 +224,16 @@ pub fn mode_name(mode: Mode) -> &'static str {
 
 fn nothing_found(link: &Link, request: &Request, tally: &Tally) -> HostError {
     let endpoint = link.endpoint();
+    if !tally.anything_answered() && tally.anything_broken() {
+        return HostError::failed(
+            "bad_answer",
+            format!(
+                "{endpoint} answers, but with nothing that fits what it was asked (other units, functions or lengths)"
+            ),
+            "A gateway or another client may mix up answers: end other Modbus clients of it; `busbar raw` shows what is \
+             wrong with a single answer.",
+        );
+    }
     if !tally.anything_answered() {
         let units = if request.units.is_empty() {
             "none of the units tried".to_owned()

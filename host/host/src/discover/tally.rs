@@ -67,6 +67,11 @@ impl Tally {
             .any(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_)))
     }
 
+    /// Whether something came back that was no answer to what was asked.
+    pub fn anything_broken(&self) -> bool {
+        self.asked().iter().any(|a| matches!(a.outcome, Outcome::Broken))
+    }
+
     /// Whether a unit answered anything about some of these registers, be it with an exception.
     pub fn was_answered(&self, unit: u8, span: Span) -> bool {
         self.asked().iter().any(|a| {
