@@ -224,6 +224,15 @@ pub fn mode_name(mode: Mode) -> &'static str {
 
 fn nothing_found(link: &Link, request: &Request, tally: &Tally) -> HostError {
     let endpoint = link.endpoint();
+    if tally.requests() == 0 {
+        return HostError::failed(
+            "no_plugins",
+            format!(
+                "{endpoint} was not asked: no plugin and no ledger that could recognise a device is loaded"
+            ),
+            "See what is refused and why with `busbar plugin list`; plugins lie beside the program or in --plugin-dir.",
+        );
+    }
     if !tally.anything_answered() && tally.anything_broken() {
         return HostError::failed(
             "bad_answer",
