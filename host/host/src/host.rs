@@ -69,6 +69,12 @@ impl Host {
             warn!("{note}");
         }
         registry::adopt_ledgers(&registry, &catalog).await?;
+        // A file that the configuration names wins over what was kept of it: its owner may have changed it.
+        for file in config.connections.iter().filter_map(|c| c.ledger.as_deref()) {
+            if let Err(error) = catalog.ledger_or_file(file) {
+                warn!("{error}. {}", error.hint());
+            }
+        }
         let registry = Arc::new(registry);
         let history = match config.history.days {
             0 => None,

@@ -69,7 +69,10 @@ impl Ledger {
         }
         if let Some(identify) = &mut ledger.identify {
             let fields = [&mut identify.serial, &mut identify.firmware, &mut identify.model];
-            fields.into_iter().flatten().for_each(|field| moved(&mut field.span));
+            fields
+                .into_iter()
+                .flatten()
+                .for_each(|field| moved(&mut field.span));
             if let Some(probe) = &mut identify.probe {
                 moved(&mut probe.span);
             }

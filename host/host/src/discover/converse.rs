@@ -20,7 +20,7 @@ const MAX_BATCH: usize = 20_000;
 /// Probes in one scan: every service of a GX at every unit, twice.
 const MAX_PROBES: usize = 40_000;
 /// Reads handed to the wire at once; the wire itself decides how many are in flight.
-const AHEAD: usize = 128;
+const AHEAD: usize = 256;
 /// How often the progress is told, in probes.
 const TELL_EVERY: u32 = 16;
 

@@ -42,8 +42,8 @@ pub async fn devices_of(
     connection_name: &str,
 ) -> Result<Vec<Arc<Device>>> {
     let mut devices = Vec::new();
-    for stored in registry.devices().await? {
-        if stored.connection_id != connection_id || stored.lifecycle == Lifecycle::Retired {
+    for stored in registry.devices_of(connection_id).await? {
+        if stored.lifecycle == Lifecycle::Retired {
             continue;
         }
         let ledger = match catalog.ledger(&stored.ledger) {
@@ -85,8 +85,8 @@ pub async fn devices_of(
 /// The store's.
 pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<Vec<discover::FoundBefore>> {
     let mut known = Vec::new();
-    for stored in registry.devices().await? {
-        if stored.connection_id != connection_id || stored.lifecycle == Lifecycle::Retired {
+    for stored in registry.devices_of(connection_id).await? {
+        if stored.lifecycle == Lifecycle::Retired {
             continue;
         }
         let readable = ranges(&registry.readable(&stored.id).await?);

@@ -34,6 +34,15 @@ impl Registry {
             .map_err(|e| self.db.error(e))
     }
 
+    /// The devices of one connection, by unit.
+    pub async fn devices_of(&self, connection_id: &str) -> Result<Vec<Device>, StoreError> {
+        sqlx::query_as("SELECT * FROM device WHERE connection_id = ?1 ORDER BY unit_id, id")
+            .bind(connection_id)
+            .fetch_all(self.db.read())
+            .await
+            .map_err(|e| self.db.error(e))
+    }
+
     /// The entities of one device, or of all; by device and key.
     pub async fn entities(&self, device_id: Option<&str>) -> Result<Vec<Entity>, StoreError> {
         let query = match device_id {
