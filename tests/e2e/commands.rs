@@ -1,7 +1,7 @@
 //! The commands, with a host that runs and without one.
 
 use busbar_zoo::simulate::Running;
-use busbar_zoo::{Peer, peer, site};
+use busbar_zoo::{Peer, meter, peer, site};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -208,6 +208,31 @@ async fn a_connection_of_the_file_is_scanned_at_the_start() {
     })
     .await;
     host.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_the_owner_described_is_polled_at_every_start() {
+    let (home, running) = (Home::new(), meter().await);
+    home.write(
+        "mine.toml",
+        "ledger = \"my/meter\"\ntitle = \"My meter\"\n[points]\nfirst = { at = 256, type = \"u16\" }\n",
+    );
+    let connection = format!(
+        "[[connection]]\nname = \"mine\"\nurl = \"{}\"\nledger = \"mine.toml\"\ninterval = \"1s\"\n",
+        running.url("demo-meter").unwrap()
+    );
+    for start in ["the first", "the second"] {
+        let host = home.host_with(&connection).await;
+        until(&format!("the meter at {start} start"), async || {
+            let devices = host.get("/api/v1/devices").await;
+            list(&devices, "devices")
+                .iter()
+                .any(|d| d["ledger"] == "my/meter" && d["availability"] == "online")
+                .then_some(())
+        })
+        .await;
+        host.stop().await;
+    }
 }
 
 #[tokio::test]
