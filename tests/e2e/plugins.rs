@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use busbar_zoo::meter;
 
-use crate::common::{Home, list, text};
+use crate::common::{Home, finish, list, text};
 
 /// The plugins that are built with the program.
 fn built(name: &str) -> PathBuf {
@@ -83,4 +84,19 @@ async fn a_plugin_is_inspected_without_running_it() {
         .json();
     assert_eq!(inspected["name"], "victron-gx");
     assert_eq!(text(&inspected, "sha256").len(), 64);
+}
+
+#[tokio::test]
+async fn a_scan_without_plugins_blames_no_device() {
+    let (home, running) = (Home::new(), meter().await);
+    // Plugins are looked for beside the program.
+    let alone = home.path().join("busbar");
+    std::fs::copy(env!("CARGO_BIN_EXE_busbar"), &alone).unwrap();
+    let mut scan = tokio::process::Command::new(alone);
+    scan.args(["scan", &running.url("demo-meter").unwrap(), "--json"])
+        .current_dir(home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let failure = finish(scan.spawn().unwrap()).await.failure(1);
+    assert_eq!(failure.code, "no_plugins", "{failure:?}");
 }
