@@ -39,7 +39,10 @@ async fn a_refused_plugin_is_listed_with_its_reason_and_the_rest_works() {
     std::fs::write(file("text"), "not a library").unwrap();
     std::fs::copy(env!("CARGO_BIN_EXE_busbar"), file("foreign")).unwrap();
     std::fs::copy(built("generic"), file("writable")).unwrap();
-    std::fs::set_permissions(file("writable"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    // Whatever the umask here is, only one of them may be exchanged by others.
+    for (name, mode) in [("text", 0o644), ("foreign", 0o755), ("writable", 0o666)] {
+        std::fs::set_permissions(file(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
     let plugins = ["--plugin-dir", dir.to_str().unwrap()];
 
     let document = home
