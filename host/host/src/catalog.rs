@@ -140,19 +140,25 @@ impl Catalog {
     /// # Errors
     /// Its faults: a newer version may be stricter than the one that took it in.
     pub fn adopt(&self, name: &str, text: &str) -> Result<()> {
+        if self.own_text(name).as_deref() == Some(text) {
+            return Ok(());
+        }
         let ledger = busbar_ledger::parse(name, text).map_err(|d| HostError::ledger(name, &d))?;
         self.take_in(text.to_owned(), ledger);
         Ok(())
     }
 
-    /// From now on this is what its name means.
+    /// From now on this is what its name means. Many devices may be of one ledger: the same text is kept once.
     fn take_in(&self, text: String, ledger: Ledger) -> Arc<Ledger> {
-        let ledger = Arc::new(ledger);
-        self.own
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(ledger.name.clone(), text);
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = parsed.get(&ledger.name)
+            && own.get(&ledger.name) == Some(&text)
+        {
+            return Arc::clone(known);
+        }
+        let ledger = Arc::new(ledger);
+        own.insert(ledger.name.clone(), text);
         parsed.insert(ledger.name.clone(), Arc::clone(&ledger));
         ledger
     }

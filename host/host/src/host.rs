@@ -70,7 +70,8 @@ impl Host {
         }
         registry::adopt_ledgers(&registry, &catalog).await?;
         // A file that the configuration names wins over what was kept of it: its owner may have changed it.
-        for file in config.connections.iter().filter_map(|c| c.ledger.as_deref()) {
+        let files = config.connections.iter().filter_map(|c| c.ledger.as_deref());
+        for file in files.collect::<BTreeSet<_>>() {
             if let Err(error) = catalog.ledger_or_file(file) {
                 warn!("{error}. {}", error.hint());
             }
@@ -318,6 +319,9 @@ impl Host {
         self.start_connection(&saved.connection).await?;
         let moved = saved.diff.changed.iter().filter(|c| c.field == "connection_id");
         let left: BTreeSet<&str> = moved.filter_map(|c| c.from.as_deref()).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
         for connection in self.registry.connections().await? {
             if left.contains(connection.id.as_str()) {
                 warn!(

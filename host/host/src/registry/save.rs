@@ -49,10 +49,9 @@ pub fn connection_name(url: &str) -> String {
 /// # Errors
 /// The store's.
 pub async fn known(registry: &Registry, url: &str, name: Option<&str>) -> Result<Option<Connection>> {
-    let all = registry.connections().await?;
     Ok(match name {
-        Some(name) => all.into_iter().find(|c| c.name == name || c.id == name),
-        None => all.into_iter().find(|c| c.url == url),
+        Some(name) => registry.connection(name).await?,
+        None => registry.connections().await?.into_iter().find(|c| c.url == url),
     })
 }
 
