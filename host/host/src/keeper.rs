@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_ledger::value::Quality;
+use busbar_ledger::model::Ledger;
+use busbar_ledger::value::{Quality, Value};
 use busbar_store::{Found, History, Promotion, Registry, Retention, Sample};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-use crate::bus::{Availability, Bus, Update};
+use crate::bus::{Availability, Bus, Device, DeviceMeta, Update};
 use crate::clock;
 use crate::discover::report::entity_id;
 use crate::poll::news::News;
@@ -75,9 +76,27 @@ struct Work {
     history: Option<Arc<History>>,
     bus: Arc<Bus>,
     days: u32,
-    /// The last value stored of each entity: only what changed is stored again.
-    last: HashMap<String, Kept>,
+    /// By device, what was stored last: only what changed is stored again.
+    last: HashMap<String, Last>,
     trouble: Trouble,
+}
+
+/// What was stored last of a device.
+struct Last {
+    /// The ledger whose points these are.
+    ledger: Arc<Ledger>,
+    /// One for each point, in the ledger's order.
+    points: Vec<Option<Kept>>,
+}
+
+/// A value that is to be stored.
+struct Change {
+    device: Arc<Device>,
+    /// Its place in the ledger.
+    point: usize,
+    /// The entity's id.
+    entity: String,
+    kept: Kept,
 }
 
 /// What is stored of a reading.
@@ -181,17 +200,23 @@ impl Work {
             ) {}
             return;
         };
-        let mut changed: Vec<(String, Kept)> = Vec::new();
+        let mut changed = Vec::new();
         let mut at_ms = clock::now_ms();
+        let mut missed = false;
         loop {
             match feed.try_recv() {
                 Ok(update) => {
                     at_ms = update.at_ms;
-                    self.collect(&update, &mut changed);
+                    self.collect(&update.device, update.points.iter().copied(), &mut changed);
                 }
-                // What was missed is still the newest on the bus, or was overtaken by something newer.
-                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(broadcast::error::TryRecvError::Lagged(_)) => missed = true,
                 Err(_) => break,
+            }
+        }
+        if missed {
+            // More came than the feed holds: the newest of everything is on the bus.
+            for device in self.bus.devices() {
+                self.collect(&device, 0..device.meta.ledger.points.len(), &mut changed);
             }
         }
         if changed.is_empty() {
@@ -199,46 +224,67 @@ impl Work {
         }
         let samples: Vec<Sample<'_>> = changed
             .iter()
-            .map(|(entity, kept)| Sample {
-                entity,
-                value: kept.value,
-                quality: quality(kept.quality),
+            .map(|change| Sample {
+                entity: &change.entity,
+                value: change.kept.value,
+                quality: quality(change.kept.quality),
             })
             .collect();
         let result = history.append(at_ms, &samples).await;
         if result.is_err() {
             // Not stored: the next change is compared with what is.
-            for (entity, _) in &changed {
-                self.last.remove(entity);
+            for change in &changed {
+                if let Some(last) = self.last.get_mut(&change.device.meta.id)
+                    && let Some(kept) = last.points.get_mut(change.point)
+                {
+                    *kept = None;
+                }
             }
         }
         self.trouble.note("the history could not be written", result);
     }
 
-    fn collect(&mut self, update: &Update, changed: &mut Vec<(String, Kept)>) {
-        let device = &update.device;
+    /// Notes which of these points changed.
+    fn collect(
+        &mut self,
+        device: &Arc<Device>,
+        points: impl Iterator<Item = usize>,
+        changed: &mut Vec<Change>,
+    ) {
+        let DeviceMeta { id, ledger, .. } = &device.meta;
+        let known = self
+            .last
+            .get(id)
+            .is_some_and(|last| Arc::ptr_eq(&last.ledger, ledger));
+        if !known {
+            let points = vec![None; ledger.points.len()];
+            let ledger = Arc::clone(ledger);
+            self.last.insert(id.clone(), Last { ledger, points });
+        }
+        let Some(last) = self.last.get_mut(id) else { return };
         let state = device.state();
-        for &i in &update.points {
-            let (Some(point), Some(slot)) = (device.meta.ledger.points.get(i), state.slots.get(i)) else {
+        for i in points {
+            let (Some(point), Some(slot), Some(last)) =
+                (ledger.points.get(i), state.slots.get(i), last.points.get_mut(i))
+            else {
                 continue;
             };
+            let value = slot.reading.value.as_ref();
             let kept = Kept {
-                value: slot
-                    .reading
-                    .value
-                    .as_ref()
-                    .and_then(busbar_ledger::value::Value::as_f64),
+                value: value.and_then(Value::as_f64),
                 quality: slot.reading.quality,
             };
-            let is_text = slot.reading.value.is_some() && kept.value.is_none();
-            if is_text {
+            let is_text = value.is_some() && kept.value.is_none();
+            if is_text || !slot.is_polled() || *last == Some(kept) {
                 continue;
             }
-            let entity = entity_id(&device.meta.id, &point.key);
-            if self.last.get(&entity) != Some(&kept) {
-                self.last.insert(entity.clone(), kept);
-                changed.push((entity, kept));
-            }
+            *last = Some(kept);
+            changed.push(Change {
+                device: Arc::clone(device),
+                point: i,
+                entity: entity_id(id, &point.key),
+                kept,
+            });
         }
     }
 
@@ -286,5 +332,71 @@ fn quality(quality: Quality) -> busbar_store::Quality {
         Quality::Stale => busbar_store::Quality::Stale,
         Quality::Invalid => busbar_store::Quality::Invalid,
         Quality::Unavailable => busbar_store::Quality::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use busbar_ledger::presence::Status;
+    use busbar_ledger::ranges::Ranges;
+    use busbar_ledger::value::Reading;
+
+    use super::*;
+    use crate::bus::Stamp;
+
+    const LEDGER: &str = "ledger = \"test/one\"\ntitle = \"One\"\n[points]\na = { at = 0, type = \"u16\" }\n";
+
+    fn device(id: &str) -> Arc<Device> {
+        let meta = DeviceMeta {
+            id: id.to_owned(),
+            connection: "c".to_owned(),
+            unit: 1,
+            name: id.to_owned(),
+            model: None,
+            serial: None,
+            firmware: None,
+            ledger: Arc::new(busbar_ledger::parse("one", LEDGER).unwrap()),
+            missing: false,
+        };
+        Arc::new(Device::new(meta, Ranges::default(), |_| Some(Status::Present)))
+    }
+
+    fn says(bus: &Bus, device: &Arc<Device>, value: i64) {
+        let reading = Reading {
+            value: Some(Value::Integer(value.into())),
+            quality: Quality::Good,
+            ..Reading::unavailable()
+        };
+        let now = Stamp::now();
+        device.state().slots[0].take(reading, now, Duration::ZERO);
+        bus.publish(Update {
+            device: Arc::clone(device),
+            points: vec![0],
+            at_ms: now.wall_ms,
+        });
+    }
+
+    #[tokio::test]
+    async fn what_the_feed_cannot_hold_is_stored_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Arc::new(Registry::open(dir.path()).await.unwrap().0);
+        let history = Arc::new(History::open(&registry).await.unwrap().0);
+        let (bus, (_, news)) = (Arc::new(Bus::default()), mpsc::channel(1));
+        let (quiet, busy) = (device("quiet"), device("busy"));
+        bus.put("c", vec![Arc::clone(&quiet), Arc::clone(&busy)]);
+        let keeper = Keeper::start(registry, Some(Arc::clone(&history)), Arc::clone(&bus), news, 1);
+        // The keeper does not run before the first wait.
+        says(&bus, &quiet, 7);
+        (0..5000).for_each(|n| says(&bus, &busy, n));
+        keeper.stop().await;
+        let value = async |entity: &str| {
+            let stored = history
+                .samples(entity, 0, clock::now_ms() + 1000, 10)
+                .await
+                .unwrap();
+            stored.last().and_then(|sample| sample.value)
+        };
+        assert_eq!(value("quiet.a").await, Some(7.0));
+        assert_eq!(value("busy.a").await, Some(4999.0));
     }
 }
