@@ -363,7 +363,7 @@ mod tests {
 
     fn says(bus: &Bus, device: &Arc<Device>, value: i64) {
         let reading = Reading {
-            value: Some(Value::Integer(value.into())),
+            value: Some(Value::Integer(value)),
             quality: Quality::Good,
             ..Reading::unavailable()
         };
