@@ -2,7 +2,7 @@
 //! what the engine itself waits for.
 
 // Helpers of tests fail a test as its body does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! What is sent when: how many at once, who goes first, how fast, and until when.
 
 // Helpers of tests fail a test as its body does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! What the engine does when a device is busy, dead or away, and when it comes back.
 
 // Helpers of tests fail a test as its body does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 

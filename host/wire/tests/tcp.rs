@@ -1,7 +1,7 @@
 //! The same over real sockets: each wrong host has its own clear error, and a right one is read.
 
 // Helpers of tests fail a test as its body does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,11 @@
 //! A plugin that does what none should: which misdeed is the first of the listed units.
 #![allow(unsafe_code, missing_docs, reason = "misdeeds are what this is for")]
-#![allow(clippy::panic, clippy::undocumented_unsafe_blocks, clippy::empty_loop)]
+#![allow(
+    clippy::panic,
+    clippy::undocumented_unsafe_blocks,
+    clippy::empty_loop,
+    reason = "misdeeds are what this is for"
+)]
 
 use std::time::Duration;
 

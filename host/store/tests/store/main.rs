@@ -1,6 +1,6 @@
 //! The store on real files: used, damaged, killed, refused, filled up.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 mod child;
 mod damage;

@@ -1,5 +1,5 @@
 //! A scripted device on the other end of an in-memory stream, under a clock that a test owns.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 
 use std::future::Future;
 use std::io;
