@@ -8,14 +8,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::check;
+use crate::endpoint::Endpoint;
 use crate::error::WireError;
+use crate::frames::MbapStream;
 use crate::inbox::Inbox;
 use crate::options::Options;
 use crate::queue::Priority;
 use crate::stats::Stats;
 use crate::task::Engine;
-use crate::tcp::{Connect, Tcp};
-use crate::url::Endpoint;
+use crate::tcp::{Connect, ConnectError, Framed, Open, Tcp};
 
 /// One read: what to ask of whom, and how urgently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +74,25 @@ impl Link {
     /// Starts the owner task of an endpoint, on the runtime that this is called on. It connects when the first
     /// read comes.
     pub fn open(endpoint: Endpoint, options: Options) -> Link {
-        Link::over(&endpoint.to_string(), options, Tcp::new(endpoint))
+        let name = endpoint.to_string();
+        match endpoint {
+            Endpoint::Tcp(host) => Link::over(&name, options, Tcp::new(host)),
+            Endpoint::Udp(_) | Endpoint::RtuOverTcp(_) | Endpoint::Rtu(_) => {
+                Link::start(&name, options, NotYet)
+            }
+        }
     }
 
-    /// The same over any byte stream, under the name that messages give it.
+    /// Modbus TCP over any byte stream, under the name that messages give it.
     pub fn over(name: &str, options: Options, connect: impl Connect) -> Link {
+        Link::start(name, options, Framed::new(connect, MbapStream::new))
+    }
+
+    /// Starts the owner task.
+    fn start(name: &str, options: Options, open: impl Open) -> Link {
         let inbox = Arc::new(Inbox::new(name.into()));
         let (report, state) = watch::channel(LinkState::Idle);
-        tokio::spawn(Engine::new(inbox.clone(), options, report).run(connect));
+        tokio::spawn(Engine::new(inbox.clone(), options, report).run(open));
         Link(Arc::new(Handle { inbox, state }))
     }
 
@@ -125,5 +137,16 @@ impl Link {
         let mut state = self.state();
         // The owner holds the sender until its end.
         while state.changed().await.is_ok() {}
+    }
+}
+
+/// Stands where a wire is still to be built.
+struct NotYet;
+
+impl Open for NotYet {
+    type Frames = MbapStream<tokio::io::DuplexStream>;
+
+    async fn open(&mut self) -> Result<Self::Frames, ConnectError> {
+        Err(ConnectError::Failed(std::io::ErrorKind::Unsupported.into()))
     }
 }

@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::backoff::Backoff;
 use crate::breaker::Breakers;
 use crate::error::WireError;
-use crate::frames::MbapStream;
 use crate::inbox::{Call, Inbox, Job};
 use crate::inflight::{InFlight, Window};
 use crate::latency::Latency;
@@ -20,7 +19,7 @@ use crate::link::LinkState;
 use crate::options::Options;
 use crate::serve::End;
 use crate::session::Session;
-use crate::tcp::{Connect, ConnectError};
+use crate::tcp::{ConnectError, Open};
 
 /// One-shot: failed attempts in a row after which the link gives up.
 const ATTEMPTS: u32 = 3;
@@ -86,7 +85,7 @@ impl Engine {
     }
 
     /// Runs as long as its handles live.
-    pub(crate) async fn run<C: Connect>(mut self, mut connect: C) {
+    pub(crate) async fn run<O: Open>(mut self, mut open: O) {
         while self.call(true).await == Call::Work {
             if let Some(error) = &self.gave_up {
                 self.inbox.fail_all(error);
@@ -104,13 +103,13 @@ impl Engine {
                 }
                 continue;
             }
-            match self.open(&mut connect).await {
+            match self.open(&mut open).await {
                 None => return,
                 Some(Err(error)) => {
                     self.inbox.stats().failed_connects += 1;
                     self.failed(error);
                 }
-                Some(Ok(stream)) => match self.serve(MbapStream::new(stream)).await {
+                Some(Ok(frames)) => match self.serve(frames).await {
                     End::Closed => return,
                     End::Lost(error) => self.lost(error),
                     End::GaveUp => self.give_up(),
@@ -133,7 +132,7 @@ impl Engine {
     }
 
     /// One attempt to connect; `None` when the handles are gone before it ends.
-    async fn open<C: Connect>(&self, connect: &mut C) -> Option<Result<C::Stream, WireError>> {
+    async fn open<O: Open>(&self, open: &mut O) -> Option<Result<O::Frames, WireError>> {
         self.report.send_if_modified(|state| {
             let fresh = !matches!(state, LinkState::Down { .. } | LinkState::Connecting);
             if fresh {
@@ -147,7 +146,7 @@ impl Engine {
             until = until.min(give_up_at);
         }
         let result = tokio::select! {
-            result = timeout_at(until, connect.connect()) => result,
+            result = timeout_at(until, open.open()) => result,
             _ = self.call(false) => return None,
         };
         let endpoint = self.inbox.endpoint.clone();

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::url::Endpoint;
+use crate::endpoint::Host;
+use crate::frames::Frames;
 
 /// How long sent bytes may stay unacknowledged: so soon a half-open connection is found.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
@@ -29,6 +30,35 @@ pub trait Connect: Send + 'static {
     fn connect(&mut self) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
 }
 
+/// A way to open what an endpoint's frames go through: the seam between the engine and each kind of wire.
+pub(crate) trait Open: Send + 'static {
+    /// What is opened.
+    type Frames: Frames + Send;
+
+    /// Opens it once. The owner task bounds its time and decides when to try again.
+    fn open(&mut self) -> impl Future<Output = Result<Self::Frames, ConnectError>> + Send;
+}
+
+/// Frames over a byte stream.
+pub(crate) struct Framed<C: Connect, F> {
+    connect: C,
+    frames: fn(C::Stream) -> F,
+}
+
+impl<C: Connect, F> Framed<C, F> {
+    pub(crate) fn new(connect: C, frames: fn(C::Stream) -> F) -> Self {
+        Framed { connect, frames }
+    }
+}
+
+impl<C: Connect, F: Frames + Send + 'static> Open for Framed<C, F> {
+    type Frames = F;
+
+    async fn open(&mut self) -> Result<F, ConnectError> {
+        self.connect.connect().await.map(self.frames)
+    }
+}
+
 /// Why a connection could not be made.
 #[derive(Debug)]
 pub enum ConnectError {
@@ -40,11 +70,11 @@ pub enum ConnectError {
 
 /// TCP to a host and port.
 #[derive(Debug)]
-pub(crate) struct Tcp(Endpoint);
+pub(crate) struct Tcp(Host);
 
 impl Tcp {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Tcp(endpoint)
+    pub(crate) fn new(host: Host) -> Self {
+        Tcp(host)
     }
 }
 
@@ -52,7 +82,7 @@ impl Connect for Tcp {
     type Stream = TcpStream;
 
     async fn connect(&mut self) -> Result<TcpStream, ConnectError> {
-        let host = (self.0.host(), self.0.port());
+        let host = (self.0.name.as_str(), self.0.port);
         let mut addresses = lookup_host(host)
             .await
             .map_err(ConnectError::UnknownHost)?
@@ -94,8 +124,12 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_prompt_and_notices_a_dead_peer() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("modbus+tcp://{}", listener.local_addr().unwrap());
-        let stream = Tcp::new(url.parse().unwrap()).connect().await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let host = Host {
+            name: address.ip().to_string(),
+            port: address.port(),
+        };
+        let stream = Tcp::new(host).connect().await.unwrap();
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
