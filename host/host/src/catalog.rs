@@ -24,6 +24,8 @@ pub struct Catalog {
     parsed: Mutex<HashMap<String, Arc<Ledger>>>,
     /// Texts of ledgers that no plugin brings: the owner's own, by name.
     own: Mutex<HashMap<String, String>>,
+    /// Ledgers that were made for one device, by its id. Two of them may have one name.
+    composed: Mutex<HashMap<String, Arc<Ledger>>>,
 }
 
 /// A ledger as a plugin brought it.
@@ -75,6 +77,7 @@ impl Catalog {
             texts,
             parsed: Mutex::default(),
             own: Mutex::default(),
+            composed: Mutex::default(),
         }
     }
 
@@ -88,9 +91,13 @@ impl Catalog {
         self.texts.keys().cloned().collect()
     }
 
-    /// The plugin that brings a ledger.
+    /// The plugin that brings a ledger, or that made it for a device: such a one begins with its name.
     pub fn plugin_of(&self, ledger: &str) -> Option<String> {
-        self.texts.get(ledger).map(|t| t.plugin.clone())
+        if let Some(text) = self.texts.get(ledger) {
+            return Some(text.plugin.clone());
+        }
+        let (plugin, _) = ledger.split_once('/')?;
+        self.discovers(plugin).then(|| plugin.to_owned())
     }
 
     /// A ledger by name.
@@ -146,6 +153,58 @@ impl Catalog {
         let ledger = busbar_ledger::parse(name, text).map_err(|d| HostError::ledger(name, &d))?;
         self.take_in(text.to_owned(), ledger);
         Ok(())
+    }
+
+    /// A ledger that a plugin made for one device. The text may hold what a device said of itself: it is checked like
+    /// any file, and it cannot take the place of a ledger that is not this plugin's.
+    ///
+    /// # Errors
+    /// Its faults, or that it is called otherwise than the plugin said or may say.
+    pub fn composed(&self, plugin: &str, name: &str, text: &str) -> Result<Arc<Ledger>> {
+        let ledger = busbar_ledger::parse(name, text).map_err(|d| HostError::ledger(name, &d))?;
+        let owned = name.split_once('/').is_some_and(|(maker, _)| maker == plugin);
+        if ledger.name != name || !owned || self.texts.contains_key(name) {
+            return Err(HostError::failed(
+                "plugin",
+                format!(
+                    "plugin {plugin} made a ledger {:?} for a device and calls it {name:?}; it may only bring {plugin}/…",
+                    ledger.name
+                ),
+                "This is a fault of the plugin; scan with --ledger or another --plugin.",
+            ));
+        }
+        Ok(Arc::new(ledger))
+    }
+
+    /// From now on this device is read by this ledger, which was made for it.
+    pub fn keep_composed(&self, device: &str, ledger: &Arc<Ledger>) {
+        let mut composed = self.composed.lock().unwrap_or_else(PoisonError::into_inner);
+        composed.insert(device.to_owned(), Arc::clone(ledger));
+    }
+
+    /// Takes in a ledger that was made for one device, as it was kept in the registry.
+    ///
+    /// # Errors
+    /// Its faults: a newer version may be stricter than the one that took it in.
+    pub fn adopt_composed(&self, device: &str, text: &str) -> Result<()> {
+        let ledger = busbar_ledger::parse(device, text).map_err(|d| HostError::ledger(device, &d))?;
+        self.keep_composed(device, &Arc::new(ledger));
+        Ok(())
+    }
+
+    /// The ledger of a known device: the one that was made for it, else the one of that name.
+    ///
+    /// # Errors
+    /// As [`Catalog::ledger`].
+    pub fn ledger_of(&self, device: &str, name: &str) -> Result<Arc<Ledger>> {
+        let composed = self.composed.lock().unwrap_or_else(PoisonError::into_inner);
+        match composed.get(device).filter(|ledger| ledger.name == name) {
+            Some(ledger) => Ok(Arc::clone(ledger)),
+            None => {
+                drop(composed);
+                self.ledger(name)
+            }
+        }
     }
 
     /// From now on this is what its name means. Many devices may be of one ledger: the same text is kept once.

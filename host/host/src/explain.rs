@@ -65,7 +65,7 @@ pub async fn explain(
         .into_iter()
         .find(|d| d.id == entity.device_id)
         .ok_or_else(|| unknown(id, &[]))?;
-    let ledger = catalog.ledger(&device.ledger)?;
+    let ledger = catalog.ledger_of(&device.id, &device.ledger)?;
     let point = ledger.point(&entity.key).ok_or_else(|| {
         HostError::failed(
             "ledger_changed",

@@ -18,7 +18,7 @@ const GX_IN_FLIGHT: u16 = 4;
 const MOST_WORDS: u16 = 125;
 
 /// What the registry keeps of a connection beside its URL.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConnectionOptions {
     /// How often it is polled, as text.
@@ -31,6 +31,9 @@ pub struct ConnectionOptions {
     /// from may go.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ledgers: BTreeMap<String, String>,
+    /// Ledgers that a plugin made for one device: the device's id and the text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub device_ledgers: BTreeMap<String, String>,
 }
 
 impl ConnectionOptions {

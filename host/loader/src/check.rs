@@ -91,6 +91,9 @@ fn probe(probe: &Probe) -> Result<(), String> {
 fn device(device: &Found) -> Result<(), String> {
     fits("device's ledger", &device.ledger, MAX_NAME)?;
     fits("device id", &device.id, MAX_NAME)?;
+    if let Some(text) = &device.ledger_text {
+        fits("device's own ledger", text, MAX_LEDGER)?;
+    }
     if device.id.is_empty()
         || !device
             .id

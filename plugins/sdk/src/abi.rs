@@ -20,7 +20,7 @@ pub const MAGIC: [u8; 8] = *b"BUSBARPL";
 /// Host and plugin must agree on this one.
 pub const ABI_MAJOR: u16 = 1;
 /// A host takes plugins of an older minor version; newer hooks than it knows are not called.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 /// The exported data symbol, an [`Entry`]. Reading it runs nothing.
 pub const ENTRY_SYMBOL: &str = "BUSBAR_PLUGIN_ENTRY";
 /// The ELF section that holds the same [`Record`], so that a host can read it before it loads anything.
@@ -148,6 +148,8 @@ impl Tag {
     pub const DEVICE_SERIAL: u32 = 38;
     /// Its firmware, where known.
     pub const DEVICE_FIRMWARE: u32 = 39;
+    /// Text of a ledger made for this one device, where there is one. From minor version 1 on.
+    pub const DEVICE_LEDGER_TEXT: u32 = 40;
 }
 
 /// [`Ask`](crate::Ask) as it crosses. A pointer may be anything where its length is 0.

@@ -145,6 +145,7 @@ fn discover<P: Plugin>(raw: &RawAsk, raw_step: &mut RawStep, out: Out<'_>) -> Re
             (Tag::DEVICE_MODEL, &device.model),
             (Tag::DEVICE_SERIAL, &device.serial),
             (Tag::DEVICE_FIRMWARE, &device.firmware),
+            (Tag::DEVICE_LEDGER_TEXT, &device.ledger_text),
         ];
         for (tag, text) in more {
             if let Some(text) = text {

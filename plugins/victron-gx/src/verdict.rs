@@ -24,6 +24,7 @@ pub(crate) fn verdict(site: &Site<'_>, plan: &Plan<'_, '_>, mode: Mode) -> Verdi
                     model: None,
                     serial: serial.map(str::to_owned),
                     firmware: site.firmware.clone(),
+                    ledger_text: None,
                 });
             }
         }

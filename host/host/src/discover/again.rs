@@ -48,7 +48,7 @@ pub(super) async fn look_again(search: &Search<'_>, all: &mut Recognition) -> Re
         if matches!(outcome, Outcome::Words(_))
             && found.serial.is_some()
             && serials.contains(&found.serial)
-            && let Ok(ledger) = search.catalog.ledger(&found.ledger)
+            && let Ok(ledger) = search.catalog.ledger_of(&found.id, &found.ledger)
         {
             let found = found.clone();
             all.candidates.push(Candidate { found, ledger });

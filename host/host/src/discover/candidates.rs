@@ -59,7 +59,10 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
             if found.serial.is_none() {
                 found.id = format!("{}_{}", request.connection_id, found.id);
             }
-            let ledger = catalog.ledger(&found.ledger)?;
+            let ledger = match &found.ledger_text {
+                Some(text) => catalog.composed(&plugin, &found.ledger, text)?,
+                None => catalog.ledger(&found.ledger)?,
+            };
             all.candidates.push(Candidate { found, ledger });
         }
         all.possible = talk.possible;
@@ -148,6 +151,7 @@ fn candidate(request: &Request, unit: u8, ledger: Arc<Ledger>, told: Identity) -
         model: told.model.or_else(|| kept(|known| &known.model)),
         serial: told.serial.or_else(|| kept(|known| &known.serial)),
         firmware: told.firmware.or_else(|| kept(|known| &known.firmware)),
+        ledger_text: None,
     };
     Candidate { found, ledger }
 }

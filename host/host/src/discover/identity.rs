@@ -122,6 +122,7 @@ mod tests {
                 )
                 .unwrap(),
             ),
+            ledger_text: None,
             readable: busbar_ledger::ranges::Ranges::default(),
             max_words: 125,
             complete: true,

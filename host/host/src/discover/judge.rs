@@ -36,6 +36,7 @@ pub(super) fn judge(found: &Found, ledger: Arc<Ledger>, learned: Learned) -> Fou
     FoundDevice {
         report: device,
         ledger,
+        ledger_text: found.ledger_text.clone(),
         max_words: learned.max_words,
         readable: learned.readable,
         complete: !learned.lost,
@@ -113,6 +114,7 @@ pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>
     Ok(Some(FoundDevice {
         report,
         ledger: Arc::clone(&meta.ledger),
+        ledger_text: None,
         max_words: learned.max_words,
         readable: learned.readable,
         complete: true,

@@ -62,6 +62,8 @@ pub struct FoundDevice {
     pub report: DeviceReport,
     /// Its ledger.
     pub ledger: Arc<Ledger>,
+    /// The ledger's text, where a plugin made it for this device.
+    pub ledger_text: Option<String>,
     /// The registers that it answers.
     pub readable: Ranges,
     /// The longest read that it takes, in registers, as far as is known.

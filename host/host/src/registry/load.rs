@@ -15,16 +15,23 @@ use crate::discover;
 use crate::error::Result;
 use crate::settings::ConnectionOptions;
 
-/// Takes in the owner's own ledgers that the registry keeps.
+/// Takes in the ledgers that the registry keeps: the owner's own, and those made for one device.
 ///
 /// # Errors
 /// The store's. A ledger that is no longer accepted is told of, and its devices are not polled.
 pub async fn adopt_ledgers(registry: &Registry, catalog: &Catalog) -> Result<()> {
     for connection in registry.connections().await? {
-        for (name, text) in ConnectionOptions::of(&connection).ledgers {
-            if let Err(error) = catalog.adopt(&name, &text) {
-                warn!("\"{}\": {error}", connection.name);
-            }
+        let options = ConnectionOptions::of(&connection);
+        let own = options
+            .ledgers
+            .iter()
+            .map(|(name, text)| catalog.adopt(name, text));
+        let composed = options
+            .device_ledgers
+            .iter()
+            .map(|(device, text)| catalog.adopt_composed(device, text));
+        for error in own.chain(composed).filter_map(Result::err) {
+            warn!("\"{}\": {error}", connection.name);
         }
     }
     Ok(())
@@ -46,7 +53,7 @@ pub async fn devices_of(
         if stored.lifecycle == Lifecycle::Retired {
             continue;
         }
-        let ledger = match catalog.ledger(&stored.ledger) {
+        let ledger = match catalog.ledger_of(&stored.id, &stored.ledger) {
             Ok(ledger) => ledger,
             Err(error) => {
                 warn!(device = %stored.id, "not polled: {error}");
@@ -102,6 +109,7 @@ pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<V
                 model: stored.model,
                 serial: stored.serial,
                 firmware: stored.firmware,
+                ledger_text: None,
             },
             register: Span { count: 1, ..first },
         });

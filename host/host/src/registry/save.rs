@@ -126,7 +126,7 @@ pub async fn save(
     Ok(Saved { connection, diff })
 }
 
-/// Keeps the owner's own ledgers beside the connection whose devices they describe.
+/// Keeps the owner's own ledgers, and those made for one device, beside the connection whose devices they describe.
 async fn keep_ledgers(
     registry: &Registry,
     catalog: &Catalog,
@@ -134,13 +134,17 @@ async fn keep_ledgers(
     scan: &Scan,
 ) -> Result<()> {
     let mut options = ConnectionOptions::of(connection);
-    let before = options.ledgers.clone();
+    let before = options.clone();
     for device in &scan.devices {
-        if let Some(text) = catalog.own_text(&device.report.ledger) {
-            options.ledgers.insert(device.report.ledger.clone(), text);
+        let discover::FoundDevice { report, ledger, .. } = device;
+        if let Some(text) = &device.ledger_text {
+            options.device_ledgers.insert(report.id.clone(), text.clone());
+            catalog.keep_composed(&report.id, ledger);
+        } else if let Some(text) = catalog.own_text(&report.ledger) {
+            options.ledgers.insert(report.ledger.clone(), text);
         }
     }
-    if options.ledgers == before {
+    if options == before {
         return Ok(());
     }
     connection.options = serde_json::to_value(options)

@@ -181,6 +181,7 @@ fn verdict(texts: Vec<(u32, String)>) -> Result<Option<Verdict>, String> {
             Tag::DEVICE_MODEL => device.model = Some(text),
             Tag::DEVICE_SERIAL => device.serial = Some(text),
             Tag::DEVICE_FIRMWARE => device.firmware = Some(text),
+            Tag::DEVICE_LEDGER_TEXT => device.ledger_text = Some(text),
             _ => {}
         }
     }
@@ -288,6 +289,7 @@ mod tests {
                     model: None,
                     serial: Some(format!("{:?}", ask.words)),
                     firmware: Some(format!("{:?} {:?}", ask.mode, ask.units)),
+                    ledger_text: Some("ledger = \"echo/one\"".into()),
                 };
                 let verdict = Some(Verdict {
                     devices: vec![Found::default(), device],
