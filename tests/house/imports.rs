@@ -11,7 +11,7 @@ type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 /// Knowledge flows down this table, never up.
 const MAY_USE: &[Row] = &[
-    // The program joins them. Of the two plugins it uses nothing: they stand there to be built with it.
+    // The program joins them. Of the plugins it uses nothing: they stand there to be built with it.
     (
         "busbar",
         &[
@@ -20,6 +20,7 @@ const MAY_USE: &[Row] = &[
             "busbar-plugin-generic",
             "busbar-plugin-sdk",
             "busbar-plugin-victron-gx",
+            "busbar-plugin-vm-3p75ct",
             "busbar-simulate",
             "busbar-store",
             "busbar-wire",
@@ -41,6 +42,11 @@ const MAY_USE: &[Row] = &[
     ),
     (
         "busbar-plugin-generic",
+        &["busbar-plugin-sdk"],
+        &["busbar-ledger"],
+    ),
+    (
+        "busbar-plugin-vm-3p75ct",
         &["busbar-plugin-sdk"],
         &["busbar-ledger"],
     ),
@@ -69,6 +75,7 @@ const PURE: &[&str] = &[
     "busbar-plugin-sdk",
     "busbar-plugin-generic",
     "busbar-plugin-victron-gx",
+    "busbar-plugin-vm-3p75ct",
 ];
 
 /// What would bring a runtime, a network or a database into a pure crate.
