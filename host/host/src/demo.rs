@@ -1,6 +1,6 @@
 //! `busbar demo`: a simulated house and the host on it, from scan to live page; nothing is kept.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +73,8 @@ async fn show(
 ) -> Result<()> {
     output.say(&output.bold("A simulated house, reached over sockets like a real one:"));
     let host = Host::open(dir, Config::default(), Arc::new(catalog)).await?;
-    for (name, address) in site.devices() {
-        scan(&host, name, address, args.interval, output, cancel).await?;
+    for (name, url) in site.devices() {
+        scan(&host, name, url, args.interval, output, cancel).await?;
     }
     let listener = free_port().await?;
     let done = run::serve_until_stopped(&host, dir, listener, cancel, output).await;
@@ -85,12 +85,12 @@ async fn show(
 async fn scan(
     host: &Arc<Host>,
     name: &str,
-    address: SocketAddr,
+    url: &str,
     interval: Duration,
     output: Output,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let endpoint: Endpoint = format!("modbus+tcp://{address}")
+    let endpoint: Endpoint = url
         .parse()
         .map_err(|e: busbar_wire::EndpointError| HostError::usage(e.to_string(), e.hint()))?;
     let url = endpoint.to_string();

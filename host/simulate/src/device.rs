@@ -10,7 +10,7 @@ use crate::error::SiteError;
 use crate::gx::Gx;
 use crate::house::{House, Now};
 use crate::options::Options;
-use crate::pdu::{self, Request};
+use crate::pdu::{self, Request, exception};
 use crate::plain::Plain;
 use crate::site::{Cell, DeviceSpec, Kind};
 use crate::stats::{Stats, Write};
@@ -59,12 +59,25 @@ impl Device {
         })
     }
 
+    /// Whether something answers at this unit. A GX answers for all of them.
+    pub(crate) fn has(&self, unit: u8) -> bool {
+        self.reaches(unit, &self.options())
+    }
+
+    fn reaches(&self, unit: u8, options: &Options) -> bool {
+        match &self.personality {
+            Personality::Gx(_) => true,
+            Personality::Plain(plain) => plain.has(unit) && !options.hides("", unit),
+        }
+    }
+
     /// The answer to one request: always one, an exception at worst.
     pub(crate) fn answer(&self, unit: u8, request: &[u8], moment: Moment) -> Vec<u8> {
         let answer = {
             let now = self.house.at(moment.elapsed);
             let options = self.options();
             match Request::parse(request) {
+                Ok(_) if !self.reaches(unit, &options) => Err(exception::TARGET),
                 Ok(Request::Read(span)) => self.read(unit, span, &options, &now, moment),
                 Ok(Request::Write { at, words }) => {
                     let taken = self.write(unit, at, words, &options, &now, moment);

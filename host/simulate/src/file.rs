@@ -40,6 +40,7 @@ pub(crate) struct DeviceFile {
     pub(crate) hide: Vec<Spanned<String>>,
     pub(crate) writes: Option<bool>,
     pub(crate) connections: Option<usize>,
+    pub(crate) baud: Option<Spanned<u32>>,
     #[serde(default)]
     pub(crate) service: Vec<Spanned<ServiceFile>>,
     #[serde(default)]

@@ -8,26 +8,29 @@
 
 #![forbid(unsafe_code)]
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::value::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+mod crc;
 mod device;
 mod error;
 mod expression;
 mod file;
 mod gx;
 mod house;
+mod listen;
 mod options;
 mod pdu;
 mod plain;
 mod sample;
-mod server;
+mod serve;
 mod sheet;
 mod site;
 mod stats;
@@ -40,7 +43,8 @@ pub use stats::{Stats, Write};
 
 use device::Device;
 use house::House;
-use server::Clock;
+use listen::{Listen, Socket};
+use serve::{Clock, Place};
 use site::Cell;
 
 /// The site of the demo: a house with a GX and a meter.
@@ -60,10 +64,19 @@ pub enum Content {
 /// A site that is being served. It ends when this is dropped; [`Running::stop`] waits for that.
 #[derive(Debug)]
 pub struct Running {
-    devices: Vec<(Arc<Device>, SocketAddr)>,
+    devices: Vec<Served>,
     ledgers: Vec<Arc<Ledger>>,
     stop: watch::Sender<()>,
     tasks: JoinSet<()>,
+}
+
+/// A device and where it really is.
+#[derive(Debug)]
+struct Served {
+    device: Arc<Device>,
+    url: String,
+    /// `None` on a serial line.
+    address: Option<SocketAddr>,
 }
 
 /// Serves a site. `ledgers` are all that are known: a GX refuses addresses of services that it lacks and
@@ -76,52 +89,108 @@ pub async fn start(site: &Site, ledgers: &[Arc<Ledger>]) -> Result<Running, Simu
     let (stop, stopped) = watch::channel(());
     let clock = Clock::start();
     let mut devices = Vec::with_capacity(site.devices.len());
-    let mut tasks = JoinSet::new();
     for spec in &site.devices {
-        let device = Arc::new(Device::new(&site.file, spec, Arc::clone(&house), ledgers)?);
-        let failed = |source| SimulateError::Listen {
+        devices.push(Arc::new(Device::new(
+            &site.file,
+            spec,
+            Arc::clone(&house),
+            ledgers,
+        )?));
+    }
+    let mut tasks = JoinSet::new();
+    let mut served: Vec<Served> = Vec::with_capacity(devices.len());
+    for (spec, device) in site.devices.iter().zip(&devices) {
+        // The first device of a place serves it for all.
+        if let Some(first) = served.get(spec.place) {
+            let (url, address) = (first.url.clone(), first.address);
+            served.push(Served {
+                device: Arc::clone(device),
+                url,
+                address,
+            });
+            continue;
+        }
+        let together = site.devices.iter().zip(&devices);
+        let place = Place {
+            devices: together
+                .filter(|(other, _)| other.place == spec.place)
+                .map(|(_, device)| Arc::clone(device))
+                .collect(),
+            clock,
+            stop: stopped.clone(),
+        };
+        let bound = bind(&spec.listen, place, &mut tasks).await;
+        let (listen, address) = bound.map_err(|source| SimulateError::Listen {
             url: spec.listen.to_string(),
             source,
-        };
-        let listener = TcpListener::bind((spec.listen.host.as_str(), spec.listen.port))
-            .await
-            .map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        tasks.spawn(server::serve(
-            listener,
-            Arc::clone(&device),
-            clock,
-            stopped.clone(),
-        ));
-        devices.push((device, address));
+        })?;
+        served.push(Served {
+            device: Arc::clone(device),
+            url: listen.to_string(),
+            address,
+        });
     }
     Ok(Running {
-        devices,
+        devices: served,
         ledgers: ledgers.to_vec(),
         stop,
         tasks,
     })
 }
 
+/// Listens, and says where that really is.
+async fn bind(
+    listen: &Listen,
+    place: Place,
+    tasks: &mut JoinSet<()>,
+) -> io::Result<(Listen, Option<SocketAddr>)> {
+    let here = |address: SocketAddr| Socket {
+        host: address.ip().to_string(),
+        port: address.port(),
+    };
+    match listen {
+        Listen::Tcp(socket) => {
+            let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
+            let address = listener.local_addr()?;
+            tasks.spawn(serve::stream::serve(listener, place));
+            Ok((Listen::Tcp(here(address)), Some(address)))
+        }
+        Listen::Udp(socket) => {
+            let socket = UdpSocket::bind((socket.host.as_str(), socket.port)).await?;
+            let address = socket.local_addr()?;
+            tasks.spawn(serve::datagram::serve(socket, place));
+            Ok((Listen::Udp(here(address)), Some(address)))
+        }
+        Listen::RtuOverTcp(socket) => {
+            let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
+            let address = listener.local_addr()?;
+            tasks.spawn(serve::rtu::serve_gateway(listener, place));
+            Ok((Listen::RtuOverTcp(here(address)), Some(address)))
+        }
+        Listen::Rtu(line) => {
+            let port = serve::rtu::open(line)?;
+            tasks.spawn(serve::rtu::serve_line(line.clone(), port, place));
+            Ok((listen.clone(), None))
+        }
+    }
+}
+
 impl Running {
-    /// The devices' names and where each really listens, in the order of the file.
-    pub fn devices(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+    /// The devices' names and URLs, in the order of the file.
+    pub fn devices(&self) -> impl Iterator<Item = (&str, &str)> {
         self.devices
             .iter()
-            .map(|(device, address)| (device.name.as_str(), *address))
+            .map(|served| (served.device.name.as_str(), served.url.as_str()))
     }
 
-    /// Where a device listens.
+    /// Where a device on a network listens; `None` also for one on a serial line.
     pub fn address(&self, device: &str) -> Option<SocketAddr> {
-        self.devices()
-            .find(|(name, _)| *name == device)
-            .map(|(_, address)| address)
+        self.served(device)?.address
     }
 
     /// A device's URL, as Busbar takes it.
     pub fn url(&self, device: &str) -> Option<String> {
-        self.address(device)
-            .map(|address| format!("modbus+tcp://{address}"))
+        self.served(device).map(|served| served.url.clone())
     }
 
     /// What a device was asked so far.
@@ -178,9 +247,10 @@ impl Running {
     }
 
     fn device(&self, name: &str) -> Option<&Device> {
-        self.devices
-            .iter()
-            .map(|(device, _)| device.as_ref())
-            .find(|device| device.name == name)
+        self.served(name).map(|served| served.device.as_ref())
+    }
+
+    fn served(&self, name: &str) -> Option<&Served> {
+        self.devices.iter().find(|served| served.device.name == name)
     }
 }

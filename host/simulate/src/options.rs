@@ -1,6 +1,5 @@
-//! How a simulated device deviates from an ideal one, and where it listens.
+//! How a simulated device deviates from an ideal one.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -19,6 +18,9 @@ pub struct Options {
     pub writes: bool,
     /// Connections served at once; more are accepted and closed.
     pub connections: usize,
+    /// How fast the serial line behind an RTU gateway is; `None` for as fast as its socket. A serial line's own is
+    /// in its URL.
+    pub baud: Option<u32>,
 }
 
 impl Default for Options {
@@ -30,6 +32,7 @@ impl Default for Options {
             hide: Vec::new(),
             writes: true,
             connections: 32,
+            baud: None,
         }
     }
 }
@@ -62,42 +65,4 @@ pub(crate) fn hidden(text: &str) -> Option<(Option<String>, u8)> {
         (!service.is_empty()).then(|| service.to_owned()),
         unit.parse().ok()?,
     ))
-}
-
-/// Where a device listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl Listen {
-    pub(crate) fn parse(url: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("cannot listen on `{url}`; write modbus+tcp://127.0.0.1:1502, or port 0 for any free one")
-        };
-        let rest = url.strip_prefix("modbus+tcp://").ok_or_else(wrong)?;
-        let (host, port) = match rest.trim_end_matches('/').rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
-            None => (rest.trim_end_matches('/'), 502),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
-            return Err(wrong());
-        }
-        Ok(Listen {
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "modbus+tcp://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "modbus+tcp://{}:{}", self.host, self.port)
-        }
-    }
 }

@@ -58,6 +58,10 @@ impl Plain {
         Ok(Plain { units })
     }
 
+    pub(crate) fn has(&self, unit: u8) -> bool {
+        self.units.contains_key(&unit)
+    }
+
     /// Answers a read; an error is an exception code.
     pub(crate) fn read(
         &self,

@@ -13,7 +13,8 @@ use crate::error::SiteError;
 use crate::expression::{Compiler, order};
 use crate::file::{DeviceFile, File, Given, ServiceFile, UnitFile};
 use crate::house::{Node, Plan};
-use crate::options::{Listen, Options, hidden, range};
+use crate::listen::{BAUD, Listen};
+use crate::options::{Options, hidden, range};
 use crate::sample::sample;
 
 /// Larger files are refused before they are parsed.
@@ -62,6 +63,19 @@ const MAX_SIGNALS: usize = 1000;
 /// unit   = 1
 /// ledger = "generic/demo-meter"
 /// values = { power = { signal = "load" }, wiring = 0 }
+///
+/// [[device]]                 # also modbus+udp, and modbus+rtu:///dev/ttyUSB0?baud=9600&parity=even
+/// name   = "first"
+/// kind   = "ledger"
+/// listen = "modbus+rtu+tcp://127.0.0.1:4001"
+/// baud   = 19200             # behind a gateway: how long characters take
+/// unit   = [{ unit = 1, ledger = "generic/demo-meter" }]
+///
+/// [[device]]                 # on the same line, told apart by its unit
+/// name   = "second"
+/// kind   = "ledger"
+/// listen = "modbus+rtu+tcp://127.0.0.1:4001"
+/// unit   = [{ unit = 2, ledger = "generic/demo-meter" }]
 /// "#;
 /// assert!(busbar_simulate::Site::parse("site.toml", site).is_ok());
 /// ```
@@ -76,6 +90,8 @@ pub struct Site {
 pub(crate) struct DeviceSpec {
     pub(crate) name: String,
     pub(crate) listen: Listen,
+    /// Which device of the site listens there first: this one, or one with which it shares a line.
+    pub(crate) place: usize,
     pub(crate) kind: Kind,
     pub(crate) options: Options,
     pub(crate) parts: Vec<PartSpec>,
@@ -182,10 +198,14 @@ impl Site {
         let mut devices: Vec<DeviceSpec> = Vec::with_capacity(parsed.device.len());
         for device in parsed.device {
             let span = device.span();
-            let device = source.device(device.into_inner(), span.clone(), &mut compiler)?;
+            let mut device = source.device(device.into_inner(), span.clone(), &mut compiler)?;
             if devices.iter().any(|other| other.name == device.name) {
                 return Err(source.error(span, format!("two devices are called `{}`", device.name)));
             }
+            let shared = devices
+                .iter()
+                .position(|other| other.listen.is_shared_with(&device.listen));
+            device.place = shared.unwrap_or(devices.len());
             devices.push(device);
         }
         let begins = parsed.begins.map_or(0.0, |time| time.0);
@@ -212,10 +232,10 @@ impl Site {
         Site::parse(&ledger.name, &sample(ledger, url))
     }
 
-    /// Makes the site's only device listen elsewhere.
+    /// Makes the site's only device listen elsewhere, or all of its only line.
     ///
     /// # Errors
-    /// The URL cannot be listened on, or the site has several devices.
+    /// The URL cannot be listened on, or the site listens in several places.
     pub fn listen_on(&mut self, url: &str) -> Result<(), SiteError> {
         let error = |message| SiteError {
             file: self.file.clone(),
@@ -223,22 +243,27 @@ impl Site {
             message,
         };
         let listen = Listen::parse(url).map_err(error)?;
-        match self.devices.as_mut_slice() {
-            [device] => device.listen = listen,
-            several => {
-                let count = several.len();
-                return Err(error(format!(
-                    "the site has {count} devices; give each its `listen` in the file"
-                )));
-            }
+        if self.devices.iter().any(|device| device.place != 0) {
+            let count = self.devices.len();
+            return Err(error(format!(
+                "the site has {count} devices; give each its `listen` in the file"
+            )));
+        }
+        for device in &mut self.devices {
+            device.listen = listen.clone();
         }
         Ok(())
     }
 
-    /// Lets every device listen on any free port, for tests and the demo.
+    /// Lets every device that listens on a network do so on any free port, for tests and the demo. Those that
+    /// share a port still do.
     pub fn on_free_ports(&mut self) {
-        for device in &mut self.devices {
-            device.listen.port = 0;
+        for socket in self
+            .devices
+            .iter_mut()
+            .filter_map(|device| device.listen.socket_mut())
+        {
+            socket.port = 0;
         }
     }
 
@@ -267,6 +292,17 @@ impl Source<'_> {
         };
         options.writes = file.writes.unwrap_or(options.writes);
         options.connections = file.connections.unwrap_or(options.connections);
+        if let Some(baud) = &file.baud {
+            if !matches!(listen, Listen::RtuOverTcp(_)) {
+                let message =
+                    "only an RTU gateway (modbus+rtu+tcp) has `baud`; a serial line has it in its URL";
+                return Err(self.error(baud.span(), message));
+            }
+            if !BAUD.contains(baud.get_ref()) {
+                return Err(self.error(baud.span(), "baud is a number from 1200 to 921600"));
+            }
+            options.baud = Some(*baud.get_ref());
+        }
         for text in &file.drop {
             let range = range(text.get_ref());
             let message = "write an address or a range of addresses, like \"830\" or \"1320-1330\"";
@@ -342,6 +378,7 @@ impl Source<'_> {
         Ok(DeviceSpec {
             name: file.name,
             listen,
+            place: 0,
             kind: file.kind,
             options,
             parts: checked,
@@ -428,7 +465,7 @@ mod tests {
             ),
             (&HEAD.replace("127.0.0.1:0", ":0"), "s.toml:4: cannot listen on"),
             (
-                &HEAD.replace("modbus+tcp", "modbus+udp"),
+                &HEAD.replace("modbus+tcp", "modbus+tls"),
                 "s.toml:4: cannot listen on",
             ),
             (HEAD, "s.toml:1: device `a` has nothing to serve"),

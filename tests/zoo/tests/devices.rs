@@ -22,8 +22,8 @@ async fn every_ledger_can_be_served_and_read_back() {
         let running = start(&site, ledgers())
             .await
             .unwrap_or_else(|error| panic!("{error}"));
-        let (device, address) = running.devices().next().unwrap();
-        let mut client = Raw::connect(address).await.unwrap();
+        let (device, _) = running.devices().next().unwrap();
+        let mut client = connect(&running, device).await;
         let unit = ledger
             .transports
             .first()

@@ -282,7 +282,7 @@ pub enum PluginCommand {
 pub struct SimulateArgs {
     /// A ledger's name, a ledger file, or a site file
     pub what: String,
-    /// Where to serve it: modbus+tcp://127.0.0.1:5020
+    /// Where to serve it: modbus+tcp://127.0.0.1:5020, modbus+udp://…, modbus+rtu+tcp://…, modbus+rtu:///dev/ttyUSB0
     #[arg(long, value_name = "URL")]
     pub listen: Option<String>,
     /// Stop by itself after this time

@@ -27,8 +27,7 @@ pub async fn run(
     let running = busbar_simulate::start(&site, &ledgers)
         .await
         .map_err(|e| simulate_error(&e))?;
-    for (name, address) in running.devices() {
-        let url = format!("modbus+tcp://{address}");
+    for (name, url) in running.devices() {
         if output.is_json() {
             output.json_line(&json!({ "device": name, "url": url }))?;
         } else {
