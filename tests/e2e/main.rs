@@ -11,6 +11,7 @@
 
 mod commands;
 mod common;
+mod doctor;
 mod errors;
 mod http;
 mod plugins;

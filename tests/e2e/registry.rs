@@ -18,7 +18,7 @@ const SMALL: &str = "[[device.service]]\nservice = \"system\"\nvalues = { serial
     [[device.service]]\nservice = \"tank\"\ninstance = 20\nvalues = { level = 40.0, custom_name = \"Fresh\" }\n";
 
 /// A home that knows a small GX.
-async fn saved() -> (Home, Running) {
+pub async fn saved() -> (Home, Running) {
     let (home, running) = (Home::new(), gx(SMALL).await);
     let scan = [
         "scan",

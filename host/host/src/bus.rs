@@ -11,6 +11,8 @@ use busbar_ledger::value::{Quality, Reading};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use crate::profile::{DeviceProfile, Profile};
+
 /// Updates that a slow sink may lag behind before it loses the oldest; it can always read the newest state.
 const FEED: usize = 1024;
 
@@ -162,6 +164,8 @@ pub struct Update {
 #[derive(Debug)]
 pub struct Bus {
     devices: RwLock<BTreeMap<String, Arc<Device>>>,
+    /// By the connection's name.
+    profiles: RwLock<BTreeMap<String, Profile>>,
     feed: broadcast::Sender<Arc<Update>>,
 }
 
@@ -169,6 +173,7 @@ impl Default for Bus {
     fn default() -> Self {
         Bus {
             devices: RwLock::default(),
+            profiles: RwLock::default(),
             feed: broadcast::channel(FEED).0,
         }
     }
@@ -181,6 +186,18 @@ impl Bus {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
         devices.retain(|_, device| device.meta.connection != connection);
         devices.extend(of_connection.into_iter().map(|d| (d.meta.id.clone(), d)));
+    }
+
+    /// Puts what was learned about talking to a connection's endpoint in the place of what was known.
+    pub fn put_profile(&self, connection: &str, profile: Profile) {
+        let mut profiles = self.profiles.write().unwrap_or_else(PoisonError::into_inner);
+        profiles.insert(connection.to_owned(), profile);
+    }
+
+    /// What was learned about talking to a device.
+    pub fn profile(&self, device: &Device) -> Option<DeviceProfile> {
+        let profiles = self.profiles.read().unwrap_or_else(PoisonError::into_inner);
+        profiles.get(&device.meta.connection)?.device(device.meta.unit)
     }
 
     /// All devices, by id.

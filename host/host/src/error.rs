@@ -89,6 +89,14 @@ pub enum HostError {
         /// What to do next.
         hint: String,
     },
+    /// Something failed whose report is printed already: with `--json` it is the one document.
+    #[error("{message}")]
+    Reported {
+        /// In a few words.
+        message: String,
+        /// What to do next.
+        hint: String,
+    },
     /// An error of a running host, handed on as it said it.
     #[error("{message}")]
     Remote {
@@ -160,6 +168,7 @@ impl HostError {
             HostError::Usage { .. } => "usage",
             HostError::NothingFound { .. } => "nothing_found",
             HostError::Failed { code, .. } => code,
+            HostError::Reported { .. } => "reported",
             HostError::Remote { code, .. } => code,
         }
     }
@@ -176,6 +185,7 @@ impl HostError {
             | HostError::NothingFound { hint, .. }
             | HostError::Ledger { hint, .. }
             | HostError::Failed { hint, .. }
+            | HostError::Reported { hint, .. }
             | HostError::Remote { hint, .. } => hint.clone(),
         }
     }

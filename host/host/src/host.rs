@@ -18,6 +18,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConnectionConfig, ScanModeValue};
 use crate::discover::progress::Quiet;
 use crate::discover::{self, Request};
+use crate::doctor::LinkReport;
 use crate::error::{HostError, Result};
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
@@ -32,6 +33,11 @@ const NEWS: usize = 256;
 const RETRY_FROM: Duration = Duration::from_secs(30);
 /// And never more rarely than this.
 const RETRY_TO: Duration = Duration::from_secs(600);
+
+/// What a link has learned is kept after this long, then after twice that.
+const FIRST_PROFILE: Duration = Duration::from_secs(10);
+/// And never more rarely than this.
+const PROFILES_EVERY: Duration = Duration::from_secs(600);
 
 /// A host with everything that it owns.
 pub struct Host {
@@ -53,6 +59,8 @@ pub struct Host {
 
 /// A connection at work. Several may share one endpoint, and then its link.
 struct Lane {
+    /// The connection's name.
+    connection: String,
     url: String,
     link: Link,
     stop: CancellationToken,
@@ -195,7 +203,7 @@ impl Host {
             .url
             .parse()
             .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
-        let settings = self.settings(&connection, Profile::default());
+        let settings = self.settings(&connection, &Profile::default());
         let link = Link::open(
             endpoint,
             Options {
@@ -239,7 +247,10 @@ impl Host {
             info!("\"{}\": {warning}", connection.name);
         }
         let saved = registry::save(&self.registry, &self.catalog, connection, &mut scan).await?;
-        Profile::keep(&self.registry, &saved.connection.id, &link, scan.max_words()).await;
+        Profile::keep(&self.registry, &saved.connection.id, |p| {
+            p.learn_link(&link.stats())
+        })
+        .await;
         link.close().await;
         info!(
             "\"{}\": {} devices, {} entities",
@@ -284,23 +295,32 @@ impl Host {
     pub async fn start_connection(self: &Arc<Self>, connection: &Connection) -> Result<()> {
         let polled = self.polled(connection).await?;
         let devices = polled.as_ref().map(|p| p.devices.clone()).unwrap_or_default();
+        let profile = polled.as_ref().map(|p| p.profile.clone()).unwrap_or_default();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         // Whatever becomes of it, it is not polled as it was, wherever that was.
         if let Some(old) = lanes.remove(&connection.id) {
             old.stop.cancel();
         }
         self.bus.put(&connection.name, devices);
+        self.bus.put_profile(&connection.name, profile);
         let Some(polled) = polled.filter(|p| !p.devices.is_empty()) else {
             return Ok(());
         };
         let stop = CancellationToken::new();
         let lane = Lane {
+            connection: connection.name.clone(),
             url: connection.url.clone(),
             link: polled.link.clone(),
             stop: stop.clone(),
         };
         lanes.insert(connection.id.clone(), lane);
         drop(lanes);
+        let (host, connection, link, ended) = (
+            Arc::clone(self),
+            connection.clone(),
+            polled.link.clone(),
+            stop.clone(),
+        );
         tokio::spawn(connection::run(
             polled,
             Arc::clone(&self.bus),
@@ -308,7 +328,25 @@ impl Host {
             self.started,
             stop,
         ));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = host.keep_profile(&connection, &link) => {}
+            }
+        });
         Ok(())
+    }
+
+    /// Keeps what a link learns, soon after its start and then now and again.
+    async fn keep_profile(&self, connection: &Connection, link: &Link) {
+        let mut pause = FIRST_PROFILE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PROFILES_EVERY);
+            Profile::keep(&self.registry, &connection.id, |p| p.learn_link(&link.stats())).await;
+            let profile = Profile::load(&self.registry, connection).await;
+            self.bus.put_profile(&connection.name, profile);
+        }
     }
 
     /// Begins to poll what a scan has saved. A device that was found here is no longer polled where it was before.
@@ -379,7 +417,7 @@ impl Host {
             options,
             interval,
             max_words,
-        } = self.settings(connection, profile);
+        } = self.settings(connection, &profile);
         let link = match self.link(&connection.url) {
             Some(link) => link,
             None => Link::open(endpoint, options),
@@ -390,10 +428,11 @@ impl Host {
             devices,
             interval,
             max_words,
+            profile,
         }))
     }
 
-    fn settings(&self, connection: &Connection, profile: Profile) -> Settings {
+    fn settings(&self, connection: &Connection, profile: &Profile) -> Settings {
         let configured = self.config.connections.iter().find(|c| c.name == connection.name);
         Settings::of(connection, configured, profile)
     }
@@ -418,6 +457,17 @@ impl Host {
             .collect()
     }
 
+    /// How every connection at work stands.
+    pub fn links(&self) -> Vec<LinkReport> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links: Vec<LinkReport> = lanes
+            .values()
+            .map(|lane| LinkReport::of(&lane.connection, &lane.link))
+            .collect();
+        links.sort_by(|a, b| a.connection.cmp(&b.connection));
+        links
+    }
+
     /// Ends polling, writes down what is left, and closes the files.
     ///
     /// # Errors
@@ -428,7 +478,7 @@ impl Host {
             lane.stop.cancel();
         }
         for (id, lane) in &lanes {
-            Profile::keep(&self.registry, id, &lane.link, None).await;
+            Profile::keep(&self.registry, id, |p| p.learn_link(&lane.link.stats())).await;
             lane.link.close().await;
         }
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();

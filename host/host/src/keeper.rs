@@ -17,6 +17,7 @@ use crate::bus::{Availability, Bus, Device, DeviceMeta, Update};
 use crate::clock;
 use crate::discover::report::entity_id;
 use crate::poll::news::News;
+use crate::profile::Profile;
 use crate::registry;
 
 /// Readings are written this often, all in one statement.
@@ -26,10 +27,6 @@ const CHORES_EVERY: Duration = Duration::from_secs(300);
 /// The most that the history may take on the disk.
 const MAX_HISTORY_BYTES: u64 = 1 << 30;
 const DAY_MS: i64 = 86_400_000;
-/// A clock before this (2024) is not set: nothing is removed by it.
-const SANE_FROM_MS: i64 = 1_704_067_200_000;
-/// A clock after this (2100) is not set either.
-const SANE_TO_MS: i64 = 4_102_444_800_000;
 
 /// The task and the way to end it.
 pub struct Keeper {
@@ -167,6 +164,11 @@ impl Work {
                 self.registry.promote(&proven).await.map(|_| ())
             }
             News::Learned { connection, device } => self.learned(&connection, &device).await,
+            News::Compared {
+                connection,
+                unit,
+                spans_holes,
+            } => self.compared(&connection, unit, spans_holes).await,
         };
         self.trouble
             .note("what polling learned could not be stored", result);
@@ -188,6 +190,24 @@ impl Work {
             .apply_scan(&connection.id, &found, clock::now_ms())
             .await
             .map(|_| ())
+    }
+
+    async fn compared(
+        &self,
+        name: &str,
+        unit: u8,
+        spans_holes: bool,
+    ) -> Result<(), busbar_store::StoreError> {
+        let Some(connection) = self.registry.connection(name).await? else {
+            return Ok(());
+        };
+        Profile::keep(&self.registry, &connection.id, |profile| {
+            profile.units.entry(unit).or_default().spans_holes = Some(spans_holes);
+        })
+        .await;
+        let profile = Profile::load(&self.registry, &connection).await;
+        self.bus.put_profile(name, profile);
+        Ok(())
     }
 
     /// Stores what changed since the last time.
@@ -290,7 +310,7 @@ impl Work {
 
     async fn chores(&mut self) {
         let now = clock::now_ms();
-        if !(SANE_FROM_MS..SANE_TO_MS).contains(&now) {
+        if !clock::is_sane(now) {
             warn!(
                 "the clock of this machine says {}; nothing is tidied up until it is right",
                 clock::show(now)

@@ -14,6 +14,7 @@ mod control;
 mod demo;
 mod diagnostics;
 pub mod discover;
+pub mod doctor;
 pub mod error;
 mod explain;
 mod format;

@@ -1,18 +1,51 @@
-//! What was learned about talking to an endpoint, kept so that the next start need not learn it again.
+//! What was learned about talking to an endpoint and to each unit behind it, kept so that the next start need not
+//! learn it again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use busbar_store::{Connection, Registry};
-use busbar_wire::Link;
+use busbar_wire::Stats;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-/// The profile of one endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+use crate::discover::FoundDevice;
+
+/// The profile of one endpoint. Times are whole milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Profile {
     /// Requests that it copes with at once.
     pub in_flight: Option<u16>,
+    /// From request to answer, smoothed, in steps of a quarter: what is kept does not change with every packet.
+    pub latency_ms: Option<u64>,
+    /// What of each unit behind it is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<u8, UnitProfile>,
+}
+
+/// What one unit copes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitProfile {
     /// The longest read that it takes, in registers.
     pub max_words: Option<u16>,
+    /// Whether a read may run across a hole. `false` where it was caught answering such a read with other values than
+    /// single reads of the same registers.
+    pub spans_holes: Option<bool>,
+}
+
+/// What is shown of a device's profile: its unit's, and its endpoint's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceProfile {
+    /// The longest read that it takes, in registers.
+    pub max_words: Option<u16>,
+    /// Whether a read may run across a hole.
+    pub spans_holes: Option<bool>,
+    /// Requests that its endpoint copes with at once.
+    pub in_flight: Option<u16>,
+    /// From request to answer, in milliseconds.
+    pub latency_ms: Option<u64>,
 }
 
 impl Profile {
@@ -28,17 +61,56 @@ impl Profile {
         }
     }
 
-    /// Keeps what a link has learned, where it is new. A profile saves time and nothing else, so that a disk that
-    /// fails here is only noted.
-    pub async fn keep(registry: &Registry, connection_id: &str, link: &Link, max_words: Option<u16>) {
-        let known = match registry.profile(connection_id).await {
+    /// What is known of one unit.
+    pub fn unit(&self, unit: u8) -> UnitProfile {
+        self.units.get(&unit).copied().unwrap_or_default()
+    }
+
+    /// What is shown for a device at this unit; `None` where nothing is known.
+    pub fn device(&self, unit: u8) -> Option<DeviceProfile> {
+        let UnitProfile {
+            max_words,
+            spans_holes,
+        } = self.unit(unit);
+        let known = DeviceProfile {
+            max_words,
+            spans_holes,
+            in_flight: self.in_flight,
+            latency_ms: self.latency_ms,
+        };
+        let nothing = max_words.is_none() && spans_holes.is_none() && self.latency_ms.is_none();
+        (!nothing).then_some(known)
+    }
+
+    /// Takes over what a link has learned, as far as it has heard anything.
+    pub fn learn_link(&mut self, stats: &Stats) {
+        if let Some(latency) = stats.latency {
+            self.latency_ms = Some(in_steps(latency));
+            self.in_flight = Some(stats.window);
+        }
+    }
+
+    /// Takes over what a scan has learned. Several devices of one unit share its narrowest limit.
+    pub fn learn_scan(&mut self, devices: &[FoundDevice]) {
+        let mut longest: BTreeMap<u8, u16> = BTreeMap::new();
+        for device in devices {
+            let unit = longest.entry(device.report.unit_id).or_insert(u16::MAX);
+            *unit = device.max_words.min(*unit);
+        }
+        for (unit, words) in longest {
+            self.units.entry(unit).or_default().max_words = Some(words);
+        }
+    }
+
+    /// Changes what is kept of a connection, where that is new. A profile saves time and nothing else, so that a disk
+    /// that fails here is only noted.
+    pub async fn keep(registry: &Registry, connection_id: &str, change: impl FnOnce(&mut Profile)) {
+        let known: Profile = match registry.profile(connection_id).await {
             Ok(Some(body)) => serde_json::from_value(body).unwrap_or_default(),
             _ => Profile::default(),
         };
-        let now = Profile {
-            in_flight: Some(link.stats().window).filter(|w| *w > 0).or(known.in_flight),
-            max_words: max_words.or(known.max_words),
-        };
+        let mut now = known.clone();
+        change(&mut now);
         if now == known {
             return;
         }
@@ -48,5 +120,58 @@ impl Profile {
         if let Err(error) = registry.put_profile(connection_id, &body).await {
             debug!("the profile of an endpoint could not be kept: {error}");
         }
+    }
+}
+
+/// Rounded up to the next of 1, 1.25, 1.5, 1.75, 2, 2.5, … milliseconds times a power of two: a smoothed time that
+/// trembles is written once.
+fn in_steps(time: Duration) -> u64 {
+    let ms = u64::try_from(time.as_micros().div_ceil(1000))
+        .unwrap_or(u64::MAX)
+        .max(1);
+    let quarter = 1 << (ms.ilog2().saturating_sub(2));
+    ms.div_ceil(quarter).saturating_mul(quarter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_trembles_is_one_time() {
+        let steps = |ms: f64| in_steps(Duration::from_secs_f64(ms / 1000.0));
+        assert_eq!([0.0, 0.2, 1.0, 1.1, 7.5].map(steps), [1, 1, 1, 2, 8]);
+        assert_eq!([101.0, 104.9, 111.9, 113.0].map(steps), [112, 112, 112, 128]);
+        assert!((1..10_000).all(|ms| {
+            let step = in_steps(Duration::from_millis(ms));
+            step >= ms && step <= ms + ms / 4 + 1
+        }));
+    }
+
+    #[test]
+    fn a_unit_is_shown_with_its_endpoint() {
+        let mut profile = Profile::default();
+        assert_eq!(profile.device(3), None);
+        profile.units.entry(3).or_default().max_words = Some(60);
+        let stats = Stats {
+            latency: Some(Duration::from_millis(12)),
+            window: 4,
+            ..Stats::default()
+        };
+        profile.learn_link(&stats);
+        profile.learn_link(&Stats::default());
+        let shown = profile.device(3).unwrap();
+        assert_eq!(
+            (shown.max_words, shown.in_flight, shown.latency_ms),
+            (Some(60), Some(4), Some(12))
+        );
+        assert_eq!(profile.device(4).unwrap().max_words, None);
+    }
+
+    #[test]
+    fn a_profile_of_an_older_version_is_read_as_far_as_it_goes() {
+        let old = serde_json::json!({ "in_flight": 8, "max_words": 60 });
+        let profile: Profile = serde_json::from_value(old).unwrap();
+        assert_eq!(profile.in_flight, Some(8));
     }
 }

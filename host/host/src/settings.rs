@@ -56,7 +56,7 @@ pub struct Settings {
 
 impl Settings {
     /// The file, where present, wins over the registry.
-    pub fn of(connection: &Connection, configured: Option<&ConnectionConfig>, profile: Profile) -> Self {
+    pub fn of(connection: &Connection, configured: Option<&ConnectionConfig>, profile: &Profile) -> Self {
         let stored = ConnectionOptions::of(connection);
         let time = |text: Option<String>| text.and_then(|t| parse_duration(&t).ok());
         let usual = if connection.plugin.as_deref() == Some(GX) {
@@ -86,7 +86,7 @@ impl Settings {
                 ..defaults
             },
             interval: interval.unwrap_or(DEFAULT_INTERVAL),
-            max_words: max_words.min(profile.max_words.unwrap_or(MOST_WORDS)),
+            max_words,
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Devices and entities as every interface shows them: the command line, the HTTP interface, the live page.
 
-use std::sync::Arc;
-
 use busbar_ledger::model::{Ledger, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Availability, Bus, Device, Slot};
 use crate::clock;
 use crate::discover::report::{self, EntityReport};
+use crate::profile::DeviceProfile;
 
 /// `{"devices": […]}`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -46,6 +45,8 @@ pub struct DeviceView {
     pub availability: String,
     /// Why it is offline.
     pub reason: Option<String>,
+    /// What was learned about talking to it.
+    pub profile: Option<DeviceProfile>,
     /// Its entities.
     pub entities: Vec<EntityView>,
 }
@@ -71,7 +72,7 @@ pub struct EntityView {
 /// All devices of a bus.
 pub fn devices(bus: &Bus) -> Devices {
     Devices {
-        devices: bus.devices().iter().map(device).collect(),
+        devices: bus.devices().iter().map(|d| device(bus, d)).collect(),
     }
 }
 
@@ -85,7 +86,7 @@ pub fn entities(bus: &Bus, of: Option<&str>) -> Entities {
 }
 
 /// One device.
-pub fn device(device: &Arc<Device>) -> DeviceView {
+pub fn device(bus: &Bus, device: &Device) -> DeviceView {
     let meta = &device.meta;
     let availability = device.state().availability.clone();
     DeviceView {
@@ -102,6 +103,7 @@ pub fn device(device: &Arc<Device>) -> DeviceView {
             Availability::Offline(reason) => Some(reason),
             _ => None,
         },
+        profile: bus.profile(device),
         entities: entities_of(device),
     }
 }

@@ -25,4 +25,4 @@ pub use model::{
     Status, Tally,
 };
 pub use recover::{Opening, Origin};
-pub use registry::{Promotion, Registry};
+pub use registry::{Promotion, Registry, backups};

@@ -77,6 +77,12 @@ pub enum Command {
     Entities(EntitiesArgs),
     /// Show how bytes become an entity's value, and why Busbar believes that it exists
     Explain(ExplainArgs),
+    /// Is everything well? What is wrong, why, and what to do next
+    #[command(after_help = "Examples:\n  \
+        busbar doctor\n  \
+        busbar doctor --json\n\n\
+        It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
+    Doctor,
     /// Look at ledgers: the descriptions of devices
     #[command(subcommand)]
     Ledger(LedgerCommand),

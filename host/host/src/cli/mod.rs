@@ -1,6 +1,7 @@
 //! The command line. [`main`] reads as the story of a run: parse, configure, do it, say how it went.
 
 pub mod args;
+mod doctor;
 mod endpoint;
 mod ledger;
 pub(crate) mod output;
@@ -122,6 +123,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Devices => registry::devices(data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, output, catalog).await,
+        Command::Doctor => doctor::run(data_dir, output, catalog).await,
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
         Command::Plugin(command) => plugin::run(command, output, catalog).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,

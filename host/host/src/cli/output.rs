@@ -107,6 +107,11 @@ impl Output {
         self.styled("33", text)
     }
 
+    /// Something that does not work.
+    pub fn red(&self, text: &str) -> String {
+        self.styled("31", text)
+    }
+
     fn styled(&self, code: &str, text: &str) -> String {
         if self.colour() {
             format!("\x1b[{code}m{text}\x1b[0m")
@@ -144,7 +149,7 @@ impl Output {
 
     /// Reports a failure the way the contract wants it, and gives the exit code.
     pub fn failure(&self, error: &HostError) -> ExitCode {
-        if self.json {
+        if self.json && !matches!(error, HostError::Reported { .. }) {
             // Who does not read it still gets the exit code.
             let _ = put(&error.to_json().to_string());
         }

@@ -14,6 +14,7 @@ use crate::control::Client;
 use crate::error::{HostError, Result};
 use crate::explain::{self, Explanation};
 use crate::format::{self, visible};
+use crate::profile::DeviceProfile;
 use crate::registry::{adopt_ledgers, stored_views};
 use crate::view::{self, Devices, Entities};
 
@@ -36,7 +37,7 @@ pub async fn devices(
     if devices.devices.is_empty() {
         return Err(empty());
     }
-    let mut table = output.table(["device", "name", "unit", "ledger", "entities", "state"]);
+    let mut table = output.table(["device", "name", "unit", "ledger", "entities", "state", "answers"]);
     for device in &devices.devices {
         let state = match &device.reason {
             Some(reason) => format!("{}: {}", device.availability, visible(reason)),
@@ -49,10 +50,22 @@ pub async fn devices(
             device.ledger.as_str().into(),
             number(device.entities.len()),
             state.into(),
+            output.dim_cell(&device.profile.as_ref().map(manners).unwrap_or_default()),
         ]);
     }
     output.table_lines(&table);
     Ok(())
+}
+
+/// How a device answers, in a few words: `12 ms, 4 at once, 60 registers`.
+fn manners(profile: &DeviceProfile) -> String {
+    let parts = [
+        profile.latency_ms.map(|ms| format!("{ms} ms")),
+        profile.in_flight.map(|n| format!("{n} at once")),
+        profile.max_words.map(|n| format!("{n} registers")),
+        (profile.spans_holes == Some(false)).then(|| "not over holes".to_owned()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `busbar entities`

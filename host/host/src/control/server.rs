@@ -25,6 +25,7 @@ use super::place;
 use crate::cli::raw;
 use crate::discover::progress::Event;
 use crate::discover::{self, Request};
+use crate::doctor::LinkReport;
 use crate::error::{HostError, Result};
 use crate::explain;
 use crate::host::Host;
@@ -151,6 +152,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
     };
     let router = Router::new()
         .route("/control/urls", get(urls))
+        .route("/control/links", get(links))
         .route("/control/explain/{id}", get(explain_entity))
         .route("/control/read", post(read))
         .route("/control/raw", post(read_raw))
@@ -184,6 +186,10 @@ fn refusal(error: &HostError) -> Value {
 
 async fn urls(State(door): State<Door>) -> Json<Vec<String>> {
     Json(door.host.urls())
+}
+
+async fn links(State(door): State<Door>) -> Json<Vec<LinkReport>> {
+    Json(door.host.links())
 }
 
 async fn explain_entity(

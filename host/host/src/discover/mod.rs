@@ -98,12 +98,6 @@ impl Scan {
             && !self.unread.contains(&unit)
             && units.is_none_or(|units| again::is_in_scope(Mode::Listed, units, unit))
     }
-
-    /// The longest read that every device of the connection took, where one of them took less than its ledger says.
-    pub fn max_words(&self) -> Option<u16> {
-        let shorter = |d: &&FoundDevice| d.max_words < d.ledger.read.max_words;
-        self.devices.iter().filter(shorter).map(|d| d.max_words).min()
-    }
 }
 
 /// The scheme of a link's URL.

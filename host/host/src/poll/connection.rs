@@ -14,12 +14,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::blocks::Limits;
 use super::news::{News, Promotion};
 use super::schedule::Schedule;
 use super::trust::Trust;
 use super::unit::Unit;
 use crate::bus::{Bus, Device};
 use crate::discover;
+use crate::profile::{Profile, UnitProfile};
 
 /// A connection as the poller sees it.
 pub struct Polled {
@@ -33,6 +35,8 @@ pub struct Polled {
     pub interval: Duration,
     /// The longest read that the configuration allows.
     pub max_words: u16,
+    /// What was learned about its units.
+    pub profile: Profile,
 }
 
 /// Polls until cancelled. `epoch` is the moment that all connections share.
@@ -110,7 +114,7 @@ fn lane(
         by_unit.entry(device.meta.unit).or_default().push(device);
     }
     let turns = by_unit.into_iter().map(|(id, devices)| Turn {
-        unit: Unit::new(id, devices, polled.max_words),
+        unit: Unit::new(id, devices, limits(polled.max_words, polled.profile.unit(id))),
         trust: Trust::default(),
     });
     let lane = Lane {
@@ -123,6 +127,14 @@ fn lane(
     (Arc::new(lane), turns.collect())
 }
 
+/// What bounds the blocks of a unit: the configuration, and what was learned before.
+fn limits(max_words: u16, learned: UnitProfile) -> Limits {
+    Limits {
+        max_words: learned.max_words.unwrap_or(max_words).min(max_words),
+        spans_holes: learned.spans_holes != Some(false),
+    }
+}
+
 impl Turn {
     /// Polls once, and keeps what that taught.
     async fn take(mut self, lane: Arc<Lane>) -> Self {
@@ -130,7 +142,15 @@ impl Turn {
         lane.promote(&self.unit);
         lane.relearn(&mut self.unit).await;
         if nth > 0 {
-            self.trust.check(&lane.link, &mut self.unit).await;
+            let judged = self.trust.check(&lane.link, &mut self.unit).await;
+            if let Some(spans_holes) = judged {
+                let (connection, unit) = (lane.name.clone(), self.unit.id);
+                lane.tell(News::Compared {
+                    connection,
+                    unit,
+                    spans_holes,
+                });
+            }
         }
         self
     }

@@ -7,6 +7,15 @@ use crate::discover::FoundDevice;
 pub enum News {
     /// Entities that showed for the first time that they exist.
     Promoted(Vec<Promotion>),
+    /// Blocks over holes were compared with single reads.
+    Compared {
+        /// The connection, by name.
+        connection: String,
+        /// The unit.
+        unit: u8,
+        /// Whether they agree, so that a block may run across a hole.
+        spans_holes: bool,
+    },
     /// A device answers other registers than it used to.
     Learned {
         /// The connection it is on, by name.

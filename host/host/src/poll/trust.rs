@@ -23,12 +23,16 @@ const AGAINST: usize = 3;
 #[derive(Debug, Default)]
 pub struct Trust {
     compared: HashSet<Span>,
+    /// What was told of it last.
+    told: Option<bool>,
 }
 
 impl Trust {
     /// Compares a few blocks that were never compared. A device whose block and single reads differ for good is read
     /// without spanning holes from then on.
-    pub async fn check(&mut self, link: &Link, unit: &mut Unit) {
+    ///
+    /// Tells once what came of it: `Some(true)` when all blocks agree, `Some(false)` when one does not.
+    pub async fn check(&mut self, link: &Link, unit: &mut Unit) -> Option<bool> {
         let mut left = BLOCKS_A_POLL;
         let plan = unit.plan(Due::ALL);
         let wants: Vec<Span> = plan
@@ -38,7 +42,7 @@ impl Trust {
             .collect();
         for block in &plan.blocks {
             if left == 0 {
-                return;
+                return None;
             }
             let sample = sample(*block, &wants);
             // A block without a hole cannot be read wrongly this way.
@@ -54,10 +58,23 @@ impl Trust {
                          without spanning holes from now on"
                     );
                     unit.distrust();
-                    return;
+                    return self.tell(false);
                 }
             }
         }
+        if self.compared.is_empty() {
+            return None;
+        }
+        self.tell(true)
+    }
+
+    fn tell(&mut self, spans_holes: bool) -> Option<bool> {
+        // After a disagreement the blocks have no holes, and nothing is left to compare.
+        if self.told.is_some() {
+            return None;
+        }
+        self.told = Some(spans_holes);
+        self.told
     }
 }
 

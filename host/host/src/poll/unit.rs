@@ -36,17 +36,14 @@ type Answer = (Span, Result<Vec<u16>, WireError>);
 
 impl Unit {
     /// A unit with its devices.
-    pub fn new(id: u8, devices: Vec<Arc<Device>>, max_words: u16) -> Self {
+    pub fn new(id: u8, devices: Vec<Arc<Device>>, limits: Limits) -> Self {
         let members = devices.iter().map(|_| Member::default()).collect();
         Unit {
             id,
             members,
             devices,
             plans: Plans::default(),
-            limits: Limits {
-                max_words,
-                spans_holes: true,
-            },
+            limits,
             nth: 0,
             owed: Due::default(),
         }

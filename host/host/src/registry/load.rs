@@ -13,6 +13,7 @@ use crate::bus::{Bus, Device, DeviceMeta};
 use crate::catalog::Catalog;
 use crate::discover;
 use crate::error::Result;
+use crate::profile::Profile;
 use crate::settings::ConnectionOptions;
 
 /// Takes in the ledgers that the registry keeps: the owner's own, and those made for one device.
@@ -135,6 +136,7 @@ pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus>
     for connection in registry.connections().await? {
         let devices = devices_of(registry, catalog, &connection.id, &connection.name).await?;
         bus.put(&connection.name, devices);
+        bus.put_profile(&connection.name, Profile::load(registry, &connection).await);
     }
     Ok(bus)
 }

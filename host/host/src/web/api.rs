@@ -1,6 +1,7 @@
 //! `/api/v1` and `/healthz`.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -103,7 +104,8 @@ pub async fn events(
         });
     };
     let feed = shared.bus.subscribe();
-    let events = stream::unfold((feed, place), |(mut feed, place)| async move {
+    let bus = Arc::clone(&shared.bus);
+    let events = stream::unfold((feed, place, bus), |(mut feed, place, bus)| async move {
         let update = loop {
             match feed.recv().await {
                 Ok(update) => break update,
@@ -112,7 +114,7 @@ pub async fn events(
                 Err(RecvError::Closed) => return None,
             }
         };
-        let device = view::device(&update.device);
+        let device = view::device(&bus, &update.device);
         let changed: Vec<_> = {
             let keys = &update.device.meta.ledger.points;
             let read: std::collections::HashSet<&str> = update
@@ -133,7 +135,7 @@ pub async fn events(
         });
         Some((
             Ok(Event::default().event("readings").data(body.to_string())),
-            (feed, place),
+            (feed, place, bus),
         ))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))

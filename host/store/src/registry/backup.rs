@@ -16,8 +16,8 @@ fn dir(data: &Path) -> PathBuf {
     data.join("backups")
 }
 
-/// The backups of a data directory, the latest last.
-pub(super) fn all(data: &Path) -> Vec<PathBuf> {
+/// The backups of a data directory, the latest last; none where there are none or they cannot be seen.
+pub fn all(data: &Path) -> Vec<PathBuf> {
     names_in(&dir(data), PREFIX)
         .into_iter()
         .filter(|p| p.extension().is_some_and(|e| e == "db"))

@@ -5,6 +5,7 @@ mod connections;
 mod devices;
 mod scans;
 
+pub use backup::all as backups;
 pub use devices::Promotion;
 
 use std::path::Path;

@@ -1,0 +1,98 @@
+//! `busbar doctor`: is everything well, and if not, what to do.
+
+use std::path::Path;
+
+use super::output::{Output, number};
+use crate::catalog::Catalog;
+use crate::doctor::{Finding, Level, LinkReport, Report, gather};
+use crate::error::{HostError, Result};
+use crate::format::visible;
+
+/// Runs the command: exit 1 when something does not work.
+pub async fn run(
+    data_dir: &Path,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let report = Report::of(gather(data_dir, &catalog().await?).await?);
+    if output.is_json() {
+        output.document(&report)?;
+    } else {
+        for finding in &report.findings {
+            output.line(&line(finding, output));
+        }
+        connections(&report.connections, output);
+    }
+    let wrong = report.findings.iter().filter(|f| f.level == Level::Error).count();
+    if report.healthy {
+        output.say(&format!("\n{}", output.green("Everything works.")));
+        return Ok(());
+    }
+    Err(HostError::Reported {
+        message: match wrong {
+            1 => "one thing does not work".to_owned(),
+            n => format!("{n} things do not work"),
+        },
+        hint: "What to do stands beside each of them.".to_owned(),
+    })
+}
+
+/// A finding as a line, with what to do below it.
+fn line(finding: &Finding, output: Output) -> String {
+    let mark = match finding.level {
+        Level::Ok => output.green("ok  "),
+        Level::Warning => output.yellow("look"),
+        Level::Error => output.red("bad "),
+    };
+    let mut text = format!(
+        "{mark}  {}: {}",
+        output.bold(&visible(&finding.area)),
+        visible(&finding.message)
+    );
+    if !finding.hint.is_empty() {
+        text.push_str(&format!("\n      {}", visible(&finding.hint)));
+    }
+    text
+}
+
+/// What was learned about talking to each unit.
+fn connections(links: &[LinkReport], output: Output) {
+    let mut table = output.table([
+        "connection",
+        "unit",
+        "largest read",
+        "over holes",
+        "at once",
+        "answers in",
+    ]);
+    let mut any = false;
+    for link in links {
+        for unit in link.profile.units.keys() {
+            let Some(profile) = link.profile.device(*unit) else {
+                continue;
+            };
+            any = true;
+            let known = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+            table.add_row(vec![
+                visible(&link.connection).into(),
+                number(unit),
+                number(known(profile.max_words.map(|words| format!("{words} registers")))),
+                known(
+                    profile
+                        .spans_holes
+                        .map(|yes| if yes { "yes" } else { "no" }.to_owned()),
+                )
+                .into(),
+                number(known(profile.in_flight.map(|n| n.to_string()))),
+                number(known(profile.latency_ms.map(|ms| format!("{ms} ms")))),
+            ]);
+        }
+    }
+    if any {
+        output.line(&format!(
+            "\n{}",
+            output.bold("What was learned about talking to them")
+        ));
+        output.table_lines(&table);
+    }
+}

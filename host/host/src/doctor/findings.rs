@@ -1,0 +1,408 @@
+//! What the evidence amounts to. Pure.
+
+use super::gather::{Evidence, RegistryEvidence};
+use super::link::LinkReport;
+use super::{Finding, Level};
+use crate::clock;
+use crate::format;
+
+/// Below this, what is learned and measured may soon have no place.
+const FEW_BYTES: u64 = 200 << 20;
+/// Below this, nothing can be relied on to be written.
+const NO_BYTES: u64 = 10 << 20;
+/// A host makes a backup each day: one that is older than this was not made.
+const OLD_BACKUP_MS: i64 = 3 * 86_400_000;
+/// Requests that say something of a link.
+const ENOUGH: u64 = 50;
+/// One unanswered request in so many is nothing to worry about.
+const RARE: u64 = 20;
+
+/// Judges everything that was seen, in the order in which a person would look.
+pub fn findings(evidence: &Evidence) -> Vec<Finding> {
+    let mut found = vec![host(evidence), directory(evidence), registry(evidence)];
+    found.extend(backups(evidence));
+    found.push(clock_of(evidence));
+    found.extend(plugins(evidence));
+    for link in &evidence.links {
+        found.extend(connection(link));
+    }
+    found.extend(devices(evidence));
+    found
+}
+
+fn finding(area: &str, level: Level, message: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding {
+        area: area.to_owned(),
+        level,
+        message: message.into(),
+        hint: hint.into(),
+    }
+}
+
+fn host(evidence: &Evidence) -> Finding {
+    if evidence.host_runs {
+        finding("host", Level::Ok, "it runs", "")
+    } else if evidence.links.is_empty() {
+        finding("host", Level::Ok, "none runs, and nothing is set up yet", "")
+    } else {
+        finding(
+            "host",
+            Level::Warning,
+            "none runs: nothing is polled",
+            "Start it with `busbar`.",
+        )
+    }
+}
+
+fn directory(evidence: &Evidence) -> Finding {
+    let (area, dir) = ("data directory", &evidence.data_dir);
+    let Some(mode) = evidence.mode else {
+        return finding(
+            area,
+            Level::Ok,
+            format!("{dir} is not there yet"),
+            "It is made when something is saved; another place is chosen with --data-dir.",
+        );
+    };
+    let free = evidence.free_bytes.unwrap_or(u64::MAX);
+    let room = megabytes(free);
+    if free < NO_BYTES {
+        return finding(
+            area,
+            Level::Error,
+            format!("{dir}: the disk is full ({room} free)"),
+            "Make room: polling goes on, but nothing is kept.",
+        );
+    }
+    if free < FEW_BYTES {
+        return finding(
+            area,
+            Level::Warning,
+            format!("{dir}: only {room} free"),
+            "Make room, or keep a shorter history ([history] days).",
+        );
+    }
+    if mode & 0o077 != 0 {
+        return finding(
+            area,
+            Level::Warning,
+            format!("{dir} can be entered by other users (mode {mode:03o})"),
+            format!("chmod 700 {dir}"),
+        );
+    }
+    let history = evidence
+        .history_bytes
+        .map(|bytes| format!(", the history takes {}", megabytes(bytes)));
+    let free = evidence.free_bytes.map(|_| format!(", {room} free"));
+    let extra = [history, free].into_iter().flatten().collect::<String>();
+    finding(area, Level::Ok, format!("{dir}{extra}"), "")
+}
+
+fn megabytes(bytes: u64) -> String {
+    match bytes >> 20 {
+        0..=9 => format!("{:.1} MB", bytes as f64 / f64::from(1 << 20)),
+        mb @ 10..=9_999 => format!("{mb} MB"),
+        mb => format!("{} GB", mb >> 10),
+    }
+}
+
+fn registry(evidence: &Evidence) -> Finding {
+    match &evidence.registry {
+        RegistryEvidence::Missing => finding(
+            "registry",
+            Level::Ok,
+            "there is none yet",
+            "`busbar discover` looks for devices; `busbar scan URL --save` takes one over.",
+        ),
+        RegistryEvidence::Failed { message, hint } => finding("registry", Level::Error, message, hint),
+        RegistryEvidence::Whole { unconfirmed: true } => finding(
+            "registry",
+            Level::Warning,
+            "it was restored or begun anew, and nobody has confirmed it",
+            "Compare `busbar devices` with what you have. Until then nothing is written to any device.",
+        ),
+        RegistryEvidence::Whole { unconfirmed: false } => {
+            let entities: usize = evidence.devices.devices.iter().map(|d| d.entities.len()).sum();
+            let message = format!(
+                "every page is whole: {}, {}, {}",
+                count(evidence.links.len(), "connection"),
+                count(evidence.devices.devices.len(), "device"),
+                match entities {
+                    1 => "1 entity".to_owned(),
+                    n => format!("{n} entities"),
+                }
+            );
+            finding("registry", Level::Ok, message, "")
+        }
+    }
+}
+
+/// `1 device`, `2 devices`.
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn backups(evidence: &Evidence) -> Option<Finding> {
+    if !matches!(evidence.registry, RegistryEvidence::Whole { .. }) {
+        return None;
+    }
+    let kept = count(evidence.backups, "backup");
+    Some(match evidence.newest_backup_ms {
+        None => finding(
+            "backups",
+            Level::Warning,
+            "there is none yet",
+            "A running host makes one each day.",
+        ),
+        Some(at) if evidence.now_ms - at > OLD_BACKUP_MS => finding(
+            "backups",
+            Level::Warning,
+            format!("{kept}; the newest is {} old", format::age(evidence.now_ms - at)),
+            "A running host makes one each day: look for errors in its log.",
+        ),
+        Some(at) => finding(
+            "backups",
+            Level::Ok,
+            format!("{kept}; the newest is {} old", format::age(evidence.now_ms - at)),
+            "",
+        ),
+    })
+}
+
+fn clock_of(evidence: &Evidence) -> Finding {
+    let shown = clock::show(evidence.now_ms);
+    if clock::is_sane(evidence.now_ms) {
+        finding("clock", Level::Ok, shown, "")
+    } else {
+        finding(
+            "clock",
+            Level::Error,
+            format!("this machine says {shown}"),
+            "Set the clock (NTP): until then nothing is tidied up, and times in the history are wrong.",
+        )
+    }
+}
+
+fn plugins(evidence: &Evidence) -> Vec<Finding> {
+    let (usable, not): (Vec<_>, Vec<_>) = evidence.plugins.iter().partition(|plugin| plugin.usable);
+    let names: Vec<&str> = usable.iter().map(|plugin| plugin.name.as_str()).collect();
+    let mut found = vec![if usable.is_empty() {
+        finding(
+            "plugins",
+            Level::Error,
+            "none is loaded, so nothing can be recognised",
+            "`busbar plugin list` says what was refused and why; --plugin-dir names another place.",
+        )
+    } else {
+        let message = format!(
+            "{} ({}), {}",
+            count(usable.len(), "plugin"),
+            names.join(", "),
+            count(evidence.ledgers, "ledger")
+        );
+        finding("plugins", Level::Ok, message, "")
+    }];
+    found.extend(not.into_iter().map(|plugin| {
+        let reason = plugin.reason.as_deref().unwrap_or("no reason is known");
+        finding(
+            "plugins",
+            Level::Warning,
+            format!("{} is not used: {reason}", plugin.name),
+            "Its devices are not read.",
+        )
+    }));
+    found
+}
+
+/// How one connection stands: first what is wrong now, then what went wrong often.
+fn connection(link: &LinkReport) -> Vec<Finding> {
+    let area = format!("connection \"{}\"", link.connection);
+    if let Some(cause) = &link.cause {
+        let since = link.down_s.unwrap_or_default();
+        let since = format::age(i64::try_from(since).unwrap_or(i64::MAX).saturating_mul(1000));
+        let message = format!("down for {since}: {cause}");
+        return vec![finding(
+            &area,
+            Level::Error,
+            message,
+            link.hint.clone().unwrap_or_default(),
+        )];
+    }
+    let mut found = Vec::new();
+    let often = |n: u64| link.requests >= ENOUGH && n.saturating_mul(RARE) >= link.requests;
+    let of = |n: u64| format!("{n} of {} requests", link.requests);
+    if often(link.timeouts) {
+        found.push(finding(
+            &area,
+            Level::Warning,
+            format!("{} went unanswered", of(link.timeouts)),
+            "Look at the cable, the Wi-Fi or the wiring; a longer timeout helps with a slow device.",
+        ));
+    }
+    if often(link.bad_answers) {
+        found.push(finding(
+            &area,
+            Level::Warning,
+            format!(
+                "{} got an answer that did not fit, and were refused",
+                of(link.bad_answers)
+            ),
+            "A gateway may mix up its clients: end other Modbus clients of this device.",
+        ));
+    }
+    if often(link.foreign) {
+        found.push(finding(
+            &area,
+            Level::Warning,
+            format!("{} answers came that nobody here had asked for", link.foreign),
+            "Another client talks to the device by the same way (an app of the maker, perhaps).",
+        ));
+    }
+    let busy: u64 = [5, 6].iter().filter_map(|code| link.exceptions.get(code)).sum();
+    if often(busy) {
+        found.push(finding(
+            &area,
+            Level::Warning,
+            format!("{} were put off: the device is busy", of(busy)),
+            "Poll it less often (interval), or end other clients.",
+        ));
+    }
+    if found.is_empty() {
+        let message = match link.requests {
+            0 => link.state.clone(),
+            n => format!(
+                "{}, {}",
+                link.state,
+                count(usize::try_from(n).unwrap_or(usize::MAX), "request")
+            ),
+        };
+        found.push(finding(&area, Level::Ok, message, ""));
+    }
+    found
+}
+
+fn devices(evidence: &Evidence) -> Vec<Finding> {
+    let down: Vec<&str> = evidence
+        .links
+        .iter()
+        .filter(|link| link.cause.is_some())
+        .map(|link| link.connection.as_str())
+        .collect();
+    let offline = evidence
+        .devices
+        .devices
+        .iter()
+        .filter(|device| device.availability == "offline" && !down.contains(&device.connection.as_str()));
+    offline
+        .map(|device| {
+            let reason = device.reason.as_deref().unwrap_or("no reason is known");
+            finding(
+                &format!("device {}", device.id),
+                Level::Warning,
+                format!("\"{}\" is offline: {reason}", device.name),
+                format!(
+                    "Is it switched on? `busbar scan {} --save` looks for what is there now.",
+                    evidence
+                        .links
+                        .iter()
+                        .find(|link| link.connection == device.connection)
+                        .map_or("URL", |link| link.url.as_str())
+                ),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gather::PluginEvidence;
+    use super::*;
+
+    /// A healthy site.
+    fn well() -> Evidence {
+        Evidence {
+            data_dir: "busbar-data".to_owned(),
+            host_runs: true,
+            mode: Some(0o700),
+            free_bytes: Some(50 << 30),
+            registry: RegistryEvidence::Whole { unconfirmed: false },
+            history_bytes: Some(3 << 20),
+            newest_backup_ms: Some(1_790_000_000_000),
+            backups: 7,
+            now_ms: 1_790_000_000_000 + 3_600_000,
+            plugins: vec![PluginEvidence {
+                name: "generic".to_owned(),
+                usable: true,
+                reason: None,
+            }],
+            ledgers: 5,
+            links: vec![LinkReport {
+                connection: "home".to_owned(),
+                url: "modbus+tcp://gx.local:502".to_owned(),
+                state: "up".to_owned(),
+                requests: 1000,
+                answers: 1000,
+                ..LinkReport::default()
+            }],
+            ..Evidence::default()
+        }
+    }
+
+    fn worst(change: impl FnOnce(&mut Evidence)) -> (Level, String) {
+        let mut evidence = well();
+        change(&mut evidence);
+        let found = findings(&evidence);
+        let worst = found.iter().max_by_key(|f| f.level).unwrap();
+        (
+            worst.level,
+            format!("{}: {} {}", worst.area, worst.message, worst.hint),
+        )
+    }
+
+    #[test]
+    fn a_healthy_site_has_nothing_to_do() {
+        let found = findings(&well());
+        assert!(
+            found.iter().all(|f| f.level == Level::Ok && f.hint.is_empty()),
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_to_do() {
+        type Change = fn(&mut Evidence);
+        let cases: [(&str, Level, Change); 9] = [
+            ("disk is full", Level::Error, |e| e.free_bytes = Some(1 << 20)),
+            ("only 100 MB free", Level::Warning, |e| {
+                e.free_bytes = Some(100 << 20)
+            }),
+            ("chmod 700", Level::Warning, |e| e.mode = Some(0o755)),
+            ("this machine says 1970", Level::Error, |e| e.now_ms = 0),
+            ("none is loaded", Level::Error, |e| e.plugins.clear()),
+            ("nothing is polled", Level::Warning, |e| e.host_runs = false),
+            ("confirmed", Level::Warning, |e| {
+                e.registry = RegistryEvidence::Whole { unconfirmed: true }
+            }),
+            ("4 d old", Level::Warning, |e| e.now_ms += 4 * 86_400_000),
+            ("connection \"home\": down for 90 s", Level::Error, |e| {
+                e.links[0].cause = Some("refused".to_owned());
+                e.links[0].down_s = Some(90);
+            }),
+        ];
+        for (words, level, change) in cases {
+            let (seen, text) = worst(change);
+            assert_eq!(seen, level, "{text}");
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_loses_much_is_told_from_one_that_loses_little() {
+        assert_eq!(worst(|e| e.links[0].timeouts = 49).0, Level::Ok);
+        let (level, text) = worst(|e| e.links[0].timeouts = 50);
+        assert_eq!(level, Level::Warning);
+        assert!(text.contains("50 of 1000 requests went unanswered"), "{text}");
+        let (_, text) = worst(|e| e.links[0].foreign = 500);
+        assert!(text.contains("Another client"), "{text}");
+    }
+}
