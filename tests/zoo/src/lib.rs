@@ -20,12 +20,14 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Duration, timeout};
 
 mod fault;
+pub mod line;
 mod peer;
 mod raw;
 mod record;
 
 pub use busbar_simulate as simulate;
 pub use fault::Fault;
+pub use line::Pair;
 pub use peer::Peer;
 pub use raw::Raw;
 pub use record::{Exchange, Record};

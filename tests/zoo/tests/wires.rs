@@ -1,5 +1,7 @@
 //! A simulated device answers on every wire, and as that wire wants it.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be set up fails the test")]
+
 use std::time::{Duration, Instant};
 
 use busbar_zoo::simulate::Running;
@@ -32,7 +34,12 @@ async fn receive(client: &UdpSocket) -> Option<Vec<u8>> {
 #[tokio::test]
 async fn one_datagram_in_one_answer_out() {
     let (running, client) = over_udp().await;
-    assert!(running.url("meter").unwrap().starts_with("modbus+udp://127.0.0.1:"));
+    assert!(
+        running
+            .url("meter")
+            .unwrap()
+            .starts_with("modbus+udp://127.0.0.1:")
+    );
     client.send(&POWER).await.unwrap();
     assert_eq!(
         receive(&client).await.unwrap(),
