@@ -16,6 +16,7 @@ pub mod extent;
 mod format;
 pub mod identify;
 pub mod image;
+pub mod map;
 pub mod model;
 mod parse;
 pub mod plan;

@@ -2,6 +2,7 @@
 //! editor shows, through the JSON Schema. Nothing is checked against anything else yet; [`crate::parse()`] does
 //! that.
 
+mod types;
 mod values;
 mod write;
 
@@ -17,6 +18,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::model::{Bridge, Class, IdentityFormat, Order, Rate, Total};
 use crate::span::Function;
 
+pub(crate) use types::TypeName;
 pub(crate) use values::{At, End, Entries, Factor, ForEach, Labels, Number, Operand, Run};
 pub(crate) use write::Write;
 
@@ -224,27 +226,6 @@ pub(crate) enum ReadFunction {
 pub(crate) enum ZeroIs {
     Value,
     Unproven,
-}
-
-/// Types on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TypeName {
-    I16,
-    U16,
-    I32,
-    U32,
-    U24,
-    I64,
-    U64,
-    F32,
-    F64,
-    /// Binary-coded decimal, one to four words.
-    Bcd,
-    /// One bit (`bit`) or a field of bits (`bits`).
-    Bits,
-    /// Two characters a word.
-    Text,
 }
 
 /// Points that exist together. At least one of when, requires and proven_by.

@@ -10,13 +10,13 @@ use crate::model::{Class, ReadRules, ValueType};
 use crate::span::{Function, Span};
 
 /// The longest label, title, name or path, in characters.
-pub(super) const MAX_TEXT: usize = 200;
+pub(crate) const MAX_TEXT: usize = 200;
 
 /// The longest note or source, in characters.
 pub(super) const MAX_NOTE: usize = 4_000;
 
 /// A text for people, without what would break a line or a page.
-pub(super) fn text(value: Option<At<String>>, name: &str, max: usize, sink: &mut Sink) -> Option<String> {
+pub(crate) fn text(value: Option<At<String>>, name: &str, max: usize, sink: &mut Sink) -> Option<String> {
     let At { value, span } = value?;
     let long = value.len() > max && value.chars().count() > max;
     let fault = if value.trim().is_empty() {
@@ -59,7 +59,7 @@ pub(super) fn key(value: &str, span: Range<usize>, what: &str, sink: &mut Sink) 
 }
 
 /// Where something lies: the shifted address, inside the address space.
-pub(super) fn span(
+pub(crate) fn span(
     function: Function,
     at: &At<i64>,
     count: u16,
@@ -100,7 +100,7 @@ pub(super) fn span(
 }
 
 /// The unit, if it is one and fits the class.
-pub(super) fn unit(
+pub(crate) fn unit(
     unit: Option<At<String>>,
     class: Option<&At<Class>>,
     lost: bool,
@@ -149,7 +149,7 @@ pub(super) fn unit(
 }
 
 /// The class as the file names it.
-pub(super) fn class_name(class: Class) -> String {
+pub(crate) fn class_name(class: Class) -> String {
     serde_json::to_value(class)
         .ok()
         .and_then(|v| v.as_str().map(str::to_owned))
@@ -174,7 +174,7 @@ pub(super) fn decimals(value: Option<&At<i64>>, sink: &mut Sink) -> Option<u8> {
 }
 
 /// Registers that a type of fixed size takes.
-pub(super) fn fixed_words(ty: TypeName) -> Option<u16> {
+pub(crate) fn fixed_words(ty: TypeName) -> Option<u16> {
     match ty {
         TypeName::I16 | TypeName::U16 => Some(1),
         TypeName::I32 | TypeName::U32 | TypeName::U24 | TypeName::F32 => Some(2),
@@ -201,22 +201,9 @@ pub(super) fn value_type(ty: TypeName) -> ValueType {
     }
 }
 
-/// The type as the file names it.
-pub(super) fn type_name(ty: TypeName) -> &'static str {
-    match ty {
-        TypeName::I16 => "i16",
-        TypeName::U16 => "u16",
-        TypeName::I32 => "i32",
-        TypeName::U32 => "u32",
-        TypeName::U24 => "u24",
-        TypeName::I64 => "i64",
-        TypeName::U64 => "u64",
-        TypeName::F32 => "f32",
-        TypeName::F64 => "f64",
-        TypeName::Bcd => "bcd",
-        TypeName::Bits => "bits",
-        TypeName::Text => "text",
-    }
+/// The type by its short name.
+pub(crate) fn type_name(ty: TypeName) -> &'static str {
+    ty.name()
 }
 
 /// How many registers a value takes: given by its type, or by `words`.
@@ -272,7 +259,7 @@ pub(super) fn words(
 }
 
 /// Says that there are too many points.
-pub(super) fn too_many_points(span: Range<usize>, sink: &mut Sink) {
+pub(crate) fn too_many_points(span: Range<usize>, sink: &mut Sink) {
     sink.add(
         "too-many-points",
         span,

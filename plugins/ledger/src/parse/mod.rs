@@ -3,9 +3,9 @@
 //! Three steps: the text is parsed with recovery; each section, point and group is read into its type by itself;
 //! what was read is checked against itself. A ledger leaves this module whole or not at all.
 
-mod common;
+pub(crate) mod common;
 mod computed;
-mod explain;
+pub(crate) mod explain;
 mod head;
 mod labels;
 mod overlap;
@@ -13,7 +13,7 @@ mod points;
 mod references;
 mod registers;
 mod section;
-mod text;
+pub(crate) mod text;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
