@@ -1,5 +1,6 @@
 //! What can go wrong between a request and its answer.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,15 +60,15 @@ pub enum WireError {
         reason: String,
     },
     /// What came cannot be Modbus.
-    #[error("{endpoint}: what answers there is not Modbus TCP; it sent {seen}")]
+    #[error("{endpoint}: what answers there is not Modbus; it sent {seen}")]
     NotModbus {
         /// The endpoint.
         endpoint: Arc<str>,
         /// The first bytes, as plain ASCII.
         seen: String,
     },
-    /// A one-shot link heard nothing valid for its whole patience, though the connection stood.
-    #[error("{endpoint}: connected, but no valid Modbus answer within {}", human(*after))]
+    /// A one-shot link heard nothing valid for its whole patience, though nothing refused to connect.
+    #[error("{endpoint}: no valid Modbus answer within {}", human(*after))]
     NothingHeard {
         /// The endpoint.
         endpoint: Arc<str>,
@@ -151,6 +152,23 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// What the system said of a wire, after so long.
+    pub(crate) fn from_io(endpoint: Arc<str>, error: &io::Error, after: Duration) -> Self {
+        let reason = error.to_string();
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => WireError::Refused { endpoint },
+            io::ErrorKind::TimedOut => WireError::ConnectTimeout { endpoint, after },
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable => WireError::Unreachable { endpoint, reason },
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                WireError::ConnectionLost { endpoint, reason }
+            }
+            _ => WireError::ConnectFailed { endpoint, reason },
+        }
+    }
+
     /// A stable word for programs. A link that is down tells the word of its cause.
     pub fn code(&self) -> &'static str {
         match self {
@@ -174,6 +192,21 @@ impl WireError {
     /// The next step for a person.
     pub fn hint(&self) -> String {
         let hint = match self {
+            WireError::Refused { endpoint } if over_udp(endpoint) => {
+                "nothing listens on that UDP port: check the port (502 as a rule); many devices speak Modbus TCP only (modbus+tcp://)"
+            }
+            WireError::Silent { endpoint, .. } | WireError::NothingHeard { endpoint, .. }
+                if over_udp(endpoint) =>
+            {
+                "check the address and the UDP port (502 as a rule), the unit id (1 as a rule), that no other client such as the maker's app is connected, and that no firewall drops UDP"
+            }
+            WireError::BadAnswer {
+                endpoint,
+                reason: BadAnswer::Transaction { .. },
+                ..
+            } if over_udp(endpoint) => {
+                "what came answers somebody else: end other clients of the device, such as the maker's app"
+            }
             WireError::Refused { .. } => {
                 "check the port, and that Modbus TCP is switched on at the device (on a GX: Settings, Modbus TCP server)"
             }
@@ -229,6 +262,11 @@ fn exception_name(code: u8) -> &'static str {
         11 => "the unit behind the gateway is silent",
         _ => "not a code of the standard",
     }
+}
+
+/// Whether an endpoint's URL says UDP.
+fn over_udp(endpoint: &str) -> bool {
+    endpoint.starts_with("modbus+udp:")
 }
 
 /// A duration as people say it.

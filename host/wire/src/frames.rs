@@ -13,18 +13,32 @@ use crate::frame::{self, Broken, Frame};
 /// Enough for 15 of the longest frames: what a device sends at once is read at once.
 const INPUT: usize = 4096;
 
+/// What a kind of wire is like, where that makes a difference to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A connection: nothing is lost on the way while it stands, and what breaks its framing ends it.
+    Stream,
+    /// Each datagram for itself: any may be lost, doubled, late or broken, and the next one may be right.
+    Datagrams,
+}
+
 /// A way to send and receive frames.
 pub(crate) trait Frames {
+    /// What it goes over.
+    const KIND: Kind;
+
     /// Puts a request into what is sent next.
     fn put(&mut self, id: u16, unit: u8, pdu: &[u8]);
     /// Sends what was put; ready when nothing is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Waits for more bytes; ready with 0 when no more will come. To be called when `get` has nothing left.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    /// Waits for more to come; ready with false when no more will. To be called when `get` has nothing left.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>>;
     /// The next whole frame, which `done` then takes away.
     fn get(&self) -> Result<Option<Frame<'_>>, Broken>;
     /// Takes away the first `bytes`.
     fn done(&mut self, bytes: usize);
+    /// Takes away what is broken, up to where a frame may begin again; false where there is no such place.
+    fn skip(&mut self) -> bool;
     /// What has come and is not taken away.
     fn rest(&self) -> &[u8];
 }
@@ -52,6 +66,8 @@ impl<S> MbapStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
+    const KIND: Kind = Kind::Stream;
+
     fn put(&mut self, id: u16, unit: u8, pdu: &[u8]) {
         frame::encode(id, unit, pdu, &mut self.output);
     }
@@ -69,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         // What is left is less than one frame, so there is always room behind it.
         self.input.copy_within(self.taken..self.filled, 0);
         self.filled -= self.taken;
@@ -78,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         let read = buffer.filled().len();
         self.filled += read;
-        Poll::Ready(Ok(read))
+        Poll::Ready(Ok(read > 0))
     }
 
     fn get(&self) -> Result<Option<Frame<'_>>, Broken> {
@@ -87,6 +103,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
 
     fn done(&mut self, bytes: usize) {
         self.taken = (self.taken + bytes).min(self.filled);
+    }
+
+    fn skip(&mut self) -> bool {
+        false
     }
 
     fn rest(&self) -> &[u8] {

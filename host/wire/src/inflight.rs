@@ -1,5 +1,5 @@
-//! What is on the wire: transaction ids, answers that come late or were never asked for, and how many
-//! requests may be out at once. Pure, time is passed in.
+//! What is on the wire: transaction ids, and answers that come late, twice or were never asked for. Pure, time is
+//! passed in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use tokio::time::Instant;
 pub(crate) const MOST: u16 = 64;
 /// How many expired ids are remembered.
 const EXPIRED: usize = 256;
+/// How many ids are remembered whose answer came: so far apart the copies of a doubled one may be.
+const ANSWERED: usize = 64;
 /// For how long an expired id is not used again: longer than a GX takes for its slowest answer (25 s).
 const UNUSED: Duration = Duration::from_secs(60);
 
@@ -18,8 +20,10 @@ const UNUSED: Duration = Duration::from_secs(60);
 pub(crate) enum Owner<T> {
     /// To this request, sent at that time.
     Request(Sent<T>),
-    /// To a request that was given up; it was sent so long ago.
+    /// To a request that was given up, or that another answer has ended; it was sent so long ago.
     Late(Duration),
+    /// To a request that this very answer has ended already.
+    Doubled,
     /// To none.
     Nobody,
 }
@@ -29,6 +33,10 @@ pub(crate) enum Owner<T> {
 pub(crate) struct Sent<T> {
     pub(crate) id: u16,
     pub(crate) at: Instant,
+    /// When it was sent for the first time.
+    pub(crate) since: Instant,
+    /// How often it was sent again.
+    pub(crate) again: u8,
     pub(crate) deadline: Instant,
     /// How many were on the wire when it was sent, itself included.
     pub(crate) depth: u16,
@@ -41,7 +49,18 @@ pub(crate) struct InFlight<T> {
     slots: Vec<Option<Sent<T>>>,
     count: u16,
     next_id: u16,
-    expired: VecDeque<(u16, Instant)>,
+    expired: VecDeque<Expired>,
+    answered: [Option<u16>; ANSWERED],
+    next_answered: usize,
+}
+
+/// An id that may still be answered.
+#[derive(Clone, Copy, Debug)]
+struct Expired {
+    id: u16,
+    at: Instant,
+    /// The id under which the same request waits on.
+    now: Option<u16>,
 }
 
 impl<T> InFlight<T> {
@@ -51,6 +70,8 @@ impl<T> InFlight<T> {
             count: 0,
             next_id: first_id,
             expired: VecDeque::new(),
+            answered: [None; ANSWERED],
+            next_answered: 0,
         }
     }
 
@@ -60,10 +81,47 @@ impl<T> InFlight<T> {
 
     /// Notes a request and gives it its id. Fewer than [`MOST`] may be on the wire.
     pub(crate) fn send(&mut self, item: T, now: Instant, timeout: Duration) -> u16 {
+        let id = self.free_id(now);
+        self.count += 1;
+        self.slots[usize::from(id % MOST)] = Some(Sent {
+            id,
+            at: now,
+            since: now,
+            again: 0,
+            deadline: now + timeout,
+            depth: self.count,
+            item,
+        });
+        id
+    }
+
+    /// Notes that a request whose time has run out is sent once more, and gives it a new id. An answer to any of
+    /// its ids is an answer to it.
+    pub(crate) fn resend(&mut self, sent: Sent<T>, now: Instant, timeout: Duration) -> u16 {
+        let id = self.free_id(now);
+        for old in &mut self.expired {
+            if old.id == sent.id || old.now == Some(sent.id) {
+                old.now = Some(id);
+            }
+        }
+        self.count += 1;
+        self.slots[usize::from(id % MOST)] = Some(Sent {
+            id,
+            at: now,
+            again: sent.again.saturating_add(1),
+            deadline: now + timeout,
+            depth: self.count,
+            ..sent
+        });
+        id
+    }
+
+    /// An id that no answer can carry yet, of a free slot.
+    fn free_id(&mut self, now: Instant) -> u16 {
         while self
             .expired
             .front()
-            .is_some_and(|(_, sent)| now.duration_since(*sent) > UNUSED)
+            .is_some_and(|old| now.duration_since(old.at) > UNUSED)
         {
             self.expired.pop_front();
         }
@@ -71,16 +129,8 @@ impl<T> InFlight<T> {
         loop {
             let id = self.next_id;
             self.next_id = id.wrapping_add(1);
-            let slot = &mut self.slots[usize::from(id % MOST)];
-            if slot.is_none() && !self.expired.iter().any(|(old, _)| *old == id) {
-                self.count += 1;
-                *slot = Some(Sent {
-                    id,
-                    at: now,
-                    deadline: now + timeout,
-                    depth: self.count,
-                    item,
-                });
+            let free = self.slots[usize::from(id % MOST)].is_none();
+            if free && !self.expired.iter().any(|old| old.id == id) {
                 return id;
             }
         }
@@ -88,18 +138,68 @@ impl<T> InFlight<T> {
 
     /// Whose answer carries this id.
     pub(crate) fn take(&mut self, id: u16, now: Instant) -> Owner<T> {
-        let slot = &mut self.slots[usize::from(id % MOST)];
-        if let Some(sent) = slot.take_if(|sent| sent.id == id) {
-            self.count -= 1;
+        if let Some(sent) = self.take_sent(id) {
+            if sent.again > 0 {
+                self.over(sent.id);
+            }
             return Owner::Request(sent);
         }
-        match self.expired.iter().position(|(old, _)| *old == id) {
-            Some(position) => {
-                let sent = self.expired.remove(position).map_or(now, |(_, sent)| sent);
-                Owner::Late(now.duration_since(sent))
+        if let Some(old) = self.take_old(id) {
+            let Some(sent) = old.now.and_then(|now| self.take_sent(now)) else {
+                self.over(id);
+                return Owner::Late(now.duration_since(old.at));
+            };
+            self.over(sent.id);
+            // The later transmission's answer is still to come.
+            self.remember(&sent);
+            return Owner::Request(Sent { at: old.at, ..sent });
+        }
+        match self.answered.iter_mut().find(|answered| **answered == Some(id)) {
+            Some(answered) => {
+                *answered = None;
+                Owner::Doubled
             }
             None => Owner::Nobody,
         }
+    }
+
+    fn take_sent(&mut self, id: u16) -> Option<Sent<T>> {
+        let slot = &mut self.slots[usize::from(id % MOST)];
+        let sent = slot.take_if(|sent| sent.id == id)?;
+        self.count -= 1;
+        self.note(id);
+        Some(sent)
+    }
+
+    fn take_old(&mut self, id: u16) -> Option<Expired> {
+        let position = self.expired.iter().position(|old| old.id == id)?;
+        self.note(id);
+        self.expired.remove(position)
+    }
+
+    /// This id was answered; its answer may come twice.
+    fn note(&mut self, id: u16) {
+        self.answered[self.next_answered] = Some(id);
+        self.next_answered = (self.next_answered + 1) % ANSWERED;
+    }
+
+    /// The request has ended: an answer to an earlier transmission of it is late.
+    fn over(&mut self, id: u16) {
+        for old in self.expired.iter_mut().filter(|old| old.now == Some(id)) {
+            old.now = None;
+        }
+    }
+
+    /// Its id may still be answered.
+    fn remember(&mut self, sent: &Sent<T>) {
+        if self.expired.len() == EXPIRED {
+            self.expired.pop_front();
+        }
+        self.expired.push_back(Expired {
+            id: sent.id,
+            at: sent.at,
+            now: None,
+        });
     }
 
     /// The only request on the wire, whatever its id.
@@ -109,7 +209,7 @@ impl<T> InFlight<T> {
         Some(sent)
     }
 
-    /// Takes one request whose time has run out.
+    /// Takes one request whose time has run out; [`Self::resend`] may put it back.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Sent<T>> {
         let slot = self
             .slots
@@ -117,10 +217,7 @@ impl<T> InFlight<T> {
             .find(|slot| slot.as_ref().is_some_and(|sent| sent.deadline <= now))?;
         let sent = slot.take()?;
         self.count -= 1;
-        if self.expired.len() == EXPIRED {
-            self.expired.pop_front();
-        }
-        self.expired.push_back((sent.id, sent.at));
+        self.remember(&sent);
         Some(sent)
     }
 
@@ -138,92 +235,8 @@ impl<T> InFlight<T> {
     pub(crate) fn abandon(&mut self) -> Vec<Sent<T>> {
         self.count = 0;
         self.expired.clear();
+        self.answered = [None; ANSWERED];
         self.slots.iter_mut().filter_map(Option::take).collect()
-    }
-}
-
-/// How many requests may be on the wire: doubled while a device copes, halved when it does not.
-#[derive(Clone, Debug)]
-pub(crate) struct Window {
-    size: u16,
-    most: u16,
-    /// Where trouble was met; not passed until long after.
-    ceiling: u16,
-    /// Answers to requests in the upper half of the window, since its size last changed.
-    good: u32,
-    /// How many answers at the ceiling it takes to try beyond it once more.
-    penance: u32,
-    /// Answers to requests that were not alone on the wire.
-    shared: u32,
-}
-
-impl Window {
-    pub(crate) fn new(start: u16, most: u16) -> Self {
-        let most = most.clamp(1, MOST);
-        let size = start.clamp(1, most);
-        Window {
-            size,
-            most,
-            ceiling: most,
-            good: 0,
-            penance: 256,
-            shared: 0,
-        }
-    }
-
-    pub(crate) fn size(&self) -> u16 {
-        self.size
-    }
-
-    /// A right answer to a request sent as the `depth`-th on the wire. `more` says whether things
-    /// look good enough for more; it is only asked when it matters.
-    pub(crate) fn answered(&mut self, depth: u16, more: impl FnOnce() -> bool) {
-        if depth > 1 {
-            self.shared = self.shared.saturating_add(1);
-        }
-        // Only the upper half of the window proves anything of its size.
-        let half = self.size / 2;
-        if depth <= half {
-            return;
-        }
-        self.good += 1;
-        if self.size < self.ceiling {
-            if self.good >= u32::from(self.size - half) {
-                self.good = 0;
-                if more() {
-                    self.size = (self.size * 2).min(self.ceiling);
-                }
-            }
-        } else if self.ceiling < self.most && self.good >= self.penance {
-            self.good = 0;
-            self.penance = self.penance.saturating_mul(4);
-            self.ceiling = (self.ceiling * 2).min(self.most);
-        }
-    }
-
-    /// Several at once did not go well.
-    pub(crate) fn trouble(&mut self) {
-        self.size = (self.size / 2).max(1);
-        self.ceiling = self.size;
-        self.good = 0;
-        self.shared = 0;
-    }
-
-    /// One at a time, until answers come.
-    pub(crate) fn close(&mut self) {
-        self.size = 1;
-        self.good = 0;
-    }
-
-    /// It goes, but fewer would do: answers only wait at the device.
-    pub(crate) fn shrink(&mut self) {
-        self.size = (self.size / 2).max(1);
-        self.good = 0;
-    }
-
-    /// Whether the device has shown that it copes with several.
-    pub(crate) fn proven(&self) -> bool {
-        self.shared >= 8
     }
 }
 
@@ -247,7 +260,8 @@ mod tests {
             assert_eq!((sent.item, sent.depth), (n as u16, n as u16 + 1));
         }
         assert_eq!(wire.len(), 0);
-        assert_eq!(wire.take(ids[0], now), Owner::Nobody, "an answer counts once");
+        assert_eq!(wire.take(ids[0], now), Owner::Doubled, "an answer counts once");
+        assert_eq!(wire.take(ids[0], now), Owner::Nobody, "and its copy too");
     }
 
     #[test]
@@ -265,8 +279,77 @@ mod tests {
             wire.take(id, later);
         }
         assert_eq!(wire.take(7, later), Owner::Late(SECOND));
+        assert_eq!(wire.take(7, later), Owner::Doubled);
         assert_eq!(wire.take(7, later), Owner::Nobody);
-        assert_eq!(wire.take(8000, later), Owner::Nobody);
+    }
+
+    /// A request on the wire for the third time, under the ids 5, 6 and 7.
+    fn thrice(now: Instant) -> InFlight<&'static str> {
+        let mut wire = InFlight::new(5);
+        wire.send("a", now, SECOND);
+        for n in 1..=2 {
+            let sent = wire.take_expired(now + n * SECOND).unwrap();
+            wire.resend(sent, now + n * SECOND, SECOND);
+        }
+        assert_eq!(wire.len(), 1);
+        wire
+    }
+
+    #[test]
+    fn an_answer_to_any_transmission_ends_a_request_and_the_others_come_late() {
+        let now = Instant::now();
+        for (first, sent) in [(5, 0), (6, 1), (7, 2)] {
+            let mut wire = thrice(now);
+            let later = now + 3 * SECOND;
+            let Owner::Request(request) = wire.take(first, later) else {
+                panic!("{first} is an id of the request")
+            };
+            assert_eq!((request.item, request.again, request.since), ("a", 2, now));
+            assert_eq!(request.at, now + sent * SECOND, "which transmission was answered");
+            assert_eq!(wire.len(), 0);
+            assert_eq!(wire.take(first, later), Owner::Doubled);
+            for other in [5, 6, 7].into_iter().filter(|other| *other != first) {
+                assert!(
+                    matches!(wire.take(other, later), Owner::Late(_)),
+                    "{other} after {first}"
+                );
+                assert_eq!(wire.take(other, later), Owner::Doubled);
+            }
+        }
+    }
+
+    #[test]
+    fn an_earlier_transmission_is_never_taken_for_a_later_request_with_the_same_id() {
+        let now = Instant::now();
+        let mut wire = thrice(now);
+        assert!(matches!(wire.take(7, now), Owner::Request(_)));
+        // 7 is free for a new request; 5 and 6 are not.
+        let ids: Vec<u16> = (0..65_536u32)
+            .map(|_| {
+                let id = wire.send("b", now, SECOND);
+                if id != 7 {
+                    wire.take(id, now);
+                }
+                id
+            })
+            .collect();
+        assert!(ids.contains(&7) && !ids.contains(&5) && !ids.contains(&6));
+        for old in [5, 6] {
+            assert!(matches!(wire.take(old, now), Owner::Late(_)));
+        }
+        assert_eq!(wire.len(), 1, "the new request under 7 still waits");
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_is_answered_late_under_each_id() {
+        let now = Instant::now();
+        for order in [[5, 6, 7], [7, 6, 5], [6, 7, 5]] {
+            let mut wire = thrice(now);
+            wire.take_expired(now + 3 * SECOND).unwrap();
+            for id in order {
+                assert!(matches!(wire.take(id, now + 4 * SECOND), Owner::Late(_)), "{id}");
+            }
+        }
     }
 
     #[test]
@@ -282,54 +365,5 @@ mod tests {
         assert!(wire.expired.is_empty());
         assert_eq!(wire.abandon().len(), 1);
         assert_eq!(wire.len(), 0);
-    }
-
-    #[test]
-    fn the_window_doubles_while_it_goes_well() {
-        let mut window = Window::new(1, 64);
-        let mut sizes = vec![];
-        for _ in 0..200 {
-            window.answered(window.size(), || true);
-            if sizes.last() != Some(&window.size()) {
-                sizes.push(window.size());
-            }
-        }
-        assert_eq!(sizes, [2, 4, 8, 16, 32, 64]);
-        assert!(window.proven());
-    }
-
-    #[test]
-    fn the_window_stays_where_it_is_not_filled_or_not_invited() {
-        let mut window = Window::new(4, 64);
-        for _ in 0..1000 {
-            window.answered(2, || true);
-            window.answered(4, || false);
-        }
-        assert_eq!(window.size(), 4);
-    }
-
-    #[test]
-    fn after_trouble_it_falls_back_and_dares_rarely() {
-        let mut window = Window::new(2, 64);
-        window.trouble();
-        assert_eq!(window.size(), 1);
-        let mut answers = vec![];
-        for _ in 0..3 {
-            let mut n = 0;
-            while window.size() == 1 {
-                window.answered(1, || true);
-                n += 1;
-            }
-            answers.push(n);
-            window.trouble();
-        }
-        assert_eq!(answers, [257, 1025, 4097]);
-    }
-
-    #[test]
-    fn what_is_asked_for_is_kept_within_bounds() {
-        assert_eq!(Window::new(0, 0).size(), 1);
-        assert_eq!(Window::new(500, 500).size(), 64);
-        assert_eq!(Window::new(4, 2).size(), 2);
     }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// (Linux' least retransmission time-out), so a shorter one would fail a read for each lost packet.
 const FLOOR: Duration = Duration::from_millis(300);
 
+/// The least time after which a datagram's answer is taken for lost, as the maker of the VM-3P75CT has it.
+const OVERDUE: Duration = Duration::from_millis(100);
+
 /// So long an answer may be overdue without a meaning.
 const HICCUP: Duration = Duration::from_millis(1);
 
@@ -21,6 +24,8 @@ pub(crate) struct Latency {
     last: Duration,
     /// Over answers to requests that had the device for themselves.
     alone: Option<Duration>,
+    /// What answers usually take: a few that take very long hardly move it.
+    usual: Option<Duration>,
 }
 
 impl Latency {
@@ -30,6 +35,7 @@ impl Latency {
             smoothed: None,
             last: Duration::ZERO,
             alone: None,
+            usual: None,
         }
     }
 
@@ -38,6 +44,10 @@ impl Latency {
         let took = took.min(self.cap);
         self.last = took;
         self.smoothed = Some(self.smoothed.map_or(took, |old| (old * 7 + took) / 8));
+        self.usual = Some(
+            self.usual
+                .map_or(took, |old| (old * 7 + took.min(old * 2 + HICCUP)) / 8),
+        );
         if depth <= 1 {
             // Down at once, up slowly: one hiccup is not the device's usual time.
             self.alone = Some(self.alone.map_or(took, |old| took.min((old * 7 + took) / 8)));
@@ -53,6 +63,17 @@ impl Latency {
     pub(crate) fn timeout(&self) -> Duration {
         self.smoothed
             .map_or(self.cap, |smoothed| (smoothed * 4).max(FLOOR).min(self.cap))
+    }
+
+    /// After how long a datagram that brought no answer is sent again, where that may be done `times` times: soon
+    /// enough for all of them, but never before answers usually come. The usual latency and not the smoothed one:
+    /// some answers that come late must not keep the others from being asked for again.
+    pub(crate) fn overdue(&self, times: u8) -> Duration {
+        let share = self.cap / (u32::from(times) + 1);
+        let overdue = self
+            .usual
+            .map_or(share, |usual| (usual * 4).max(OVERDUE).min(share).max(usual * 2));
+        overdue.min(self.cap)
     }
 
     /// The smoothed latency.
@@ -125,6 +146,27 @@ mod tests {
             latency.timed_out();
         }
         assert_eq!(latency.timeout(), ms(1000));
+    }
+
+    #[test]
+    fn a_datagram_is_sent_again_after_four_times_the_latency_within_bounds() {
+        let mut latency = Latency::new(ms(1000));
+        assert_eq!(latency.overdue(3), ms(250), "nothing known yet");
+        for (took, overdue) in [(2, 100), (40, 160), (100, 250), (400, 800), (900, 1000)] {
+            for _ in 0..100 {
+                latency.answered(ms(took), 1);
+            }
+            let got = latency.overdue(3);
+            assert!(got.abs_diff(ms(overdue)) <= ms(1), "{took} ms: {got:?}");
+        }
+        let mut stormy = Latency::new(ms(1000));
+        for n in 0..1000 {
+            stormy.answered(ms(if n % 5 < 2 { 900 } else { 5 }), 1);
+        }
+        assert!(stormy.overdue(3) <= ms(160), "{:?}", stormy.overdue(3));
+        let mut hasty = Latency::new(ms(250));
+        hasty.answered(ms(2), 1);
+        assert_eq!(hasty.overdue(3), Duration::from_micros(62_500));
     }
 
     #[test]

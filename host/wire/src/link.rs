@@ -12,11 +12,13 @@ use crate::endpoint::Endpoint;
 use crate::error::WireError;
 use crate::frames::MbapStream;
 use crate::inbox::Inbox;
+use crate::open::{Bind, Connect, ConnectError, Framed, Open, Sockets};
 use crate::options::Options;
 use crate::queue::Priority;
 use crate::stats::Stats;
 use crate::task::Engine;
-use crate::tcp::{Connect, ConnectError, Framed, Open, Tcp};
+use crate::tcp::Tcp;
+use crate::udp::Udp;
 
 /// One read: what to ask of whom, and how urgently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +79,20 @@ impl Link {
         let name = endpoint.to_string();
         match endpoint {
             Endpoint::Tcp(host) => Link::over(&name, options, Tcp::new(host)),
-            Endpoint::Udp(_) | Endpoint::RtuOverTcp(_) | Endpoint::Rtu(_) => {
-                Link::start(&name, options, NotYet)
-            }
+            Endpoint::Udp(host) => Link::over_datagrams(&name, options, Udp::new(host)),
+            Endpoint::RtuOverTcp(_) | Endpoint::Rtu(_) => Link::start(&name, options, NotYet),
         }
     }
 
     /// Modbus TCP over any byte stream, under the name that messages give it.
     pub fn over(name: &str, options: Options, connect: impl Connect) -> Link {
         Link::start(name, options, Framed::new(connect, MbapStream::new))
+    }
+
+    /// Modbus over any datagrams, under the name that messages give it.
+    pub fn over_datagrams(name: &str, mut options: Options, bind: impl Bind) -> Link {
+        options.fixed_transaction_id = false;
+        Link::start(name, options, Sockets::new(bind))
     }
 
     /// Starts the owner task.

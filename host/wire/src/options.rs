@@ -9,7 +9,8 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The longest that an answer may take, from the request's first byte to the answer's last. The time-out in
-    /// use adapts to the latency and never passes it. Default 1 s.
+    /// use adapts to the latency and never passes it. Over UDP a read is sent again meanwhile, at most 3 times.
+    /// Default 1 s.
     pub timeout: Option<Duration>,
     /// The longest that connecting may take, name resolution included. Default 3 s.
     pub connect_timeout: Duration,
@@ -25,7 +26,7 @@ pub struct Options {
     pub one_shot: bool,
     /// Quirk of some gateways: they answer under a fixed transaction id. Then one request is on the wire at a
     /// time, and each time-out reopens the connection, because a late answer cannot be told from the next.
-    /// Default off.
+    /// Without effect over UDP, where a doubled answer could not be told from the next either. Default off.
     pub fixed_transaction_id: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What happens on an open connection: what is due is sent, what comes is matched and checked, what does not
-//! come is timed. One loop, one wait.
+//! What happens on an open connection: what is due is sent, what comes is matched and checked. One loop, one
+//! wait. What does not come is the matter of [`crate::overdue`].
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -9,22 +9,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::breaker::{Leave, Tripped};
-use crate::check::{self, Answer, BadAnswer};
+use crate::breaker::Leave;
+use crate::check::{self, Answer};
 use crate::error::WireError;
 use crate::frame::{self, Frame};
-use crate::frames::Frames;
+use crate::frames::{Frames, Kind};
 use crate::inbox::{Call, Job};
 use crate::inflight::{Owner, Sent};
 use crate::queue::Priority;
 use crate::session::Session;
 use crate::task::Engine;
 
-/// Requests in a row without a valid answer after which a link on which no unit is well counts as down.
-const MISSES: u32 = 3;
-/// After how long a connection on which every unit is silent is made anew.
-const SILENCE: Duration = Duration::from_secs(10);
-/// Answers in a row that belong to nobody, after which a connection is dropped.
+/// Answers in a row that belong to nobody, after which a connection is dropped. A socket is not: a stranger's
+/// datagrams say nothing of those that come next.
 const FOREIGN: u32 = 32;
 /// How often a request is sent again to a device that says it is busy.
 const BUSY_REPEATS: u8 = 2;
@@ -57,7 +54,7 @@ impl Engine {
     pub(crate) async fn serve<F: Frames>(&mut self, mut frames: F) -> End {
         let now = Instant::now();
         self.inbox.stats().connects += 1;
-        self.session = Session::new(now);
+        self.session = Session::new(F::KIND, now);
         if !self.options.pause_after_connect.is_zero() {
             self.session.hold_until(now + self.options.pause_after_connect);
         }
@@ -72,7 +69,7 @@ impl Engine {
                 Event::Call(Call::Work) => Ok(()),
                 Event::Call(Call::Closed) => Err(End::Closed),
                 Event::Bytes => self.receive(&mut frames),
-                Event::Alarm => self.look(),
+                Event::Alarm => self.look(&mut frames),
                 Event::Over(error) => Err(self.over(error, frames.rest().len())),
             };
             if let Err(end) = step {
@@ -121,7 +118,7 @@ impl Engine {
                 job.finish(Err(error));
                 continue;
             }
-            let (unit, span, timeout) = (job.unit, job.span, self.latency.timeout());
+            let (unit, span, timeout) = (job.unit, job.span, self.first_wait());
             let id = self.wire.send(job, now, timeout);
             frames.put(id, unit, &check::read_pdu(span));
             self.session.look_at(now + timeout);
@@ -151,8 +148,8 @@ impl Engine {
         poll_fn(|cx| {
             // First what has come: answers may stand before the end of a stream that takes no more.
             match frames.poll_fill(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Event::Over(None)),
-                Poll::Ready(Ok(_)) => return Poll::Ready(Event::Bytes),
+                Poll::Ready(Ok(false)) => return Poll::Ready(Event::Over(None)),
+                Poll::Ready(Ok(true)) => return Poll::Ready(Event::Bytes),
                 Poll::Ready(Err(error)) => return Poll::Ready(Event::Over(Some(error))),
                 Poll::Pending => {}
             }
@@ -184,6 +181,11 @@ impl Engine {
                 }
                 Err(frame::Broken) => {
                     let seen = frame::shown(frames.rest());
+                    if frames.skip() {
+                        self.inbox.stats().skipped += 1;
+                        self.session.last_skipped = Some((now, seen));
+                        continue;
+                    }
                     return Err(End::Lost(WireError::NotModbus {
                         endpoint: self.inbox.endpoint.clone(),
                         seen,
@@ -211,11 +213,12 @@ impl Engine {
                 self.inbox.stats().late += 1;
                 self.latency.answered(took, u16::MAX);
             }
-            Owner::Nobody => {
+            Owner::Doubled if self.session.kind == Kind::Datagrams => self.inbox.stats().late += 1,
+            Owner::Doubled | Owner::Nobody => {
                 self.inbox.stats().foreign += 1;
                 self.session.foreign += 1;
                 self.session.last_foreign = Some((now, frame.id));
-                if self.session.foreign >= FOREIGN {
+                if self.session.foreign >= FOREIGN && self.session.kind == Kind::Stream {
                     return Err(self.connection_lost("it sends answers that nobody asked for".to_owned()));
                 }
             }
@@ -310,18 +313,18 @@ impl Engine {
         }
     }
 
-    /// Sends a request once more.
-    fn again(&mut self, job: Job) {
+    /// Sends a request once more. A write must never come here: whether it was done is found out by reading.
+    pub(crate) fn again(&mut self, job: Job) {
         self.inbox.stats().repeated += 1;
         self.breakers.undecided(job.unit);
         self.inbox.put_back(job);
     }
 
     /// The alarm rang: looks for what is over, and for when to look next.
-    fn look(&mut self) -> Result<(), End> {
+    fn look<F: Frames>(&mut self, frames: &mut F) -> Result<(), End> {
         let now = Instant::now();
         self.session.soonest = None;
-        self.expire(now)?;
+        self.expire(frames, now)?;
         if self.give_up_at.is_some_and(|at| at <= now) {
             return Err(End::GaveUp);
         }
@@ -337,96 +340,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the requests whose time has run out.
-    fn expire(&mut self, now: Instant) -> Result<(), End> {
-        let mut trouble = false;
-        let mut last = None;
-        while let Some(sent) = self.wire.take_expired(now) {
-            self.inbox.stats().timeouts += 1;
-            let mut job = sent.item;
-            let well = self.breakers.is_well(job.unit);
-            if well {
-                self.latency.timed_out();
-            }
-            // Where others were answered meanwhile, one of several may be missing because the device takes only
-            // one. That says nothing of the unit, so it is asked once more, alone.
-            let overtaken = sent.depth > 1 && self.session.proven && self.session.heard >= sent.at;
-            if overtaken && !job.alone && (well || !self.window.proven()) {
-                trouble = true;
-                job.alone = true;
-                self.again(job);
-                continue;
-            }
-            let error = self.silent(&job, sent.id, sent.at, sent.deadline);
-            self.unit_failed(&job, "no answer in time", now);
-            if job.priority != Priority::Scan || !self.ever {
-                self.missed(&error);
-            }
-            job.finish(Err(error.clone()));
-            last = Some(error);
-        }
-        if trouble {
-            self.window.trouble();
-        }
-        self.gauges();
-        let Some(error) = last else { return Ok(()) };
-        if !self.options.spacing.is_zero() {
-            self.session.hold_until(now + self.options.spacing);
-        }
-        if self.options.fixed_transaction_id {
-            let reason = "no answer in time, and a late one could not be told from the next".to_owned();
-            return Err(self.connection_lost(reason));
-        }
-        let dead = !self.up && self.session.misses >= MISSES && now - self.session.heard >= SILENCE;
-        if dead { Err(End::Lost(error)) } else { Ok(()) }
-    }
-
-    /// Why a request has no answer. An answer under a wrong id, while it waited, is the likelier cause.
-    fn silent(&self, job: &Job, id: u16, at: Instant, deadline: Instant) -> WireError {
-        let &Job { unit, span, .. } = job;
-        let endpoint = self.inbox.endpoint.clone();
-        match self.session.last_foreign {
-            Some((when, got)) if when >= at => {
-                let reason = BadAnswer::Transaction { expected: id, got };
-                WireError::BadAnswer {
-                    endpoint,
-                    unit,
-                    span,
-                    reason,
-                }
-            }
-            _ => WireError::Silent {
-                endpoint,
-                unit,
-                span,
-                after: deadline - at,
-            },
-        }
-    }
-
-    /// A unit failed. A scan asks units that may not exist: that is not held against them.
-    fn unit_failed(&mut self, job: &Job, cause: &'static str, now: Instant) {
-        if job.priority == Priority::Scan {
-            self.breakers.undecided(job.unit);
-        } else if self.breakers.failed(job.unit, cause, now) == Tripped::First {
-            tracing::warn!(
-                "{}: unit {} is left alone for a while: {cause}",
-                self.inbox.endpoint,
-                job.unit
-            );
-        }
-    }
-
-    /// One more request without a valid answer: with enough of them, and no unit that is well, the link is down.
-    fn missed(&mut self, error: &WireError) {
-        self.session.misses = self.session.misses.saturating_add(1);
-        if self.session.misses >= MISSES && !self.breakers.any_well() {
-            self.down(error.clone());
-        }
-    }
-
-    /// The stream ended or broke, with so many bytes of an unfinished frame.
+    /// No more will come, with so many bytes of an unfinished frame.
     fn over(&self, error: Option<io::Error>, unfinished: usize) -> End {
+        if let (Kind::Datagrams, Some(error)) = (self.session.kind, &error) {
+            let waited = self.session.heard.elapsed();
+            return End::Lost(WireError::from_io(self.inbox.endpoint.clone(), error, waited));
+        }
         let by = error.map_or_else(
             || "the other side closed it".to_owned(),
             |error| error.to_string(),
@@ -438,7 +357,7 @@ impl Engine {
         })
     }
 
-    fn connection_lost(&self, reason: String) -> End {
+    pub(crate) fn connection_lost(&self, reason: String) -> End {
         End::Lost(WireError::ConnectionLost {
             endpoint: self.inbox.endpoint.clone(),
             reason,

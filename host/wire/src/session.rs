@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::frames::Kind;
+
 /// What is known of one connection.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// What it goes over.
+    pub(crate) kind: Kind,
     /// Whether it has brought a valid answer.
     pub(crate) proven: bool,
     /// When it was made, or brought its last valid answer.
@@ -17,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) foreign: u32,
     /// The last such answer: when it came, and its id.
     pub(crate) last_foreign: Option<(Instant, u16)>,
+    /// The last bytes that were broken and skipped: when they came, and how they began.
+    pub(crate) last_skipped: Option<(Instant, String)>,
     /// No request before this.
     pub(crate) not_before: Option<Instant>,
     /// No request before the wire is empty: one has it for itself, or waits for that.
@@ -28,13 +34,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(kind: Kind, now: Instant) -> Self {
         Session {
+            kind,
             proven: false,
             heard: now,
             misses: 0,
             foreign: 0,
             last_foreign: None,
+            last_skipped: None,
             not_before: None,
             alone: false,
             pause: Duration::ZERO,

@@ -14,15 +14,20 @@ pub struct Stats {
     pub exceptions: BTreeMap<u8, u64>,
     /// Requests whose time ran out.
     pub timeouts: u64,
-    /// Answers that came after their request's time had run out; skipped.
+    /// Answers that came after their request had ended, because its time had run out or another answer to it had
+    /// come; skipped.
     pub late: u64,
     /// Answers that no request of this link asked for; skipped.
     pub foreign: u64,
     /// Answers that did not fit their request; refused.
     pub bad_answers: u64,
+    /// Broken datagrams; skipped.
+    pub skipped: u64,
     /// Requests that were sent once more: after a busy answer, a lost connection, or several in flight.
     pub repeated: u64,
-    /// Connections made.
+    /// Datagrams that were sent once more while their answer was waited for.
+    pub resent: u64,
+    /// Connections made, or sockets opened where a wire knows no connections.
     pub connects: u64,
     /// Attempts to connect that failed.
     pub failed_connects: u64,

@@ -2,7 +2,6 @@
 //! What happens on an open connection is in [`crate::serve`].
 
 use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +11,16 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::backoff::Backoff;
 use crate::breaker::Breakers;
 use crate::error::WireError;
+use crate::frames::Kind;
 use crate::inbox::{Call, Inbox, Job};
-use crate::inflight::{InFlight, Window};
+use crate::inflight::InFlight;
 use crate::latency::Latency;
 use crate::link::LinkState;
+use crate::open::{ConnectError, Open};
 use crate::options::Options;
 use crate::serve::End;
 use crate::session::Session;
-use crate::tcp::{ConnectError, Open};
+use crate::window::Window;
 
 /// One-shot: failed attempts in a row after which the link gives up.
 const ATTEMPTS: u32 = 3;
@@ -66,7 +67,7 @@ impl Engine {
             window: Window::new(window.start, window.max),
             latency: Latency::new(options.patience()),
             breakers: Breakers::default(),
-            session: Session::new(Instant::now()),
+            session: Session::new(Kind::Stream, Instant::now()),
             backoff: if options.one_shot {
                 Backoff::quick()
             } else {
@@ -151,7 +152,13 @@ impl Engine {
         };
         let endpoint = self.inbox.endpoint.clone();
         Some(match result {
-            Ok(result) => result.map_err(|error| cannot_connect(endpoint, error, now.elapsed())),
+            Ok(result) => result.map_err(|error| match error {
+                ConnectError::UnknownHost(error) => WireError::UnknownHost {
+                    endpoint,
+                    reason: error.to_string(),
+                },
+                ConnectError::Failed(error) => WireError::from_io(endpoint, &error, now.elapsed()),
+            }),
             Err(_) => Err(WireError::ConnectTimeout {
                 endpoint,
                 after: until.saturating_duration_since(now),
@@ -199,7 +206,7 @@ impl Engine {
     }
 
     /// A connection is of no use any more. A proven one is made anew at once, and what it owed is asked again:
-    /// reading twice does no harm.
+    /// reading twice does no harm. What is more than a read must never be put back: perhaps it was done.
     fn lost(&mut self, error: WireError) {
         self.inbox.stats().lost += 1;
         let several = self.wire.len() > 1;
@@ -292,27 +299,5 @@ impl Drop for Engine {
             sent.item.finish(Err(error.clone()));
         }
         self.inbox.fail_all(&error);
-    }
-}
-
-/// Tells apart why a connection could not be made.
-fn cannot_connect(endpoint: Arc<str>, error: ConnectError, after: Duration) -> WireError {
-    let (unknown_host, error) = match error {
-        ConnectError::UnknownHost(error) => (true, error),
-        ConnectError::Failed(error) => (false, error),
-    };
-    let reason = error.to_string();
-    match error.kind() {
-        _ if unknown_host => WireError::UnknownHost { endpoint, reason },
-        io::ErrorKind::ConnectionRefused => WireError::Refused { endpoint },
-        io::ErrorKind::TimedOut => WireError::ConnectTimeout { endpoint, after },
-        io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::NetworkDown
-        | io::ErrorKind::AddrNotAvailable => WireError::Unreachable { endpoint, reason },
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            WireError::ConnectionLost { endpoint, reason }
-        }
-        _ => WireError::ConnectFailed { endpoint, reason },
     }
 }

@@ -1,16 +1,14 @@
 //! Connections over TCP.
 
-use std::future::Future;
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::endpoint::Host;
-use crate::frames::Frames;
+use crate::open::{Connect, ConnectError};
 
 /// How long sent bytes may stay unacknowledged: so soon a half-open connection is found.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
@@ -20,53 +18,6 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from
 /// How long one address of several may take, so that a dead one (IPv6, often) does not use up the time of the
 /// others.
 const ONE_OF_SEVERAL: Duration = Duration::from_secs(1);
-
-/// A way to make connections to one endpoint.
-pub trait Connect: Send + 'static {
-    /// What is made.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Makes one connection. The owner task bounds its time and decides when to try again.
-    fn connect(&mut self) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
-}
-
-/// A way to open what an endpoint's frames go through: the seam between the engine and each kind of wire.
-pub(crate) trait Open: Send + 'static {
-    /// What is opened.
-    type Frames: Frames + Send;
-
-    /// Opens it once. The owner task bounds its time and decides when to try again.
-    fn open(&mut self) -> impl Future<Output = Result<Self::Frames, ConnectError>> + Send;
-}
-
-/// Frames over a byte stream.
-pub(crate) struct Framed<C: Connect, F> {
-    connect: C,
-    frames: fn(C::Stream) -> F,
-}
-
-impl<C: Connect, F> Framed<C, F> {
-    pub(crate) fn new(connect: C, frames: fn(C::Stream) -> F) -> Self {
-        Framed { connect, frames }
-    }
-}
-
-impl<C: Connect, F: Frames + Send + 'static> Open for Framed<C, F> {
-    type Frames = F;
-
-    async fn open(&mut self) -> Result<F, ConnectError> {
-        self.connect.connect().await.map(self.frames)
-    }
-}
-
-/// Why a connection could not be made.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// The host's name is not known.
-    UnknownHost(io::Error),
-    /// The host is known.
-    Failed(io::Error),
-}
 
 /// TCP to a host and port.
 #[derive(Debug)]

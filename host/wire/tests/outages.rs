@@ -200,31 +200,10 @@ async fn a_request_that_cannot_be_asked_never_leaves() {
     assert_eq!(listener.pending(), 0);
 }
 
-/// Counts the lines of the log.
-struct Lines(std::sync::Arc<std::sync::atomic::AtomicU64>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, of: &tracing::Metadata<'_>) -> bool {
-        of.target().starts_with("busbar_wire")
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// One log line when a fault begins and one when it ends, however long it lasts.
 #[tokio::test(start_paused = true)]
 async fn a_fault_is_logged_when_it_begins_and_when_it_ends() {
-    let lines = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let _log = tracing::subscriber::set_default(Lines(lines.clone()));
-    let logged = || lines.load(std::sync::atomic::Ordering::Relaxed);
+    let (logged, _log) = count_lines();
 
     let begun = Instant::now();
     let link = device(Options::default(), move |mut peer| async move {

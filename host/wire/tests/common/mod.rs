@@ -1,6 +1,8 @@
 //! A scripted device on the other end of an in-memory stream, under a clock that a test owns.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 
+pub mod post;
+
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -75,6 +77,23 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// A whole read request.
+    pub fn parse(bytes: &[u8]) -> Asked {
+        let word = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
+        assert_eq!(
+            (bytes.len(), word(2), word(4)),
+            (12, 0, 6),
+            "a client's frame is whole and right"
+        );
+        Asked {
+            id: word(0),
+            unit: bytes[6],
+            function: bytes[7],
+            at: word(8),
+            count: word(10),
+        }
+    }
+
     /// The right answer: each register holds its address plus 1000 times its unit.
     pub fn answer(self) -> Vec<u8> {
         let mut pdu = vec![self.function, (self.count * 2) as u8];
@@ -112,15 +131,7 @@ impl Peer {
     pub async fn try_asked(&mut self) -> Option<Asked> {
         let mut bytes = [0; 12];
         self.0.read_exact(&mut bytes).await.ok()?;
-        let word = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
-        assert_eq!((word(2), word(4)), (0, 6), "a client's frame is whole and right");
-        Some(Asked {
-            id: word(0),
-            unit: bytes[6],
-            function: bytes[7],
-            at: word(8),
-            count: word(10),
-        })
+        Some(Asked::parse(&bytes))
     }
 
     pub async fn asked(&mut self) -> Asked {
@@ -168,4 +179,30 @@ pub async fn read_within(link: &Link, unit: u8, within: Duration) {
     tokio::time::timeout(within, work)
         .await
         .expect("it did not come back in time");
+}
+
+/// Counts the lines of the log.
+struct Lines(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, of: &tracing::Metadata<'_>) -> bool {
+        of.target().starts_with("busbar_wire")
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// How many lines this crate has logged on this thread since, until the guard is dropped.
+pub fn count_lines() -> (impl Fn() -> u64, tracing::subscriber::DefaultGuard) {
+    let lines = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let guard = tracing::subscriber::set_default(Lines(lines.clone()));
+    (move || lines.load(std::sync::atomic::Ordering::Relaxed), guard)
 }
