@@ -9,6 +9,7 @@
 mod classes;
 pub mod codec;
 mod computed;
+pub mod counter;
 pub mod describe;
 mod diagnostics;
 pub mod evidence;

@@ -261,6 +261,17 @@ impl Point {
         self.labels.get(number).cloned().or_else(unlisted)
     }
 
+    /// Where a counter that begins again at 0 is full, in the point's unit: the range of its register. `None` for
+    /// everything else.
+    pub fn range(&self) -> Option<f64> {
+        let register = self.register().filter(|_| self.total == Some(Total::Wrapping))?;
+        let bits = match register.ty {
+            ValueType::U24 => 24,
+            _ => 16 * i32::from(register.span.count),
+        };
+        Some(2f64.powi(bits) * register.scale.as_f64().abs())
+    }
+
     /// All registers that can deliver it, its own first; empty for a computed one.
     pub fn registers(&self) -> &[Register] {
         match &self.source {
@@ -411,6 +422,8 @@ pub enum Total {
     Increasing,
     /// Up and down.
     Net,
+    /// Only upwards, and from 0 again when its register is full.
+    Wrapping,
 }
 
 /// How often a point is polled, as a class; the connection's interval gives the seconds.

@@ -3,6 +3,7 @@
 
 mod blocks;
 pub mod connection;
+mod counters;
 mod member;
 pub mod news;
 mod schedule;

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tracing::info;
 
 use super::blocks::{DeviceWants, Limits, Plans, UnitPlan, device_blocks};
+use super::counters::Counters;
 use super::member::{Heard, Member};
 use super::schedule::{Due, due, patience};
 use crate::bus::{Availability, Bus, Device, Stamp, Update};
@@ -22,6 +23,7 @@ pub struct Unit {
     /// The Modbus unit.
     pub id: u8,
     members: Vec<Member>,
+    counters: Vec<Counters>,
     devices: Vec<Arc<Device>>,
     plans: Plans,
     limits: Limits,
@@ -38,9 +40,11 @@ impl Unit {
     /// A unit with its devices.
     pub fn new(id: u8, devices: Vec<Arc<Device>>, limits: Limits) -> Self {
         let members = devices.iter().map(|_| Member::default()).collect();
+        let counters = devices.iter().map(|_| Counters::default()).collect();
         Unit {
             id,
             members,
+            counters,
             devices,
             plans: Plans::default(),
             limits,
@@ -210,7 +214,14 @@ impl Unit {
             let rate = device.meta.ledger.points[i].rate;
             let slot = &mut state.slots[i];
             match fresh[i].take() {
-                Some(reading) if !offline => slot.take(reading, now, patience(rate, interval)),
+                Some(reading) if !offline => {
+                    let point = &device.meta.ledger.points[i];
+                    let (reading, note) = self.counters[index].judge(i, point, reading);
+                    if let Some(note) = note {
+                        info!(device = %device.meta.id, "{note}");
+                    }
+                    slot.take(reading, now, patience(rate, interval));
+                }
                 _ => slot.reading = Reading::unavailable(),
             }
         }

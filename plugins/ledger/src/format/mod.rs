@@ -293,7 +293,7 @@ pub(crate) struct Point {
     /// What kind of quantity it is.
     pub(crate) class: Option<At<Class>>,
     /// For counters: how it runs.
-    pub(crate) total: Option<Total>,
+    pub(crate) total: Option<At<Total>>,
     /// Decimals worth showing; worked out from the scale when left out.
     #[schemars(range(min = 0, max = 9))]
     pub(crate) decimals: Option<At<i64>>,
@@ -405,7 +405,7 @@ pub(crate) struct Computed {
     /// What kind of quantity it is.
     pub(crate) class: Option<At<Class>>,
     /// For counters: how it runs.
-    pub(crate) total: Option<Total>,
+    pub(crate) total: Option<At<Total>>,
     /// Decimals worth showing.
     #[schemars(range(min = 0, max = 9))]
     pub(crate) decimals: Option<At<i64>>,

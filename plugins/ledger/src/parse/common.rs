@@ -6,7 +6,7 @@ use super::MAX_POINTS;
 use super::text::{MAX_KEY, as_key, is_key};
 use crate::diagnostics::Sink;
 use crate::format::{At, TypeName};
-use crate::model::{Class, ReadRules, ValueType};
+use crate::model::{Class, ReadRules, Total, ValueType};
 use crate::span::{Function, Span};
 
 /// The longest label, title, name or path, in characters.
@@ -255,6 +255,18 @@ pub(super) fn words(
             );
             None
         }
+    }
+}
+
+/// Refuses a counter that is said to begin again at 0 without a register whose end is known.
+pub(super) fn no_wrap(total: Option<&At<Total>>, sink: &mut Sink) {
+    if let Some(total) = total.filter(|total| total.value == Total::Wrapping) {
+        sink.add(
+            "total",
+            total.span.clone(),
+            "only an unsigned register with a fixed scale begins again when it is full",
+            "give it the type u16, u24, u32 or u64, or write total = \"increasing\"",
+        );
     }
 }
 

@@ -82,6 +82,7 @@ fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut
     let origin = common::text(computed.origin, "origin", MAX_TEXT, sink);
     let note = common::text(computed.note, "note", MAX_NOTE, sink);
     let class = computed.class.map(|class| class.value);
+    common::no_wrap(computed.total.as_ref(), sink);
     Some(Draft {
         point: Point {
             label: label.unwrap_or_else(|| default_label(&key.value)),
@@ -92,7 +93,7 @@ fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut
             key: key.value,
             unit,
             class,
-            total: computed.total,
+            total: computed.total.map(|total| total.value),
             labels: Default::default(),
             unlisted: None,
             valid_when,

@@ -228,6 +228,13 @@ fn template(
             );
         }
     }
+    let counts = matches!(
+        own.register.ty,
+        ValueType::U16 | ValueType::U24 | ValueType::U32 | ValueType::U64
+    ) && own.register.scale_point.is_none();
+    if !counts {
+        common::no_wrap(point.total.as_ref(), sink);
+    }
     let measured = match own.register.ty {
         _ if own.register.scale_point.is_some() => 3,
         ValueType::F32 | ValueType::F64 => 3,
@@ -251,7 +258,7 @@ fn template(
             source: PointSource::Registers(Vec::new()),
             unit,
             class: point.class.map(|class| class.value),
-            total: point.total,
+            total: point.total.map(|total| total.value),
             labels: label_table,
             unlisted,
             valid_when,
