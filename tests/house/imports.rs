@@ -60,8 +60,10 @@ const MAY_USE: &[Row] = &[
 const OWNED: &[(&str, &str)] = &[
     ("axum", "busbar"),
     ("clap", "busbar"),
+    ("if-addrs", "busbar"),
     ("landlock", "busbar-loader"),
     ("libloading", "busbar-loader"),
+    ("mdns-sd", "busbar"),
     ("seccompiler", "busbar-loader"),
     ("socket2", "busbar-wire"),
     ("spdx", "busbar-house"),

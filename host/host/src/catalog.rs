@@ -100,6 +100,12 @@ impl Catalog {
         self.discovers(plugin).then(|| plugin.to_owned())
     }
 
+    /// What a plugin calls what it is for.
+    pub fn title_of(&self, plugin: &str) -> Option<String> {
+        let named = |p: &busbar_loader::PluginInfo| p.name.as_deref() == Some(plugin);
+        self.plugins.list().into_iter().find(named).and_then(|p| p.title)
+    }
+
     /// A ledger by name.
     ///
     /// # Errors

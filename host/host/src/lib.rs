@@ -17,6 +17,7 @@ pub mod discover;
 pub mod doctor;
 pub mod error;
 mod explain;
+pub mod find;
 mod format;
 mod host;
 mod keeper;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::parse_duration;
+use crate::find::networks::Network;
 use crate::units::UnitList;
 
 /// Busbar finds the energy devices of a site, learns what each one really has, and reads them for years.
@@ -18,6 +19,7 @@ use crate::units::UnitList;
     max_term_width = 110,
     after_help = "Start here:\n  \
         busbar demo                                 a simulated house, to look around\n  \
+        busbar discover                             which devices are on this network?\n  \
         busbar scan modbus+tcp://192.168.1.20       what is at this address?\n  \
         busbar scan modbus+tcp://192.168.1.20 --save\n  \
         busbar                                      poll what was saved, with a live page"
@@ -65,6 +67,8 @@ pub enum Command {
     Run(RunArgs),
     /// Try Busbar on a simulated house: nothing is installed, nothing is kept
     Demo(DemoArgs),
+    /// Find devices: those that announce themselves, and, if you agree, by asking every address of your network
+    Discover(DiscoverArgs),
     /// Find out which devices and entities an address really has
     Scan(ScanArgs),
     /// Read every point of one device once, or again and again; needs no set-up
@@ -158,6 +162,34 @@ pub struct ScanArgs {
     pub name: Option<String>,
     /// Take over what a rescan found without asking, as is done where there is no terminal
     #[arg(long, requires = "save")]
+    pub yes: bool,
+    /// The longest wait for one answer
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `busbar discover`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar discover\n  \
+    busbar discover --network 192.168.1.0/24 --json\n  \
+    busbar discover --mdns-only\n\n\
+    It only reads, and asks before it searches a network. Ctrl-C ends it and keeps what was found.")]
+pub struct DiscoverArgs {
+    /// Search this private network, without asking (may be repeated): 192.168.1.0/24
+    #[arg(long, value_name = "CIDR", conflicts_with = "mdns_only")]
+    pub network: Vec<Network>,
+    /// Try this port, too (may be repeated), beside those where devices usually are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+    /// Only listen for devices that announce themselves
+    #[arg(long)]
+    pub mdns_only: bool,
+    /// Search networks of up to 65,534 addresses, not only of 1,022
+    #[arg(long)]
+    pub full: bool,
+    /// Search the networks that this machine is in without asking
+    #[arg(long)]
     pub yes: bool,
     /// The longest wait for one answer
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -1,6 +1,9 @@
 //! The command line. [`main`] reads as the story of a run: parse, configure, do it, say how it went.
 
 pub mod args;
+mod ask;
+mod discover;
+mod discover_report;
 mod doctor;
 mod endpoint;
 mod ledger;
@@ -118,6 +121,17 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Run(args) => run::run(&args, data_dir, config.clone(), catalog().await?, output).await,
         Command::Demo(args) => demo::run(&args, catalog().await?, output).await,
         Command::Scan(args) => scan::run(&args, data_dir, output, catalog).await,
+        Command::Discover(args) => {
+            discover::run(
+                &args,
+                data_dir,
+                &config.discover,
+                global.verbose > 0,
+                output,
+                catalog,
+            )
+            .await
+        }
         Command::Read(args) => read::run(&args, data_dir, output, catalog).await,
         Command::Raw(args) => raw::run(&args, data_dir, output).await,
         Command::Devices => registry::devices(data_dir, output, catalog).await,

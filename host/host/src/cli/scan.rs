@@ -1,6 +1,5 @@
 //! `busbar scan`: by the running host where there is one, else right here.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::args::{ModeArg, ScanArgs};
+use super::ask;
 use super::endpoint;
 use super::output::Output;
 use super::progress::Shown;
@@ -182,7 +182,7 @@ async fn save(
     }
     let preview = registry::preview(store, &connection, scan).await?;
     let rescan = !preview.gone.is_empty() || !preview.changed.is_empty();
-    if rescan && !args.yes && !output.is_json() && std::io::stdin().is_terminal() && !confirmed(&preview)? {
+    if rescan && !args.yes && ask::can_ask(output) && !confirmed(&preview)? {
         output.line("Nothing was changed.");
         return Ok(());
     }
@@ -202,21 +202,10 @@ async fn open_registry(data_dir: &Path) -> Result<Registry> {
 
 /// Asks before a rescan changes what is known. It deletes nothing either way.
 fn confirmed(diff: &busbar_store::Diff) -> Result<bool> {
-    use std::io::Write;
-    let mut err = std::io::stderr();
     let diff = serde_json::to_value(diff)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    let question = format!(
-        "Against what is known:\n{}\nTake this over? [Y/n] ",
+    ask::confirmed(&format!(
+        "Against what is known:\n{}\nTake this over?",
         diff_lines(&diff).join("\n")
-    );
-    let hint = "Use --yes to answer in advance.";
-    write!(err, "{question}")
-        .and_then(|()| err.flush())
-        .map_err(|e| HostError::io("cannot ask", &e, hint))?;
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .map_err(|e| HostError::io("cannot read the answer", &e, hint))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+    ))
 }

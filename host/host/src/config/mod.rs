@@ -37,6 +37,8 @@ pub struct Config {
     pub plugins: PluginsConfig,
     /// What is kept of the past.
     pub history: HistoryConfig,
+    /// How devices are found, and found again.
+    pub discover: DiscoverConfig,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
@@ -83,6 +85,22 @@ pub struct HistoryConfig {
 impl Default for HistoryConfig {
     fn default() -> Self {
         HistoryConfig { days: 30 }
+    }
+}
+
+/// `[discover]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiscoverConfig {
+    /// The port of multicast DNS. Another one than 5353 finds nothing but what announces itself there.
+    pub mdns_port: u16,
+}
+
+impl Default for DiscoverConfig {
+    fn default() -> Self {
+        DiscoverConfig {
+            mdns_port: crate::find::mdns::PORT,
+        }
     }
 }
 

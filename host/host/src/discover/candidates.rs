@@ -133,7 +133,7 @@ async fn by_ledgers(search: &Search<'_>, ledgers: &[Arc<Ledger>], all: &mut Reco
 
 /// What was recognised without a plugin. The same ledger at the same place is the device that is known there, under the
 /// id that it has, unless it names another serial number.
-fn candidate(request: &Request, unit: u8, ledger: Arc<Ledger>, told: Identity) -> Candidate {
+pub(super) fn candidate(request: &Request, unit: u8, ledger: Arc<Ledger>, told: Identity) -> Candidate {
     let known = request.known.iter().map(|known| &known.found).find(|known| {
         let other = told.serial.is_some() && told.serial != known.serial;
         known.unit == unit && known.ledger == ledger.name && !other

@@ -7,6 +7,7 @@ mod again;
 mod ask;
 mod candidates;
 mod converse;
+mod glance;
 mod identity;
 mod judge;
 mod learn;
@@ -30,6 +31,7 @@ use progress::Progress;
 use report::{Coverage, DeviceReport, ScanReport};
 
 pub use again::FoundBefore;
+pub use glance::{Glance, Seen, glance};
 pub use identity::{device_id, own_name};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};

@@ -1,0 +1,28 @@
+//! Questions on the terminal.
+
+use std::io::{IsTerminal, Write};
+
+use super::output::Output;
+use crate::error::{HostError, Result};
+
+/// Whether there is somebody to ask.
+pub fn can_ask(output: Output) -> bool {
+    std::io::stdin().is_terminal() && !output.is_json()
+}
+
+/// Asks on standard error, yes being the default. An end of input is no answer, and so a no.
+///
+/// # Errors
+/// When it cannot be asked or answered.
+pub fn confirmed(question: &str) -> Result<bool> {
+    let mut err = std::io::stderr();
+    let hint = "Use --yes to answer in advance.";
+    write!(err, "{question} [Y/n] ")
+        .and_then(|()| err.flush())
+        .map_err(|e| HostError::io("cannot ask", &e, hint))?;
+    let mut answer = String::new();
+    let read = std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|e| HostError::io("cannot read the answer", &e, hint))?;
+    Ok(read > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+}

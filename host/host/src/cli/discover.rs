@@ -1,0 +1,148 @@
+//! `busbar discover`: what is on the network and on serial lines, asked for only with the owner's consent.
+
+use std::path::Path;
+
+use busbar_store::{Registry, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::args::DiscoverArgs;
+use super::ask;
+use super::discover_report::{self, Shown, Summary};
+use super::output::Output;
+use crate::catalog::Catalog;
+use crate::config::DiscoverConfig;
+use crate::control::Client;
+use crate::error::{HostError, Result};
+use crate::find::known::Registered;
+use crate::find::networks::{self, Network, Own, WIDEST};
+use crate::find::places::Places;
+use crate::find::{self, Plan};
+
+/// What a shell makes of a program that SIGINT has ended.
+const INTERRUPTED: i32 = 130;
+
+/// Runs the command.
+pub async fn run(
+    args: &DiscoverArgs,
+    data_dir: &Path,
+    config: &DiscoverConfig,
+    verbose: bool,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    let wanted = wanted(args, ask::can_ask(output))?;
+    let catalog = catalog().await?;
+    let plan = Plan {
+        places: Places::of(&catalog).with_ports(&args.port),
+        mdns: Some(config.mdns_port),
+        networks: wanted.networks.clone(),
+        timeout: args.timeout,
+        taken: taken(data_dir).await?,
+    };
+    let Some(plan) = agreed(plan, &wanted)? else {
+        output.say("Nothing was asked.");
+        return Ok(());
+    };
+    let registered = registered(data_dir).await?;
+
+    let cancel = CancellationToken::new();
+    let on_interrupt = cancel.clone();
+    let interrupt = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            on_interrupt.cancel();
+        }
+        // Whoever asks twice does not want to wait for what was found.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(INTERRUPTED);
+        }
+    });
+    let started = tokio::time::Instant::now();
+    let shown = Shown::default();
+    let report = find::find(&plan, &catalog, &registered, &shown, &cancel).await;
+    interrupt.abort();
+    drop(shown);
+    let summary = Summary {
+        report: &report,
+        plan: &plan,
+        verbose,
+        took: started.elapsed(),
+    };
+    discover_report::show(&summary, output)
+}
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Wanted {
+    networks: Vec<Network>,
+    /// This machine's networks, when they are what is meant.
+    own: Vec<Own>,
+    /// Whether the owner has to be asked first.
+    ask: bool,
+}
+
+/// What is to be searched, by flags and what this machine has; `asks` tells whether somebody can be asked.
+fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
+    if args.mdns_only {
+        return Ok(Wanted::default());
+    }
+    if !args.network.is_empty() {
+        let too_wide = |n: &&Network| n.prefix() < WIDEST && !args.full;
+        if let Some(network) = args.network.iter().find(too_wide) {
+            return Err(HostError::usage(
+                format!("{network} has {} addresses, which takes long", network.size()),
+                format!("Name a part of it (/{WIDEST} at most), or add --full."),
+            ));
+        }
+        return Ok(Wanted {
+            networks: args.network.clone(),
+            ..Wanted::default()
+        });
+    }
+    if !args.yes && !asks {
+        return Err(HostError::usage(
+            "a search of the network needs your consent, and there is no terminal to ask on",
+            "Add --network 192.168.1.0/24 for one that you name, --yes for all that this machine is in, or --mdns-only.",
+        ));
+    }
+    let own = networks::own().map_err(|e| {
+        HostError::io(
+            "cannot list this machine's networks",
+            &e,
+            "Name one with --network.",
+        )
+    })?;
+    Ok(Wanted {
+        networks: own.iter().map(|o| o.network).collect(),
+        ask: !args.yes && !own.is_empty(),
+        own,
+    })
+}
+
+/// The plan, if the owner agrees to it. Who declines the network still hears what announces itself.
+fn agreed(plan: Plan, wanted: &Wanted) -> Result<Option<Plan>> {
+    if !wanted.ask || ask::confirmed(&discover_report::question(&plan, &wanted.own))? {
+        return Ok(Some(plan));
+    }
+    let nothing = plan.mdns.is_none();
+    Ok((!nothing).then(|| Plan {
+        networks: Vec::new(),
+        ..plan
+    }))
+}
+
+/// The endpoints that a running host talks to.
+async fn taken(data_dir: &Path) -> Result<Vec<String>> {
+    match Client::connect(data_dir).await? {
+        Some(mut host) => host.get("/control/urls").await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What the registry has; nothing where there is none yet.
+async fn registered(data_dir: &Path) -> Result<Registered> {
+    match Registry::open_read_only(data_dir).await {
+        Ok(registry) => Registered::load(&registry).await,
+        Err(StoreError::Missing { .. }) => Ok(Registered::default()),
+        Err(error) => Err(error.into()),
+    }
+}
