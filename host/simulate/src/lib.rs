@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-mod crc;
+pub mod crc;
 mod device;
 mod error;
 mod expression;

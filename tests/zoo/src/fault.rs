@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use crate::frame::{Frame, Wire};
+
 /// A way to misbehave. Answers that a client must not take for its own carry other data than the device gave
 /// (every byte of it is turned over), so that a client that takes one all the same is found out.
+///
+/// Every fault works on every wire, but for what a wire does not have: RTU has no transaction, no protocol id and no
+/// length, Modbus TCP and UDP no check sum. There the answer goes out as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Forwards everything as it is.
@@ -60,6 +65,16 @@ pub enum Fault {
     RandomBytes,
     /// A web server that does not understand the request.
     HttpBanner,
+    /// Sends the first half of each answer and leaves it at that.
+    HalfFrame,
+    /// A check sum that does not fit.
+    WrongCheckSum,
+    /// So many stray bytes before each answer.
+    Noise(usize),
+    /// The request comes back before its answer, as from an RS485 converter that hears itself.
+    Echo,
+    /// As many bytes as the answer has, none of them right: the wrong baud rate.
+    Garbled,
 }
 
 /// What becomes of the connection after an answer.
@@ -83,78 +98,8 @@ pub(crate) struct Script {
     pub(crate) honest: Option<Vec<u8>>,
 }
 
-/// A frame of Modbus TCP, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) transaction: u16,
-    pub(crate) unit: u8,
-    pub(crate) pdu: Vec<u8>,
-}
-
-impl Frame {
-    /// Takes the first whole frame off a stream; `Err` where no frame can begin like this.
-    pub(crate) fn take(stream: &mut Vec<u8>) -> Result<Option<Frame>, ()> {
-        let Some(&[t0, t1, p0, p1, l0, l1]) = stream.first_chunk() else {
-            return Ok(None);
-        };
-        let length = usize::from(u16::from_be_bytes([l0, l1]));
-        if (p0, p1) != (0, 0) || !(2..=254).contains(&length) {
-            return Err(());
-        }
-        if stream.len() < 6 + length {
-            return Ok(None);
-        }
-        let rest = stream.split_off(6 + length);
-        let frame = std::mem::replace(stream, rest);
-        Ok(Some(Frame {
-            transaction: u16::from_be_bytes([t0, t1]),
-            unit: frame[6],
-            pdu: frame[7..].to_vec(),
-        }))
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.with_header(0, self.pdu.len() as u16 + 1)
-    }
-
-    fn with_header(&self, protocol: u16, length: u16) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(7 + self.pdu.len());
-        for word in [self.transaction, protocol, length] {
-            bytes.extend(word.to_be_bytes());
-        }
-        bytes.push(self.unit);
-        bytes.extend(&self.pdu);
-        bytes
-    }
-
-    fn is_exception(&self) -> bool {
-        self.pdu.first().is_some_and(|function| function & 0x80 != 0)
-    }
-
-    /// The same frame with other data, for answers that nobody may believe.
-    fn poisoned(&self) -> Frame {
-        let mut frame = self.clone();
-        if !frame.is_exception() {
-            frame.pdu.iter_mut().skip(2).for_each(|byte| *byte = !*byte);
-        }
-        frame
-    }
-
-    /// Adds or takes away data bytes and keeps the byte count true.
-    fn resized(&self, change: isize) -> Frame {
-        let mut frame = self.poisoned();
-        if !frame.is_exception() {
-            frame
-                .pdu
-                .resize(frame.pdu.len().saturating_add_signed(change).clamp(2, 253), 0xEE);
-            frame.pdu[1] = (frame.pdu.len() - 2) as u8;
-        }
-        frame
-    }
-}
-
-/// What is sent instead of `answer`.
-pub(crate) fn script(fault: &Fault, answer: &Frame) -> Script {
+/// What is sent instead of `answer` to `request`.
+pub(crate) fn script(fault: &Fault, wire: Wire, request: &Frame, answer: &Frame) -> Script {
     let mut script = Script {
         wait: Duration::ZERO,
         gap: Duration::ZERO,
@@ -162,11 +107,21 @@ pub(crate) fn script(fault: &Fault, answer: &Frame) -> Script {
         ending: Ending::Keep,
         honest: None,
     };
+    let right = answer.bytes(wire);
     let mut bad = answer.poisoned();
+    let honest = Some(answer.pdu.clone());
     let whole = match fault {
         Fault::None | Fault::DeadUnit(_) => {
-            script.honest = Some(answer.pdu.clone());
-            answer.bytes()
+            script.honest = honest;
+            right
+        }
+        Fault::WrongTransaction | Fault::Length(_) | Fault::Protocol(_) if wire == Wire::Rtu => {
+            script.honest = honest;
+            right
+        }
+        Fault::WrongCheckSum if wire == Wire::Mbap => {
+            script.honest = honest;
+            right
         }
         Fault::Refuse
         | Fault::AcceptThenClose
@@ -176,103 +131,168 @@ pub(crate) fn script(fault: &Fault, answer: &Frame) -> Script {
         | Fault::HttpBanner => return script,
         Fault::ResetMidFrame => {
             script.ending = Ending::Reset;
-            let mut half = answer.bytes();
-            half.truncate(half.len().div_ceil(2));
-            half
+            half(right)
         }
+        Fault::HalfFrame => half(right),
         Fault::Drip(gap) => {
             script.gap = *gap;
-            script.pieces = answer.bytes().into_iter().map(|byte| vec![byte]).collect();
-            script.honest = Some(answer.pdu.clone());
+            script.pieces = right.into_iter().map(|byte| vec![byte]).collect();
+            script.honest = honest;
             return script;
         }
         Fault::OneByteSegments => {
-            script.pieces = answer.bytes().into_iter().map(|byte| vec![byte]).collect();
-            script.honest = Some(answer.pdu.clone());
+            script.pieces = right.into_iter().map(|byte| vec![byte]).collect();
+            script.honest = honest;
             return script;
         }
         Fault::Late(wait) => {
             script.wait = *wait;
-            script.honest = Some(answer.pdu.clone());
-            answer.bytes()
+            script.honest = honest;
+            right
         }
         Fault::Exception(code) => {
             bad.pdu = vec![bad.pdu[0] | 0x80, *code];
             script.honest = Some(bad.pdu.clone());
-            bad.bytes()
+            bad.bytes(wire)
         }
         Fault::ExceptionForOtherFunction => {
             bad.pdu = vec![(bad.pdu[0] ^ 7) | 0x80, 2];
-            bad.bytes()
+            bad.bytes(wire)
         }
         Fault::WrongTransaction => {
             bad.transaction ^= 0x4000;
-            bad.bytes()
+            bad.bytes(wire)
         }
         Fault::WrongUnit => {
             bad.unit ^= 1;
-            bad.bytes()
+            bad.bytes(wire)
         }
         Fault::WrongFunction => {
             bad.pdu[0] ^= 7;
-            bad.bytes()
+            bad.bytes(wire)
         }
         Fault::LyingByteCount(by) => {
             if !bad.is_exception() {
                 bad.pdu[1] = bad.pdu[1].wrapping_add_signed(*by);
             }
-            bad.bytes()
+            bad.bytes(wire)
         }
-        Fault::ShortAnswer => answer.resized(-2).bytes(),
-        Fault::LongAnswer => answer.resized(2).bytes(),
-        Fault::OddAnswer => answer.resized(1).bytes(),
+        Fault::ShortAnswer => answer.resized(-2).bytes(wire),
+        Fault::LongAnswer => answer.resized(2).bytes(wire),
+        Fault::OddAnswer => answer.resized(1).bytes(wire),
         Fault::Length(length) => bad.with_header(0, *length),
         Fault::Protocol(protocol) => bad.with_header(*protocol, bad.pdu.len() as u16 + 1),
         Fault::TrailingBytes(count) => {
-            script.honest = Some(answer.pdu.clone());
-            let mut bytes = answer.bytes();
-            bytes.extend(std::iter::repeat_n(0xAA, *count));
-            bytes
+            script.honest = honest;
+            [right, vec![0xAA; *count]].concat()
+        }
+        Fault::Noise(count) => {
+            // Behind it, a stream without check sums has no right answer.
+            script.honest = honest.filter(|_| wire == Wire::Rtu);
+            [vec![0xAA; *count], right].concat()
         }
         Fault::PaddedFrame => {
             bad.pdu.extend([0xAA, 0xAA]);
-            bad.bytes()
+            bad.bytes(wire)
         }
         Fault::ForeignFirst => {
-            script.honest = Some(answer.pdu.clone());
-            bad.transaction ^= 0x4000;
-            [bad.bytes(), answer.bytes()].concat()
+            script.honest = honest;
+            match wire {
+                Wire::Mbap => bad.transaction ^= 0x4000,
+                Wire::Rtu => bad.unit ^= 1,
+            }
+            [bad.bytes(wire), right].concat()
         }
         Fault::Twice => {
-            script.honest = Some(answer.pdu.clone());
-            [answer.bytes(), answer.bytes()].concat()
+            script.honest = honest;
+            right.repeat(2)
+        }
+        Fault::WrongCheckSum => {
+            let mut bytes = bad.bytes(wire);
+            if let Some(last) = bytes.last_mut() {
+                *last = !*last;
+            }
+            bytes
+        }
+        Fault::Echo => {
+            script.honest = honest;
+            [request.bytes(wire), right].concat()
+        }
+        Fault::Garbled => {
+            let noise = Noise::new(u64::from(request.transaction));
+            right
+                .iter()
+                .zip(noise)
+                .map(|(byte, noise)| byte ^ noise)
+                .collect()
         }
     };
     script.pieces.push(whole);
     script
 }
 
+fn half(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len().div_ceil(2));
+    bytes
+}
+
+/// Bytes without end that look random, never 0, and are the same for the same seed (xorshift64, Marsaglia 2003).
+#[derive(Clone, Debug)]
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn new(seed: u64) -> Self {
+        // Any seed but 0, which would stay 0.
+        let mut noise = Noise(0x2545_F491_4F6C_DD1D ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        noise.word();
+        noise
+    }
+
+    fn word(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Whether something of this chance happens now.
+    pub(crate) fn chance(&mut self, chance: f64) -> bool {
+        ((self.word() >> 11) as f64 / (1u64 << 53) as f64) < chance
+    }
+}
+
+impl Iterator for Noise {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = (self.word() >> 32) as u8;
+        Some(byte.max(1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Sender;
+    use busbar_simulate::crc::crc;
 
     const ANSWER: [u8; 13] = [0, 7, 0, 0, 0, 7, 100, 3, 4, 0x12, 0x34, 0x56, 0x78];
 
     fn sent(fault: Fault) -> (Vec<u8>, bool) {
-        let answer = Frame::take(&mut ANSWER.to_vec()).unwrap().unwrap();
-        let script = script(&fault, &answer);
-        (script.pieces.concat(), script.honest.is_some())
+        on(Wire::Mbap, fault)
     }
 
-    #[test]
-    fn frames_come_off_a_stream_whole() {
-        let mut stream = [&ANSWER[..], &ANSWER[..5]].concat();
-        let frame = Frame::take(&mut stream).unwrap().unwrap();
-        assert_eq!(frame.bytes(), ANSWER);
-        assert_eq!(Frame::take(&mut stream), Ok(None));
-        assert_eq!(stream, ANSWER[..5]);
-        assert_eq!(Frame::take(&mut vec![0, 7, 0, 1, 0, 6, 1, 3]), Err(()));
-        assert_eq!(Frame::take(&mut vec![0, 7, 0, 0, 0, 1, 1, 3]), Err(()));
+    fn on(wire: Wire, fault: Fault) -> (Vec<u8>, bool) {
+        let answer = Wire::Mbap
+            .take(Sender::Device, &mut ANSWER.to_vec())
+            .unwrap()
+            .unwrap();
+        let request = Frame {
+            pdu: vec![3, 0, 9, 0, 2],
+            ..answer.clone()
+        };
+        let script = script(&fault, wire, &request, &answer);
+        (script.pieces.concat(), script.honest.is_some())
     }
 
     #[test]
@@ -311,6 +331,27 @@ mod tests {
         assert_eq!(sent(Fault::Twice).0, ANSWER.repeat(2));
         assert_eq!(sent(Fault::ForeignFirst).0.len(), 26);
         assert_eq!(sent(Fault::ResetMidFrame).0, ANSWER[..7]);
+        assert_eq!(sent(Fault::HalfFrame).0, ANSWER[..7]);
+        assert_eq!(sent(Fault::Echo).0[..12], [0, 7, 0, 0, 0, 6, 100, 3, 0, 9, 0, 2]);
+        assert_eq!(sent(Fault::Noise(3)).0[..4], [0xAA, 0xAA, 0xAA, 0]);
+        assert_eq!(sent(Fault::WrongCheckSum), (ANSWER.to_vec(), true));
         assert_eq!(sent(Fault::BlackHole), (vec![], false));
+    }
+
+    #[test]
+    fn a_serial_line_has_faults_of_its_own() {
+        let right = on(Wire::Rtu, Fault::None).0;
+        assert_eq!(right[..7], ANSWER[6..]);
+        assert_eq!(right.len(), 9);
+        for fault in [Fault::WrongTransaction, Fault::Length(1), Fault::Protocol(1)] {
+            assert_eq!(on(Wire::Rtu, fault), (right.clone(), true));
+        }
+        let (wrong, honest) = on(Wire::Rtu, Fault::WrongCheckSum);
+        assert!(!honest && wrong.len() == right.len() && crc(&wrong) != 0);
+        let (garbled, honest) = on(Wire::Rtu, Fault::Garbled);
+        assert!(!honest && garbled.len() == right.len());
+        assert!(garbled.iter().zip(&right).all(|(byte, right)| byte != right));
+        assert_eq!(garbled, on(Wire::Rtu, Fault::Garbled).0);
+        assert!(on(Wire::Rtu, Fault::Noise(2)).1 && !sent(Fault::Noise(2)).1);
     }
 }

@@ -19,16 +19,20 @@ use busbar_simulate::{DEMO, Running, Site, start};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Duration, timeout};
 
+mod air;
+mod conversation;
 mod fault;
+mod frame;
 pub mod line;
 mod peer;
 mod raw;
 mod record;
 
+pub use air::{Air, UdpPeer};
 pub use busbar_simulate as simulate;
 pub use fault::Fault;
 pub use line::Pair;
-pub use peer::Peer;
+pub use peer::{LinePeer, Peer};
 pub use raw::Raw;
 pub use record::{Exchange, Record};
 
@@ -108,10 +112,22 @@ pub async fn connect(running: &Running, device: &str) -> Raw {
         .expect("the device takes a connection")
 }
 
-/// A faithful peer in front of a device.
+/// A faithful peer in front of a device over TCP, in frames of Modbus TCP or of RTU as the device has them.
 pub async fn peer(running: &Running, device: &str) -> Peer {
     let address = running.address(device).expect("a device of this name");
-    Peer::before(address).await.expect("a peer")
+    let url = running.url(device).expect("its URL");
+    let peer = if url.starts_with("modbus+rtu+tcp:") {
+        Peer::before_gateway(address).await
+    } else {
+        Peer::before(address).await
+    };
+    peer.expect("a peer")
+}
+
+/// A faithful peer in front of a device over UDP.
+pub async fn udp_peer(running: &Running, device: &str) -> UdpPeer {
+    let address = running.address(device).expect("a device of this name");
+    UdpPeer::before(address).await.expect("a peer")
 }
 
 /// An address on loopback where nobody listens.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::fault::Frame;
+use crate::frame::{Frame, Sender, Wire};
 
 /// Longer than anything on loopback takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ impl Raw {
             unit,
             pdu: pdu.to_vec(),
         };
-        self.send(&frame.bytes()).await?;
+        self.send(&frame.bytes(Wire::Mbap)).await?;
         Ok(self.transaction)
     }
 
@@ -65,7 +65,9 @@ impl Raw {
     /// The connection ended, nothing came for long, or what came is no frame.
     pub async fn frame(&mut self) -> io::Result<(u16, u8, Vec<u8>)> {
         loop {
-            let frame = Frame::take(&mut self.bytes).map_err(|()| io::ErrorKind::InvalidData)?;
+            let frame = Wire::Mbap
+                .take(Sender::Device, &mut self.bytes)
+                .map_err(|()| io::ErrorKind::InvalidData)?;
             if let Some(Frame {
                 transaction,
                 unit,

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use busbar_zoo::simulate::Running;
-use busbar_zoo::{Pair, site};
+use busbar_zoo::{Fault, LinePeer, Pair, Peer, Record, peer, site};
 use serial2_tokio::SerialPort;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -137,4 +137,83 @@ async fn a_line_that_was_unplugged_comes_back() {
     let back = async { while ask(&mut wire, &MODEL).await != IS_7 {} };
     timeout(Duration::from_secs(10), back).await.unwrap();
     running.stop().await;
+}
+
+/// A device with a peer before it, on a wire that a client holds the other end of.
+async fn check_faults<W: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut W,
+    record: &Record,
+    turn: impl AsyncFn(Fault),
+) {
+    let answers = |record: &Record| {
+        record
+            .exchanges()
+            .iter()
+            .map(|e| e.answer.is_some())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ask(wire, &MODEL).await, IS_7);
+    for fault in [
+        Fault::Drip(Duration::from_millis(1)),
+        Fault::Late(Duration::from_millis(30)),
+    ] {
+        turn(fault.clone()).await;
+        assert_eq!(ask(wire, &MODEL).await, IS_7, "{fault:?}");
+    }
+    turn(Fault::Noise(3)).await;
+    assert_eq!(ask(wire, &MODEL).await, [&[0xAA; 3][..], &IS_7].concat());
+    turn(Fault::Echo).await;
+    assert_eq!(ask(wire, &MODEL).await, [&MODEL[..], &IS_7].concat());
+    turn(Fault::Twice).await;
+    assert_eq!(ask(wire, &MODEL).await, IS_7.repeat(2));
+    turn(Fault::Exception(6)).await;
+    assert_eq!(ask(wire, &MODEL).await[..3], [7, 0x83, 6]);
+    assert_eq!(answers(record), [true; 7]);
+    for fault in [
+        Fault::WrongUnit,
+        Fault::WrongFunction,
+        Fault::ShortAnswer,
+        Fault::WrongCheckSum,
+    ] {
+        turn(fault.clone()).await;
+        let came = ask(wire, &MODEL).await;
+        assert!(!came.is_empty() && came != IS_7, "{fault:?}: {came:?}");
+    }
+    turn(Fault::HalfFrame).await;
+    assert_eq!(ask(wire, &MODEL).await, IS_7[..4]);
+    turn(Fault::Garbled).await;
+    assert_eq!(ask(wire, &MODEL).await.len(), 7);
+    turn(Fault::BlackHole).await;
+    assert_eq!(ask(wire, &MODEL).await, NOTHING);
+    assert_eq!(answers(record)[7..], [false; 7]);
+    turn(Fault::None).await;
+    // A request that is no request is nobody's.
+    assert_eq!(ask(wire, &[7, 3, 1, 0, 0, 1, 0, 0]).await, NOTHING);
+    assert_eq!(ask(wire, &MODEL).await, IS_7);
+    assert_eq!(record.requests(), 15);
+}
+
+#[tokio::test]
+async fn faults_behind_a_gateway() {
+    let running = site(&two_on("modbus+rtu+tcp://127.0.0.1:4001", "")).await;
+    let peer: Peer = peer(&running, "first").await;
+    assert!(peer.url().starts_with("modbus+rtu+tcp://127.0.0.1:"));
+    let mut wire = TcpStream::connect(peer.address()).await.unwrap();
+    check_faults(&mut wire, peer.record(), async |fault| peer.turn(fault).await).await;
+}
+
+#[tokio::test]
+async fn faults_on_a_serial_line() {
+    let Some(mut pair) = Pair::new().await else { return };
+    let running = site(&two_on("modbus+rtu+tcp://127.0.0.1:4001", "")).await;
+    let peer = LinePeer::on(&pair, running.address("first").unwrap()).unwrap();
+    let mut wire = SerialPort::open(pair.client(), 9600).unwrap();
+    check_faults(&mut wire, peer.record(), async |fault| peer.turn(fault).await).await;
+    // The converter is pulled out and put back.
+    pair.unplug().await;
+    pair.replug().await.unwrap();
+    let mut wire = SerialPort::open(pair.client(), 9600).unwrap();
+    let back = async { while ask(&mut wire, &MODEL).await != IS_7 {} };
+    timeout(Duration::from_secs(10), back).await.unwrap();
+    assert_eq!(peer.record().connections(), 2);
 }
