@@ -33,9 +33,14 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "how often it asks again, until patience ends",
     ),
     (
+        "tests/zoo/src/conversation.rs",
+        2,
+        "a slow device is what it plays",
+    ),
+    (
         "tests/zoo/src/peer.rs",
-        4,
-        "a slow device is what it plays, and it waits for its own port",
+        2,
+        "it waits for its own port, and for a line that is unplugged",
     ),
 ];
 
