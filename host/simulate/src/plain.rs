@@ -111,6 +111,10 @@ impl Unit {
         if !span.function.is_bit() && span.count > ledger.read.max_words {
             return Err(exception::VALUE);
         }
+        // What says who the device is may lie amid other values, and is meant only when it is read by itself.
+        if let Some((_, words)) = self.identity.iter().find(|(at, _)| *at == span) {
+            return Ok(words.clone());
+        }
         let mut words: Vec<Option<u16>> = vec![None; span.count.into()];
         let mut lay = |at: Span, source: &[u16], merge: bool| {
             for (address, &word) in (u32::from(at.at)..at.end()).zip(source) {

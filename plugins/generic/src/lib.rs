@@ -1,20 +1,28 @@
-//! Meters that need no code for Busbar: ledgers only.
+//! Meters and inverters that need no code for Busbar: ledgers only.
 //!
-//! A file put into `ledgers/generic` and named in the list below is in the program; a test compares the two.
+//! A file put beside the others of its maker below `ledgers` and named in the list below is in the program; a test
+//! compares the two.
 #![forbid(unsafe_code)]
 
 use busbar_plugin_sdk::{Description, Plugin};
 
 macro_rules! ledgers {
-    ($($name:literal),* $(,)?) => {
-        &[$((concat!("generic/", $name, ".toml"), include_str!(concat!("../../../ledgers/generic/", $name, ".toml")))),*]
+    ($($maker:literal: [$($model:literal),* $(,)?]),* $(,)?) => {
+        &[$($((
+            concat!($maker, "/", $model, ".toml"),
+            include_str!(concat!("../../../ledgers/", $maker, "/", $model, ".toml")),
+        )),*),*]
     };
 }
 
 /// File name and text of each ledger.
-const LEDGERS: &[(&str, &str)] = ledgers!["demo-meter"];
+const LEDGERS: &[(&str, &str)] = ledgers![
+    "carlo-gavazzi": ["em24", "em340", "em540"],
+    "eastron": ["sdm120", "sdm230", "sdm630"],
+    "generic": ["demo-meter"],
+];
 
-/// Brings every ledger of `ledgers/generic`.
+/// Brings the ledgers of every maker above.
 #[derive(Default)]
 pub struct Generic;
 
@@ -24,8 +32,8 @@ impl Plugin for Generic {
 
     fn describe(&self) -> Description {
         Description {
-            title: "Generic meters",
-            summary: "Ledgers of meters that need no code",
+            title: "Meters and inverters",
+            summary: "Ledgers of devices that need no code",
             licence: env!("CARGO_PKG_LICENSE"),
             ledgers: LEDGERS.to_vec(),
             discovers: false,
@@ -37,26 +45,34 @@ busbar_plugin_sdk::export!(Generic);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
 
-    #[test]
-    fn brings_every_ledger_of_its_directory() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ledgers/generic");
-        let names = dir
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut expected: Vec<_> = names
-            .filter(|name| name.ends_with(".toml") && !name.ends_with(".sample.toml"))
-            .map(|name| format!("generic/{name}"))
+    /// All ledgers that lie beside one that is brought.
+    fn beside_them() -> BTreeSet<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ledgers");
+        let makers: BTreeSet<&str> = LEDGERS
+            .iter()
+            .filter_map(|(file, _)| file.split('/').next())
             .collect();
-        expected.sort();
-        assert_eq!(
-            LEDGERS.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            expected
-        );
+        let of = |maker: &str| {
+            let files = root.join(maker).read_dir().unwrap();
+            let names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names
+                .filter(|name| name.ends_with(".toml") && !name.ends_with(".sample.toml"))
+                .map(|name| format!("{maker}/{name}"))
+                .collect::<Vec<_>>()
+        };
+        makers.into_iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn brings_every_ledger_of_its_makers() {
+        let brought: BTreeSet<String> = LEDGERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(brought, beside_them());
+        assert_eq!(brought.len(), LEDGERS.len(), "a ledger is named twice");
     }
 
     #[test]
