@@ -28,6 +28,11 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "how often it tries again; its tests pause the clock",
     ),
     (
+        "host/wire/tests/common/post.rs",
+        1,
+        "a datagram that comes late; its tests pause the clock",
+    ),
+    (
         "tests/e2e/common/mod.rs",
         1,
         "how often it asks again, until patience ends",
