@@ -22,6 +22,13 @@ pub(crate) enum Kind {
     Datagrams,
 }
 
+impl Kind {
+    /// Whether its frames carry transaction ids.
+    pub(crate) fn has_ids(self) -> bool {
+        matches!(self, Kind::Stream | Kind::Datagrams)
+    }
+}
+
 /// A way to send and receive frames.
 pub(crate) trait Frames {
     /// What it goes over.

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::error::WireError;
 use crate::queue::{Priority, Queue};
 use crate::stats::Stats;
+use crate::tap::Tap;
 
 /// The most reads of one priority that wait in the queue; further callers wait outside.
 const LANE: usize = 256;
@@ -53,6 +54,7 @@ pub(crate) struct Inbox {
     waiting: Mutex<Waiting>,
     owner: AtomicWaker,
     stats: Mutex<Stats>,
+    pub(crate) tap: Tap,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl Inbox {
             }),
             owner: AtomicWaker::new(),
             stats: Mutex::new(Stats::default()),
+            tap: Tap::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use busbar_ledger::span::Span;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::check;
@@ -16,6 +16,7 @@ use crate::open::{Bind, Connect, ConnectError, Framed, Open, Sockets};
 use crate::options::Options;
 use crate::queue::Priority;
 use crate::stats::Stats;
+use crate::tap::Traffic;
 use crate::task::Engine;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
@@ -130,6 +131,12 @@ impl Link {
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
         self.0.inbox.stats().clone()
+    }
+
+    /// What goes over the wire from now on, each frame and what was none. A listener that is slow loses the oldest
+    /// of what waits for it, and is told how many.
+    pub fn tap(&self) -> broadcast::Receiver<Traffic> {
+        self.0.inbox.tap.listen()
     }
 
     /// The endpoint's canonical URL.

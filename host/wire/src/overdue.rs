@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::breaker::Tripped;
-use crate::check::{self, BadAnswer};
+use crate::check::BadAnswer;
 use crate::error::WireError;
 use crate::frames::{Frames, Kind};
 use crate::inbox::Job;
@@ -106,7 +106,7 @@ impl Engine {
         };
         let Job { unit, span, .. } = sent.item;
         let id = self.wire.resend(sent, now, wait.min(rest));
-        frames.put(id, unit, &check::read_pdu(span));
+        self.put(frames, id, unit, span);
         let mut stats = self.inbox.stats();
         stats.requests += 1;
         stats.resent += 1;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use busbar_ledger::span::Span;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::breaker::Leave;
@@ -18,6 +19,7 @@ use crate::inbox::{Call, Job};
 use crate::inflight::{Owner, Sent};
 use crate::queue::Priority;
 use crate::session::Session;
+use crate::tap::Direction;
 use crate::task::Engine;
 
 /// Answers in a row that belong to nobody, after which a connection is dropped. A socket is not: a stranger's
@@ -70,7 +72,10 @@ impl Engine {
                 Event::Call(Call::Closed) => Err(End::Closed),
                 Event::Bytes => self.receive(&mut frames),
                 Event::Alarm => self.look(&mut frames),
-                Event::Over(error) => Err(self.over(error, frames.rest().len())),
+                Event::Over(error) => {
+                    self.inbox.tap.noise(frames.rest());
+                    Err(self.over(error, frames.rest().len()))
+                }
             };
             if let Err(end) = step {
                 return end;
@@ -120,12 +125,22 @@ impl Engine {
             }
             let (unit, span, timeout) = (job.unit, job.span, self.first_wait());
             let id = self.wire.send(job, now, timeout);
-            frames.put(id, unit, &check::read_pdu(span));
+            self.put(frames, id, unit, span);
             self.session.look_at(now + timeout);
             let mut stats = self.inbox.stats();
             stats.requests += 1;
             stats.in_flight = self.wire.len();
         }
+    }
+
+    /// Hands a request over to be sent.
+    pub(crate) fn put<F: Frames>(&self, frames: &mut F, id: u16, unit: u8, span: Span) {
+        let pdu = &check::read_pdu(span);
+        frames.put(id, unit, pdu);
+        let frame = Frame { id, unit, pdu };
+        self.inbox
+            .tap
+            .frame(Direction::Sent, frame, self.session.kind.has_ids());
     }
 
     /// Waits for whatever comes first, and sends meanwhile.
@@ -176,11 +191,14 @@ impl Engine {
                 Ok(None) => return Ok(()),
                 Ok(Some(frame)) => {
                     let length = frame.len();
+                    let ids = self.session.kind.has_ids();
+                    self.inbox.tap.frame(Direction::Received, frame, ids);
                     self.frame(frame, now)?;
                     frames.done(length);
                 }
                 Err(frame::Broken) => {
                     let seen = frame::shown(frames.rest());
+                    self.inbox.tap.noise(frames.rest());
                     if frames.skip() {
                         self.inbox.stats().skipped += 1;
                         self.session.last_skipped = Some((now, seen));
