@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::map::args::MapFlags;
+
 use crate::config::parse_duration;
 use crate::find::networks::Network;
 use crate::units::UnitList;
@@ -200,22 +202,45 @@ pub struct DiscoverArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar read modbus+tcp://192.168.1.20 --ledger victron/gx-system --unit 100\n  \
-    busbar read modbus+tcp://192.168.1.30 --ledger my-meter.toml --watch 1s")]
+    busbar read modbus+tcp://192.168.1.30 --ledger my-meter.toml --watch 1s\n  \
+    busbar read modbus+tcp://192.168.1.40 --map registers.csv --index-shift -1\n  \
+    busbar read modbus+tcp://192.168.1.40 --map registers.csv --wordorder auto\n\n\
+    A list has a register a line: name,address,length,type[,unit,scale,label,function,order].\n\
+    Types are INT16 UINT16 INT32 UINT32 INT64 UINT64 FLOAT32 FLOAT64. ledgers/README.md has the rest.")]
 pub struct ReadArgs {
     /// The device: modbus+tcp://HOST[:502]
     pub url: String,
     /// The ledger that describes it: a name, or a file
-    #[arg(long, value_name = "NAME|FILE")]
-    pub ledger: String,
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        required_unless_present = "map",
+        conflicts_with = "map"
+    )]
+    pub ledger: Option<String>,
+    /// A register list instead of a ledger.
+    #[command(flatten)]
+    pub list: MapFlags,
     /// The unit id; may be left out where the ledger names only one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]
     pub unit: Option<u8>,
-    /// Read again at this interval until stopped
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1s", value_parser = parse_duration)]
-    pub watch: Option<Duration>,
+    /// Read again and again until stopped: every second, with --map every 10, or at this interval
+    #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = parse_duration)]
+    pub watch: Option<Option<Duration>>,
+    /// The same as --watch
+    #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = parse_duration, conflicts_with = "watch")]
+    pub interval: Option<Option<Duration>>,
     /// The longest wait for one answer
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
+}
+
+impl ReadArgs {
+    /// How often to read; `None`: once.
+    pub fn every(&self) -> Option<Duration> {
+        let usual = Duration::from_secs(if self.list.map.is_some() { 10 } else { 1 });
+        self.watch.or(self.interval).map(|given| given.unwrap_or(usual))
+    }
 }
 
 /// Which of the four read functions.
@@ -240,7 +265,9 @@ pub enum FunctionArg {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar raw modbus+tcp://192.168.1.20 --unit 100 --at 800 --count 6\n  \
-    busbar raw modbus+tcp://192.168.1.30 --unit 1 --at 0x1000 --count 2 --type f32")]
+    busbar raw modbus+tcp://192.168.1.30 --unit 1 --at 0x1000 --count 2 --type f32\n\n\
+    Meanings that a device could have in mind stand first: mains voltages and frequencies, measurements of a sane\n\
+    size, counters, texts, times; swapped words and bytes are tried, too.")]
 pub struct RawArgs {
     /// The device: modbus+tcp://HOST[:502]
     pub url: String,
@@ -253,7 +280,7 @@ pub struct RawArgs {
     /// How many registers, 1 to 125 (coils and discrete inputs: to 2000)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2000))]
     pub count: u16,
-    /// Show only this type (i16 u16 i32 u32 i64 u64 f32 f64 u24 bcd text)
+    /// Show only this type, at every address and in every order (u16 or UINT16, f32 or FLOAT32 …, bcd, text)
     #[arg(long = "type", value_name = "T")]
     pub ty: Option<String>,
     /// Which registers

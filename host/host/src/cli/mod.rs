@@ -7,6 +7,7 @@ mod discover_report;
 mod doctor;
 mod endpoint;
 mod ledger;
+pub mod map;
 pub(crate) mod output;
 mod plugin;
 mod progress;

@@ -1,13 +1,17 @@
 //! `busbar read`: every point of one device, once or again and again.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use busbar_ledger::map::{Endian, Settings};
+use busbar_ledger::model::Ledger;
 use busbar_ledger::value::{Quality, Value};
 use busbar_wire::Link;
 
 use super::args::ReadArgs;
 use super::endpoint;
+use super::map;
 use super::output::{Output, number};
 use crate::catalog::Catalog;
 use crate::control::{Client, ReadCall};
@@ -25,23 +29,112 @@ pub async fn run(
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
     let endpoint = endpoint::parse(&args.url)?;
-    let catalog = catalog().await?;
-    let ledger = catalog.ledger_or_file(&args.ledger)?;
-    let unit = unit_of(&ledger, endpoint.scheme(), args.unit)?;
+    map::only_with_map(&args.list)?;
+    let mut described = Described::by(args, endpoint.scheme(), catalog).await?;
     let url = endpoint.to_string();
-    let link = match endpoint::owner(data_dir, &url).await? {
-        Some(mut host) => {
-            let call = ReadCall {
-                url,
-                ledger: endpoint::ledger_for_host(&args.ledger),
-                unit,
-            };
-            return through_host(&mut host, &call, args.watch, output).await;
-        }
-        None => Link::open(endpoint, endpoint::one_shot(args.timeout)),
+    let mut through = match endpoint::owner(data_dir, &url).await? {
+        Some(host) => Through::Host(host),
+        None => Through::Link(Link::open(endpoint, endpoint::one_shot(args.timeout))),
     };
-    let (device, first) = OneDevice::open(link, unit, ledger).await?;
-    watch(device, first, args.watch, output).await
+    if args.list.list.is_auto()
+        && let Some(listed) = &described.listed
+    {
+        let report = through.once(&url, &described).await?;
+        let orders = map::Orders::of(&listed.map, &described.ledger, &report, &args.list.list.orders());
+        if !args.list.pick {
+            return map::show(&orders, &report, output);
+        }
+        described.take_order(args, map::pick(&orders)?)?;
+    }
+    match through {
+        Through::Host(mut host) => {
+            let call = described.call(url);
+            through_host(&mut host, &call, args.every(), output).await
+        }
+        Through::Link(link) => {
+            let (device, first) = OneDevice::open(link, described.unit, described.ledger).await?;
+            watch(device, first, args.every(), output).await
+        }
+    }
+}
+
+/// What describes the device: a ledger, or a register list that became one.
+struct Described {
+    ledger: Arc<Ledger>,
+    /// The ledger in a form that means the same to a host.
+    name: String,
+    listed: Option<map::Listed>,
+    unit: u8,
+}
+
+impl Described {
+    async fn by(
+        args: &ReadArgs,
+        scheme: &str,
+        catalog: impl AsyncFnOnce() -> Result<Catalog>,
+    ) -> Result<Self> {
+        if let Some(path) = &args.list.map {
+            let listed = map::load(path, &args.list.list.settings())?;
+            return Ok(Described {
+                ledger: Arc::clone(&listed.ledger),
+                name: listed.ledger.name.clone(),
+                unit: args.unit.or(listed.map.unit_id).unwrap_or(1),
+                listed: Some(listed),
+            });
+        }
+        let name = args.ledger.as_deref().unwrap_or_default();
+        let ledger = catalog().await?.ledger_or_file(name)?;
+        Ok(Described {
+            unit: unit_of(&ledger, scheme, args.unit)?,
+            name: endpoint::ledger_for_host(name),
+            ledger,
+            listed: None,
+        })
+    }
+
+    /// Goes on with the order that was found.
+    fn take_order(&mut self, args: &ReadArgs, (bytes, words): (Endian, Endian)) -> Result<()> {
+        if let Some(path) = &args.list.map {
+            let settings = Settings {
+                byteorder: Some(bytes),
+                wordorder: Some(words),
+                ..args.list.list.settings()
+            };
+            let listed = map::load(path, &settings)?;
+            self.ledger = Arc::clone(&listed.ledger);
+            self.listed = Some(listed);
+        }
+        Ok(())
+    }
+
+    fn call(&self, url: String) -> ReadCall {
+        ReadCall {
+            url,
+            ledger: self.name.clone(),
+            text: self.listed.as_ref().map(|listed| listed.text.clone()),
+            unit: self.unit,
+        }
+    }
+}
+
+/// Who reads: the host that owns the endpoint, or this command.
+enum Through {
+    Host(Client),
+    Link(Link),
+}
+
+impl Through {
+    /// One reading of everything.
+    async fn once(&mut self, url: &str, described: &Described) -> Result<ReadReport> {
+        match self {
+            Through::Host(host) => host.post("/control/read", &described.call(url.to_owned())).await,
+            Through::Link(link) => {
+                let ledger = Arc::clone(&described.ledger);
+                let (device, first) = OneDevice::open(link.clone(), described.unit, ledger).await?;
+                Ok(device.report(&first))
+            }
+        }
+    }
 }
 
 /// The host reads; this only shows.

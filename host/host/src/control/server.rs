@@ -44,6 +44,9 @@ pub struct ReadCall {
     pub url: String,
     /// The ledger's name or the file's absolute path.
     pub ledger: String,
+    /// The ledger itself, where it has no file: one that a register list became.
+    #[serde(default)]
+    pub text: Option<String>,
     /// The unit.
     pub unit: u8,
 }
@@ -213,7 +216,13 @@ fn owned(door: &Door, url: &str) -> Result<Link> {
 
 async fn read(State(door): State<Door>, Json(call): Json<ReadCall>) -> Result<Json<Value>, Refusal> {
     let link = owned(&door, &call.url)?;
-    let ledger = door.host.catalog.ledger_or_file(&call.ledger)?;
+    let ledger = match &call.text {
+        Some(text) => {
+            let faulty = |faults| HostError::ledger(&call.ledger, &faults);
+            Arc::new(busbar_ledger::parse(&call.ledger, text).map_err(faulty)?)
+        }
+        None => door.host.catalog.ledger_or_file(&call.ledger)?,
+    };
     let (device, snapshot) = OneDevice::open(link, call.unit, ledger).await?;
     let report = serde_json::to_value(device.report(&snapshot))
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
