@@ -27,6 +27,10 @@ pub fn value(value: Option<&Value>, label: Option<&str>, unit: Option<&str>, qua
 
 /// A number without the noise of binary fractions.
 fn short(n: f64) -> String {
+    // What is not 0 must not look like it, and nobody counts thirty digits.
+    if n != 0.0 && !(5e-5..1e15).contains(&n.abs()) {
+        return format!("{n:.3e}");
+    }
     let text = format!("{n:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text.is_empty() || text == "-0" {
@@ -81,6 +85,10 @@ mod tests {
             "Bulk (3)"
         );
         assert_eq!(value(Some(&Value::Number(-0.0)), None, None, good), "0");
+        assert_eq!(
+            value(Some(&Value::Number(-1e-39)), None, None, good),
+            "-1.000e-39"
+        );
         assert_eq!(value(None, None, Some("V"), Quality::Invalid), "no value");
         assert_eq!(age(90_000), "90 s");
         assert_eq!(age(3_600_000), "60 min");

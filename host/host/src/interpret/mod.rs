@@ -140,11 +140,17 @@ fn adjusted(likelihood: u8, order: Order, value: &Value, ty: ValueType) -> u8 {
     let same_unsigned = matches!(ty, ValueType::I16 | ValueType::I32 | ValueType::I64)
         && value.as_f64().is_some_and(|n| n >= 0.0);
     let odd = matches!(ty, ValueType::U24);
+    let float = matches!(ty, ValueType::F32 | ValueType::F64);
+    let one_word = matches!(ty, ValueType::I16 | ValueType::U16);
     let less = match order {
         Order::Abcd => 0,
-        Order::Cdab => 4,
-        Order::Badc => 25,
-        Order::Dcba => 12,
+        _ if one_word => 60,
+        Order::Cdab if float => 4,
+        Order::Cdab => 10,
+        Order::Badc if float => 12,
+        Order::Badc => 35,
+        Order::Dcba if float => 10,
+        Order::Dcba => 25,
     };
     if same_unsigned || odd || (zero && order != Order::Abcd) {
         return 0;

@@ -29,8 +29,8 @@ impl Guess {
     }
 }
 
-/// 2000-01-01 and 2100-01-01 in Unix seconds: a counter of seconds in between may be a time.
-const TIMES: std::ops::Range<i64> = 946_684_800..4_102_444_800;
+/// 2015-01-01 and 2040-01-01 in Unix seconds: a number in between may be a time.
+const TIMES: std::ops::Range<i64> = 1_420_070_400..2_208_988_800;
 
 /// Judges a number as it stands in registers, without a scale.
 pub fn guess(value: &Value, ty: ValueType) -> Guess {
@@ -74,7 +74,7 @@ fn whole(n: i64, ty: ValueType) -> Guess {
     }
     if ty == ValueType::U32 && TIMES.contains(&n) {
         let time = Timestamp::from_second(n).map(|t| t.strftime("%Y-%m-%d %H:%M UTC").to_string());
-        return Guess::because(45, time.unwrap_or_default());
+        return Guess::because(35, time.unwrap_or_default());
     }
     let size = n.unsigned_abs();
     Guess::of(match (words, size) {
@@ -147,10 +147,13 @@ pub fn suits(value: &Value, ty: ValueType, unit: Option<&str>) -> u8 {
 pub fn text(text: &str) -> Guess {
     let wordlike = text.chars().filter(|c| c.is_ascii_alphanumeric()).count();
     let printable = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-    match text.len() {
+    let n = text.len();
+    match n {
         _ if !printable => Guess::of(1),
+        // Three letters stand in any two registers.
+        0..=4 if wordlike < n => Guess::of(10),
         0..=2 => Guess::of(10),
-        n if 2 * wordlike > n => Guess::of(90),
+        _ if 2 * wordlike > n => Guess::of(90),
         _ => Guess::of(30),
     }
 }

@@ -140,9 +140,8 @@ pub(crate) fn show(orders: &Orders, report: &ReadReport, output: Output) -> Resu
             "likeliest": likeliest.map(|(b, w)| Order::of(b, w).name()), "points": points,
         }));
     }
-    let headings: Vec<String> = orders.orders.iter().map(|(b, w)| heading(*b, *w)).collect();
     let mut all = vec!["point"];
-    all.extend(headings.iter().map(String::as_str));
+    all.extend(&names);
     all.push("registers");
     let mut table = output.table_of(&all);
     for row in &orders.rows {
@@ -163,6 +162,10 @@ pub(crate) fn show(orders: &Orders, report: &ReadReport, output: Output) -> Resu
     output.line(&output.bold(&visible(report.device["name"].as_str().unwrap_or_default())));
     output.table_lines(&table);
     output.line("");
+    for (bytes, words) in &orders.orders {
+        let name = Order::of(*bytes, *words).name();
+        output.line(&output.dim(&format!("{name}  {}", flags(*bytes, *words))));
+    }
     match likeliest {
         Some((bytes, words)) => output.line(&format!(
             "{} looks likeliest: read it with {}, or let --pick choose.",
@@ -179,15 +182,6 @@ pub(crate) fn show(orders: &Orders, report: &ReadReport, output: Output) -> Resu
 /// The flags that ask for an order.
 pub(crate) fn flags(bytes: Endian, words: Endian) -> String {
     format!("--byteorder {} --wordorder {}", name(bytes), name(words))
-}
-
-fn heading(bytes: Endian, words: Endian) -> String {
-    format!(
-        "{} (bytes {}, words {})",
-        Order::of(bytes, words).name(),
-        name(bytes),
-        name(words)
-    )
 }
 
 fn name(endian: Endian) -> &'static str {
