@@ -26,7 +26,7 @@ fn reason(error: WireError) -> BadAnswer {
 
 /// Fault 5: the deadline is for the whole answer, so a dripping peer cannot hold a read.
 #[tokio::test(start_paused = true)]
-async fn a_dripped_answer_does_not_outlive_the_deadline() {
+async fn fault_5_a_dripped_answer_does_not_outlive_the_deadline() {
     let link = device(Options::default(), |mut peer| async move {
         let asked = peer.asked().await;
         for byte in asked.answer() {
@@ -50,7 +50,7 @@ async fn a_dripped_answer_does_not_outlive_the_deadline() {
 
 /// Fault 6, on a connection that never brought an answer.
 #[tokio::test(start_paused = true)]
-async fn a_connection_closed_in_mid_frame_has_a_clear_cause() {
+async fn fault_6_a_connection_closed_in_mid_frame_has_a_clear_cause() {
     let (link, mut listener) = link(Options::default());
     let script = async {
         let mut peer = listener.accept().await;
@@ -69,7 +69,7 @@ async fn a_connection_closed_in_mid_frame_has_a_clear_cause() {
 
 /// Fault 6 and 10: a connection that worked and then turns out dead costs no reading.
 #[tokio::test(start_paused = true)]
-async fn a_read_on_a_connection_that_went_dead_is_asked_once_more() {
+async fn faults_6_and_10_a_read_on_a_connection_that_went_dead_is_asked_once_more() {
     let (link, mut listener) = link(Options::default());
     tokio::spawn(async move {
         let mut peer = listener.accept().await;
@@ -121,7 +121,7 @@ async fn an_idle_connection_may_end_without_any_harm() {
 
 /// Fault 9: no storm against a device that is full.
 #[tokio::test(start_paused = true)]
-async fn accepting_and_closing_is_met_with_backoff() {
+async fn fault_9_accepting_and_closing_is_met_with_backoff() {
     let link = device(Options::default(), |peer| async move { drop(peer) });
     let begun = Instant::now();
     while begun.elapsed() < ms(120_000) {
@@ -138,7 +138,7 @@ async fn accepting_and_closing_is_met_with_backoff() {
 
 /// Fault 11: a late answer is counted, and never taken for the next.
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_is_never_taken_for_the_next() {
+async fn fault_11_a_late_answer_is_never_taken_for_the_next() {
     let link = device(Options::default(), |mut peer| async move {
         let first = peer.asked().await;
         let second = peer.asked().await;
@@ -185,7 +185,7 @@ async fn stalls_cost_only_the_reads_that_they_hit() {
 
 /// Fault 12: an answer under another transaction id is no answer; the reason is told when time runs out.
 #[tokio::test(start_paused = true)]
-async fn a_wrong_transaction_id_is_skipped_and_named() {
+async fn fault_12_a_wrong_transaction_id_is_skipped_and_named() {
     let link = device(Options::default(), |mut peer| async move {
         let asked = peer.asked().await;
         peer.send(frame(asked.id ^ 0x5555, 1, &[3, 2, 0, 7])).await;
@@ -215,7 +215,7 @@ async fn a_flood_of_foreign_answers_ends_the_connection() {
 
 /// The stated quirk: one fixed id, one request on the wire, and a time-out reopens the connection.
 #[tokio::test(start_paused = true)]
-async fn a_fixed_transaction_id_is_accepted_on_request() {
+async fn fault_12_a_fixed_transaction_id_is_accepted_on_request() {
     let options = Options {
         fixed_transaction_id: true,
         ..several(8)
@@ -242,7 +242,7 @@ async fn a_fixed_transaction_id_is_accepted_on_request() {
 
 /// Faults 13 to 15: each wrong answer is refused with its reason, and costs only its own read.
 #[tokio::test(start_paused = true)]
-async fn answers_that_do_not_fit_are_refused() {
+async fn faults_13_to_15_answers_that_do_not_fit_are_refused() {
     let wrong: Vec<(u8, Vec<u8>, BadAnswer)> = vec![
         (2, vec![3, 4, 0, 1, 0, 2], BadAnswer::Unit { got: 2 }),
         (
@@ -292,7 +292,7 @@ async fn answers_that_do_not_fit_are_refused() {
 
 /// Fault 16: refused within the header, and the bytes are shown.
 #[tokio::test(start_paused = true)]
-async fn a_broken_header_drops_the_connection_at_once() {
+async fn fault_16_a_broken_header_drops_the_connection_at_once() {
     for header in [
         [0, 1, 0, 0, 0, 0],
         [0, 1, 0, 0, 0, 1],
@@ -321,7 +321,7 @@ async fn a_broken_header_drops_the_connection_at_once() {
 
 /// Fault 17: frames come in pieces and together, and what trails is parsed or ends the connection.
 #[tokio::test(start_paused = true)]
-async fn frames_may_come_in_pieces_or_together() {
+async fn fault_17_frames_may_come_in_pieces_or_together() {
     let link = device(several(2), |mut peer| async move {
         let asked = peer.asked().await;
         for byte in asked.answer() {
@@ -347,7 +347,7 @@ async fn frames_may_come_in_pieces_or_together() {
 
 /// Fault 18: random bytes for a minute give a bounded number of connections, and no reading.
 #[tokio::test(start_paused = true)]
-async fn random_bytes_are_never_a_reading() {
+async fn fault_18_random_bytes_are_never_a_reading() {
     let link = device(Options::default(), |mut peer| async move {
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         loop {
@@ -377,7 +377,7 @@ async fn random_bytes_are_never_a_reading() {
 
 /// Fault 20: ids wrap, with many on the wire.
 #[tokio::test(start_paused = true)]
-async fn transaction_ids_wrap() {
+async fn fault_20_transaction_ids_wrap() {
     let link = device(several(8), |peer| peer.serve());
     let reads = (0..8).map(|n| {
         let link = link.clone();

@@ -112,6 +112,57 @@ async fn the_window_stays_small_at_a_serial_device() {
     assert_eq!(link.stats().timeouts, 0);
 }
 
+/// A wire of 64 kbit/s, each way with a queue of its own: what is asked takes longer, and nothing piles up.
+#[tokio::test(start_paused = true)]
+async fn fault_7_a_slow_wire_makes_polls_slower_and_nothing_piles_up() {
+    // With the headers of TCP and IP.
+    let on_the_wire = |bytes: usize| Duration::from_micros((bytes as u64 + 40) * 125);
+    let link = device(several(1), move |peer| async move {
+        let (mut input, mut output) = tokio::io::split(peer.0);
+        let (tx, mut answers) = tokio::sync::mpsc::unbounded_channel::<Vec<u8>>();
+        tokio::spawn(async move {
+            while let Some(answer) = answers.recv().await {
+                sleep(on_the_wire(answer.len())).await;
+                let _ = tokio::io::AsyncWriteExt::write_all(&mut output, &answer).await;
+            }
+        });
+        let mut bytes = [0; 12];
+        while tokio::io::AsyncReadExt::read_exact(&mut input, &mut bytes)
+            .await
+            .is_ok()
+        {
+            sleep(on_the_wire(12)).await;
+            let _ = tx.send(Asked::parse(&bytes).answer());
+        }
+    });
+    // More than fits into 5 s, three times over.
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let reads = (0..200u16).map(|n| {
+            let link = link.clone();
+            tokio::spawn(async move {
+                let at = n * 125;
+                assert_eq!(read(&link, 1, at, 125).await.unwrap(), words(1, at, 125));
+            })
+        });
+        for task in reads.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        let least = on_the_wire(259) * 200;
+        assert!(
+            begun.elapsed() >= least && begun.elapsed() < least * 5 / 4,
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+    let stats = link.stats();
+    assert_eq!(
+        (stats.timeouts, stats.late, stats.repeated, stats.requests),
+        (0, 0, 0, 600)
+    );
+    assert!(stats.window <= 8, "{stats:?}");
+}
+
 /// Devices that only take one request at a time, and what each does with a second.
 #[derive(Clone, Copy, Debug)]
 enum Second {

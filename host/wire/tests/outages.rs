@@ -19,7 +19,7 @@ fn several(start: u16) -> Options {
 
 /// Fault 21: a device that is busy is asked less and less, and its answer is waited for.
 #[tokio::test(start_paused = true)]
-async fn a_busy_device_is_asked_less() {
+async fn fault_21_a_busy_device_is_asked_less() {
     let link = device(several(4), |mut peer| async move {
         let begun = Instant::now();
         while let Some(asked) = peer.try_asked().await {
@@ -44,7 +44,7 @@ async fn a_busy_device_is_asked_less() {
 
 /// Fault 21 for a moment only: the reader does not notice.
 #[tokio::test(start_paused = true)]
-async fn a_read_outlives_two_busy_answers() {
+async fn fault_21_a_read_outlives_two_busy_answers() {
     let link = device(Options::default(), |mut peer| async move {
         for code in [6, 5] {
             let asked = peer.asked().await;
@@ -58,7 +58,7 @@ async fn a_read_outlives_two_busy_answers() {
 
 /// Faults 22 to 24: exceptions are valid answers, told apart by their code.
 #[tokio::test(start_paused = true)]
-async fn exceptions_are_typed_and_prove_the_link() {
+async fn faults_22_to_24_exceptions_are_typed_and_prove_the_link() {
     let link = device(Options::default(), |mut peer| async move {
         while let Some(asked) = peer.try_asked().await {
             peer.send(asked.exception(asked.at as u8)).await;
@@ -83,7 +83,7 @@ async fn exceptions_are_typed_and_prove_the_link() {
 
 /// Fault 8: one dead unit beside 20 healthy ones.
 #[tokio::test(start_paused = true)]
-async fn a_dead_unit_does_not_delay_the_others() {
+async fn fault_8_a_dead_unit_does_not_delay_twenty_others() {
     let link = device(Options::default(), |mut peer| async move {
         while let Some(asked) = peer.try_asked().await {
             // A serial gateway: it waits for the dead unit and answers nobody meanwhile.
@@ -119,7 +119,7 @@ async fn a_dead_unit_does_not_delay_the_others() {
 
 /// Fault 4: a stopped device still accepts connections; it is up only after a valid answer.
 #[tokio::test(start_paused = true)]
-async fn a_stopped_device_is_down_and_comes_back() {
+async fn fault_4_a_stopped_device_is_down_and_comes_back() {
     let begun = Instant::now();
     let stopped = move || (ms(10_000)..ms(100_000)).contains(&begun.elapsed());
     let link = device(Options::default(), move |mut peer| async move {
@@ -146,7 +146,7 @@ async fn a_stopped_device_is_down_and_comes_back() {
 
 /// Fault 1 on an in-memory port: while the link is down, reads fail at once and say why.
 #[tokio::test(start_paused = true)]
-async fn reads_fail_fast_while_the_link_is_down() {
+async fn fault_1_reads_fail_fast_while_the_link_is_down() {
     let (link, listener) = link(Options::default());
     drop(listener);
     assert!(matches!(
@@ -161,7 +161,7 @@ async fn reads_fail_fast_while_the_link_is_down() {
 
 /// Fault 2: an attempt to connect has an end, and only one is under way.
 #[tokio::test(start_paused = true)]
-async fn a_black_hole_is_a_connect_timeout() {
+async fn fault_2_a_black_hole_is_a_connect_timeout() {
     struct Hole;
     impl busbar_wire::Connect for Hole {
         type Stream = tokio::io::DuplexStream;

@@ -63,7 +63,7 @@ async fn a_device_is_read() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_refused() {
+async fn fault_1_a_closed_port_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("modbus+tcp://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -83,14 +83,14 @@ async fn an_unknown_host_is_told() {
 }
 
 #[tokio::test]
-async fn accepting_and_closing_is_a_lost_connection() {
+async fn fault_9_accepting_and_closing_is_a_lost_connection() {
     let link = server(quick(), |stream| async move { drop(stream) }).await;
     assert_eq!(read(&link, 1, 0, 1).await.unwrap_err().code(), "connection_lost");
     assert_eq!(link.stats().connects, 3);
 }
 
 #[tokio::test]
-async fn a_reset_in_mid_frame_is_a_lost_connection() {
+async fn fault_6_a_reset_in_mid_frame_is_a_lost_connection() {
     let link = server(quick(), |mut stream| async move {
         let mut bytes = [0; 12];
         let _ = stream.read_exact(&mut bytes).await;
@@ -102,7 +102,7 @@ async fn a_reset_in_mid_frame_is_a_lost_connection() {
 }
 
 #[tokio::test]
-async fn a_silent_host_is_silent() {
+async fn fault_4_a_silent_host_is_silent() {
     let link = server(quick(), |mut stream| async move {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
@@ -114,7 +114,7 @@ async fn a_silent_host_is_silent() {
 }
 
 #[tokio::test]
-async fn a_web_server_is_not_modbus() {
+async fn fault_16_a_web_server_is_not_modbus() {
     let link = server(quick(), |mut stream| async move {
         let mut bytes = [0; 12];
         let _ = stream.read_exact(&mut bytes).await;
@@ -129,7 +129,7 @@ async fn a_web_server_is_not_modbus() {
 }
 
 #[tokio::test]
-async fn random_bytes_are_not_modbus() {
+async fn fault_18_random_bytes_are_not_modbus() {
     let link = server(quick(), |mut stream| async move {
         while stream.write_all(&rand::random::<[u8; 32]>()).await.is_ok() {
             tokio::task::yield_now().await;
