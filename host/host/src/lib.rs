@@ -20,6 +20,7 @@ mod explain;
 pub mod find;
 mod format;
 mod host;
+pub mod import;
 pub mod interpret;
 mod keeper;
 mod one_device;

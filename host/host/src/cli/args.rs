@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::import::ImportArgs;
 use super::map::args::MapFlags;
 
 use crate::config::parse_duration;
@@ -89,6 +90,8 @@ pub enum Command {
         busbar doctor --json\n\n\
         It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
     Doctor,
+    /// Take over the configuration of a tool that Busbar replaces
+    Import(ImportArgs),
     /// Look at ledgers: the descriptions of devices
     #[command(subcommand)]
     Ledger(LedgerCommand),

@@ -6,6 +6,7 @@ mod discover;
 mod discover_report;
 mod doctor;
 mod endpoint;
+pub mod import;
 mod ledger;
 pub mod map;
 pub(crate) mod output;
@@ -139,6 +140,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, output, catalog).await,
         Command::Doctor => doctor::run(data_dir, output, catalog).await,
+        Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
         Command::Plugin(command) => plugin::run(command, output, catalog).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,

@@ -1,0 +1,555 @@
+//! The register map of the generic meter reader `energy-meter` (flex-modbus-reader), a Python file:
+//! `Meter = ModbusDevice(model="…", registers_map=[Register("voltage", 3028, 2, MBClient.DATATYPE.FLOAT32), …],
+//! unit=10, index_shift=-1)`.
+//!
+//! Maps that people made of it are understood too: lists of dictionaries, of lists or of tuples, dictionaries of
+//! tuples or of dictionaries. Numbers are decimal or hexadecimal, names may stand for lists, types and numbers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+
+use busbar_ledger::map::{Map, Settings};
+
+use super::python::{self, Node, Shape};
+
+/// More notes than this are only counted: a hostile file must not fill a screen.
+const MAX_NOTES: usize = 100;
+
+/// How often names are followed.
+const MAX_HOPS: usize = 8;
+
+/// What was found in a file.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Each device with its registers.
+    pub devices: Vec<Device>,
+    /// What was not understood, by line.
+    pub notes: BTreeSet<(usize, String)>,
+    /// Where the device was read: `HOST:PORT`, where the file says it.
+    pub address: Option<String>,
+}
+
+/// A device and its registers.
+#[derive(Debug)]
+pub struct Device {
+    /// Its name in the file: the model, else the variable.
+    pub title: String,
+    /// The variable that it was assigned to.
+    pub variable: Option<String>,
+    /// Its registers, checked.
+    pub map: Map,
+    /// The line of each, as the map has them.
+    pub lines: Vec<usize>,
+}
+
+/// A register as the file has it.
+struct Register {
+    line: usize,
+    fields: Vec<(&'static str, Shape)>,
+}
+
+/// Names of fields, and what people call them.
+const FIELDS: [(&str, &[&str]); 8] = [
+    ("name", &["name", "key"]),
+    ("address", &["index", "address", "addr", "register", "start"]),
+    ("length", &["length", "size", "count", "words"]),
+    ("type", &["data_type", "datatype", "type", "dtype"]),
+    ("unit", &["unit", "units"]),
+    ("scale", &["scale", "factor", "multiplier"]),
+    ("label", &["label", "description"]),
+    ("function", &["function", "fc"]),
+];
+
+fn field(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    FIELDS
+        .iter()
+        .find(|(_, names)| names.contains(&name.as_str()))
+        .map(|(field, _)| *field)
+}
+
+/// Reads the file. Pure; nothing of it is executed.
+pub fn read(source: &str) -> Found {
+    let all = python::read(source);
+    let named = all
+        .iter()
+        .filter_map(|(name, node)| Some((name.as_deref()?, node)));
+    let mut reader = Reader {
+        names: named.collect(),
+        found: Found::default(),
+        settings: Vec::new(),
+    };
+    reader.settings_of(&all);
+    let mut calls = Vec::new();
+    for (name, node) in &all {
+        device_calls(name.as_deref(), node, 0, &mut calls);
+    }
+    for (variable, arguments, line) in &calls {
+        reader.device(*variable, arguments, *line);
+    }
+    if calls.is_empty() {
+        for (name, node) in &all {
+            reader.bare_list(name.as_deref(), node);
+        }
+    }
+    reader.found
+}
+
+type Arguments = [(Option<String>, Node)];
+
+/// Calls of `ModbusDevice`, wherever they stand.
+fn device_calls<'a>(
+    variable: Option<&'a str>,
+    node: &'a Node,
+    depth: usize,
+    calls: &mut Vec<(Option<&'a str>, &'a Arguments, usize)>,
+) {
+    match &node.shape {
+        Shape::Call(name, arguments) if last(name) == "ModbusDevice" => {
+            calls.push((variable, arguments, node.line));
+        }
+        Shape::Call(_, arguments) if depth < MAX_HOPS => arguments
+            .iter()
+            .for_each(|(_, node)| device_calls(None, node, depth + 1, calls)),
+        Shape::List(items) if depth < MAX_HOPS => {
+            items
+                .iter()
+                .for_each(|node| device_calls(None, node, depth + 1, calls));
+        }
+        Shape::Dict(pairs) if depth < MAX_HOPS => {
+            pairs
+                .iter()
+                .for_each(|(_, node)| device_calls(None, node, depth + 1, calls));
+        }
+        _ => {}
+    }
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+struct Reader<'a> {
+    names: HashMap<&'a str, &'a Node>,
+    found: Found,
+    /// Lines of settings for every map: orders and message size.
+    settings: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn note(&mut self, line: usize, what: impl Into<String>) {
+        if self.found.notes.len() < MAX_NOTES {
+            self.found.notes.insert((line, what.into()));
+        }
+    }
+
+    /// What a name stands for, where the file says it.
+    fn resolved(&self, node: &'a Node) -> &'a Node {
+        let mut node = node;
+        for _ in 0..MAX_HOPS {
+            match &node.shape {
+                Shape::Name(name) => match self.names.get(name.as_str()) {
+                    Some(meant) => node = meant,
+                    None => return node,
+                },
+                _ => return node,
+            }
+        }
+        node
+    }
+
+    /// Orders, message size and address, from the calls that make a client or a reader.
+    fn settings_of(&mut self, all: &'a [(Option<String>, Node)]) {
+        for (_, node) in all {
+            let Shape::Call(name, arguments) = &node.shape else {
+                continue;
+            };
+            for (keyword, value) in arguments {
+                let value = self.resolved(value);
+                match (keyword.as_deref(), &value.shape) {
+                    (Some(order @ ("byteorder" | "wordorder")), Shape::Name(name)) => {
+                        match last(name).to_ascii_lowercase().as_str() {
+                            end @ ("big" | "little") => self.settings.push(format!("{order} = \"{end}\"")),
+                            "auto" => self.note(
+                                value.line,
+                                format!("{order} AUTO: name one when reading, or use --{order} auto"),
+                            ),
+                            // `args.byteorder`: only known when the program runs.
+                            _ => {}
+                        }
+                    }
+                    (Some("message_size"), Shape::Whole(n @ 1..=125)) => {
+                        self.settings.push(format!("message_size = {n}"));
+                    }
+                    _ => {}
+                }
+            }
+            if last(name).ends_with("TcpClient") {
+                self.address(arguments);
+            }
+        }
+        self.settings.sort();
+        self.settings
+            .dedup_by_key(|line| line.split('=').next().map(str::to_owned));
+    }
+
+    fn address(&mut self, arguments: &'a Arguments) {
+        let named = |wanted: &str, place: usize| {
+            let by_name = arguments.iter().find(|(k, _)| k.as_deref() == Some(wanted));
+            by_name
+                .or_else(|| arguments.get(place).filter(|(k, _)| k.is_none()))
+                .map(|(_, node)| node)
+        };
+        let host = named("host", 0).map(|node| &self.resolved(node).shape);
+        let port = named("port", 1).map(|node| &self.resolved(node).shape);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        if let Some(Shape::Text(host)) = host
+            && !host.is_empty()
+            && host.len() < 256
+            && host.chars().all(plain)
+        {
+            let port = match port {
+                Some(Shape::Whole(port @ 1..=65_535)) => *port,
+                _ => 502,
+            };
+            self.found.address = Some(format!("{host}:{port}"));
+        }
+    }
+
+    fn device(&mut self, variable: Option<&str>, arguments: &'a Arguments, line: usize) {
+        const PLACES: [&str; 2] = ["model", "registers_map"];
+        let mut settings = self.settings.clone();
+        let (mut title, mut list) = (None, None);
+        for (i, (keyword, value)) in arguments.iter().enumerate() {
+            let value = self.resolved(value);
+            match (keyword.as_deref().or(PLACES.get(i).copied()), &value.shape) {
+                (Some("model"), Shape::Text(model)) => title = Some(model.clone()),
+                (Some("registers_map" | "registers"), _) => list = Some(value),
+                (Some("unit"), Shape::Whole(unit)) => settings.push(format!("unit_id = {unit}")),
+                (Some("index_shift"), Shape::Whole(shift)) => settings.push(format!("index_shift = {shift}")),
+                (Some(other), _) => {
+                    self.note(value.line, format!("`{other}` of the device was not understood"))
+                }
+                (None, _) => self.note(value.line, "an argument of the device was not understood"),
+            }
+        }
+        let title = title
+            .filter(|t| !t.trim().is_empty())
+            .or_else(|| variable.map(str::to_owned));
+        match list {
+            Some(list) => {
+                let registers = self.registers(list);
+                self.finish(
+                    title.unwrap_or_else(|| "meter".to_owned()),
+                    variable,
+                    &settings,
+                    registers,
+                );
+            }
+            None => self.note(line, "the device has no registers_map"),
+        }
+    }
+
+    /// A list or a dictionary of registers without a device around it.
+    fn bare_list(&mut self, variable: Option<&str>, node: &'a Node) {
+        let looks_like_it = match &node.shape {
+            Shape::List(items) => items.iter().any(|item| self.register(item, None).is_ok()),
+            Shape::Dict(pairs) => pairs
+                .iter()
+                .any(|(key, item)| matches!(&key.shape, Shape::Text(name) if self.register(item, Some(name)).is_ok())),
+            _ => false,
+        };
+        if looks_like_it {
+            let registers = self.registers(node);
+            let settings = self.settings.clone();
+            self.finish(
+                variable.unwrap_or("meter").to_owned(),
+                variable,
+                &settings,
+                registers,
+            );
+        }
+    }
+
+    fn registers(&mut self, list: &'a Node) -> Vec<Register> {
+        let mut registers = Vec::new();
+        let items: Vec<(Option<&'a str>, &'a Node)> = match &list.shape {
+            Shape::List(items) => items.iter().map(|item| (None, item)).collect(),
+            Shape::Dict(pairs) => pairs
+                .iter()
+                .map(|(key, item)| match &key.shape {
+                    Shape::Text(name) => (Some(name.as_str()), item),
+                    _ => (None, item),
+                })
+                .collect(),
+            _ => {
+                self.note(list.line, "the list of registers is made by code: write it out");
+                return registers;
+            }
+        };
+        for (name, item) in items {
+            match self.register(item, name) {
+                Ok(register) => registers.push(register),
+                Err(why) => self.note(item.line, why),
+            }
+        }
+        registers
+    }
+
+    /// One register in any of the forms.
+    fn register(&self, node: &'a Node, name: Option<&str>) -> Result<Register, String> {
+        let node = self.resolved(node);
+        let mut fields: Vec<(&'static str, Shape)> = Vec::new();
+        if let Some(name) = name {
+            fields.push(("name", Shape::Text(name.to_owned())));
+        }
+        let mut put = |field: &'static str, value: &'a Node| {
+            fields.push((field, self.resolved(value).shape.clone()));
+        };
+        // The order of a register's parts when they have no names; a dictionary's key is the name.
+        let places: &[&'static str] = &["name", "address", "length", "type"];
+        let places = places.get(usize::from(name.is_some())..).unwrap_or_default();
+        match &node.shape {
+            Shape::Call(called, arguments) if last(called).ends_with("Register") => {
+                for (i, (keyword, value)) in arguments.iter().enumerate() {
+                    match keyword.as_deref().map_or(places.get(i).copied(), field) {
+                        Some(field) => put(field, value),
+                        None => return Err("an argument of the register was not understood".to_owned()),
+                    }
+                }
+            }
+            Shape::Dict(pairs) => {
+                for (key, value) in pairs {
+                    if let Shape::Text(key) = &key.shape
+                        && let Some(field) = field(key)
+                    {
+                        put(field, value);
+                    }
+                }
+            }
+            Shape::List(items) => {
+                // A list of three leaves the length out.
+                let short = items.len() + 1 == places.len();
+                let places = places.iter().filter(|place| !short || **place != "length");
+                for (place, value) in places.zip(items) {
+                    put(place, value);
+                }
+            }
+            Shape::Call(called, _) => return Err(format!("`{called}(…)` is no register")),
+            _ => return Err("that is no register that can be read without executing it".to_owned()),
+        }
+        for needed in ["name", "address", "type"] {
+            let given = fields.iter().find(|(field, _)| *field == needed);
+            match given.map(|(_, shape)| shape) {
+                None => return Err(format!("the register has no {needed}")),
+                Some(shape) if as_toml(needed, shape).is_none() => {
+                    return Err(format!("the {needed} of the register is no plain value"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(Register {
+            line: node.line,
+            fields,
+        })
+    }
+
+    /// Checks the registers as a list, and leaves out those at fault.
+    fn finish(
+        &mut self,
+        title: String,
+        variable: Option<&str>,
+        settings: &[String],
+        mut registers: Vec<Register>,
+    ) {
+        // Each round leaves out at least one.
+        while !registers.is_empty() {
+            let (text, first) = list_text(&title, settings, &registers);
+            let faults = match Map::read("list.toml", &text, &Settings::default()) {
+                Ok(map) => {
+                    self.found.devices.push(Device {
+                        title,
+                        variable: variable.map(str::to_owned),
+                        map,
+                        lines: registers.iter().map(|register| register.line).collect(),
+                    });
+                    return;
+                }
+                Err(faults) => faults,
+            };
+            let mut out = BTreeSet::new();
+            for fault in faults.all() {
+                let (line, _) = faults.position(fault);
+                let row = line.checked_sub(first).filter(|row| *row < registers.len());
+                let place = row
+                    .and_then(|row| registers.get(row))
+                    .map_or(0, |register| register.line);
+                let help = fault
+                    .help
+                    .as_deref()
+                    .map(|help| format!(" ({help})"))
+                    .unwrap_or_default();
+                self.note(place, format!("{}{help}", fault.message));
+                out.extend(row);
+            }
+            if out.is_empty() {
+                return;
+            }
+            let mut row = 0;
+            registers.retain(|_| {
+                row += 1;
+                !out.contains(&(row - 1))
+            });
+        }
+    }
+}
+
+/// The registers as a list, one a line, and the line of the first.
+fn list_text(title: &str, settings: &[String], registers: &[Register]) -> (String, usize) {
+    let mut text = String::new();
+    let title: String = title.chars().filter(|c| !c.is_control()).take(100).collect();
+    // Text goes into a string: this cannot fail.
+    let _ = writeln!(text, "title = {}", quoted(&title));
+    for line in settings {
+        let _ = writeln!(text, "{line}");
+    }
+    let _ = writeln!(text, "register = [");
+    for register in registers {
+        let fields: Vec<String> = register
+            .fields
+            .iter()
+            .filter_map(|(field, shape)| Some(format!("{field} = {}", as_toml(field, shape)?)))
+            .collect();
+        let _ = writeln!(text, "{{ {} }},", fields.join(", "));
+    }
+    text.push_str("]\n");
+    (text, settings.len() + 3)
+}
+
+/// A value as a list has it; `None` for what is no plain value.
+fn as_toml(field: &str, shape: &Shape) -> Option<String> {
+    Some(match shape {
+        Shape::Text(text) => quoted(text),
+        Shape::Whole(n) => n.to_string(),
+        Shape::Real(digits) => quoted(digits),
+        // `MBClient.DATATYPE.FLOAT32` is FLOAT32.
+        Shape::Name(name) if field == "type" => quoted(last(name)),
+        _ => return None,
+    })
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text)
+        .unwrap_or_default()
+        .replace('\u{7f}', "\\u007F")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use busbar_ledger::model::Order;
+
+    /// The shape of the maps that the reader's own documentation shows; names and numbers are our own.
+    const USUAL: &str = r#"
+from pymodbus.client.tcp import ModbusTcpClient as MBClient
+from flexmodbusreader.device import ModbusDevice, Register
+
+# The meter in the cellar
+Cellar = ModbusDevice(
+    model="Cellar meter",
+    registers_map=[
+        Register("current_a", 3000, 2, MBClient.DATATYPE.FLOAT32),
+        Register("voltage_a", 0xBD4, 2, MBClient.DATATYPE.FLOAT32),  # 3028
+        Register(name='energy', index=3204, length=4,
+                 data_type=MBClient.DATATYPE.UINT64),
+    ],
+    unit=10,
+    index_shift=-1,
+)
+client = MBClient("192.168.0.1", port=5030, timeout=1)
+reader = ModbusDeviceDataReader(client=client, byteorder=Endian.BIG, wordorder=Endian.LITTLE, message_size=60, device=Cellar)
+"#;
+
+    #[test]
+    fn the_usual_map_is_understood_whole() {
+        let found = read(USUAL);
+        assert!(found.notes.is_empty(), "{:?}", found.notes);
+        let [device] = found.devices.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(
+            (device.title.as_str(), device.variable.as_deref()),
+            ("Cellar meter", Some("Cellar"))
+        );
+        let map = &device.map;
+        assert_eq!(
+            (map.unit_id, map.index_shift, map.message_size),
+            (Some(10), -1, Some(60))
+        );
+        let rows: Vec<_> = map
+            .entries
+            .iter()
+            .map(|e| (e.key.as_str(), e.at, e.words, e.ty, e.order))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ("current_a", 3000, 2, "f32", Order::Cdab),
+                ("voltage_a", 3028, 2, "f32", Order::Cdab),
+                ("energy", 3204, 4, "u64", Order::Cdab)
+            ]
+        );
+        assert_eq!(device.lines, [9, 10, 11]);
+    }
+
+    #[test]
+    fn other_shapes_of_maps_are_the_same_map() {
+        let shapes = [
+            "METER_MAP = [{'name': 'u', 'address': 10, 'length': 2, 'type': 'FLOAT32'}, {'name': 'e', 'address': 0x0c, 'length': 4, 'type': 'UINT64'}]",
+            "METER_MAP = [('u', 10, 2, 'FLOAT32'), [\"e\", 12, 4, DATATYPE.UINT64]]",
+            "METER_MAP = {'u': (10, 2, 'FLOAT32'), 'e': (12, 4, 'UINT64')}",
+            "METER_MAP = {'u': {'address': 10, 'type': 'FLOAT32'}, 'e': {'index': 12, 'data_type': 'UINT64', 'length': 4}}",
+            "F = DT.FLOAT32\nMETER_MAP = [('u', 10, F), ('e', 12, 'uint64')]",
+            "ROWS = [Register('u', 10, 2, D.FLOAT32), Register('e', 12, 4, D.UINT64)]\nMETER_MAP = ModbusDevice('METER_MAP', ROWS)",
+        ];
+        let first = read(shapes[0]).devices.remove(0).map;
+        assert_eq!(first.entries.len(), 2);
+        for source in shapes {
+            let found = read(source);
+            assert!(found.notes.is_empty(), "{source}: {:?}", found.notes);
+            assert_eq!(found.devices[0].map, first, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_with_its_line_and_costs_only_itself() {
+        let found = read(
+            "M = ModbusDevice(model='x', registers_map=[\n  Register('a', 1, 2, D.UINT64),\n  Register('b', BASE + 4, 2, D.INT32),\n  \
+             Register('c', 9, 1, D.INT16),\n  Register('d', 9, 1, D.INT16),\n  make('e'),\n  *others,\n  Register(f'{n}', 20, 1, D.INT16),\n  \
+             Register('g', 30, 1, D.STRING),\n])\nR = [Register(n, n, 1, D.INT16) for n in names]\n",
+        );
+        let lines: Vec<usize> = found.notes.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 3, 5, 6, 7, 8, 9], "{:?}", found.notes);
+        assert_eq!(found.devices[0].map.entries.len(), 1);
+        assert!(
+            found
+                .notes
+                .iter()
+                .any(|(line, what)| *line == 2 && what.contains("not 2"))
+        );
+    }
+
+    #[test]
+    fn hostile_files_end_in_notes() {
+        let deep = format!("x = {}", "[".repeat(50_000));
+        let circle = "a = b\nb = a\nModbusDevice(registers_map=a)".to_owned();
+        let many = format!(
+            "x = ModbusDevice(registers_map=[{}])",
+            "Register(1,2,3,4),".repeat(20_000)
+        );
+        for source in [deep, circle, many, "\0\u{202e}'".repeat(1000)] {
+            let found = read(&source);
+            assert!(found.devices.is_empty() && found.notes.len() <= MAX_NOTES);
+        }
+    }
+}

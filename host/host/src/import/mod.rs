@@ -1,0 +1,5 @@
+//! What Busbar takes over from the tools that it replaces: their configurations, read by pattern. Pure; nothing of
+//! them is executed.
+
+pub mod energy_meter;
+pub mod python;
