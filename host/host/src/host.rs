@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::bus::Bus;
 use crate::catalog::Catalog;
-use crate::config::{Config, ConnectionConfig, ScanModeValue};
+use crate::config::{Config, ConnectionConfig, DiscoverConfig, ScanModeValue};
 use crate::discover::progress::Quiet;
 use crate::discover::{self, Request};
 use crate::doctor::LinkReport;
@@ -445,6 +445,34 @@ impl Host {
             .values()
             .find(|lane| lane.url == url)
             .map(|lane| lane.link.clone())
+    }
+
+    /// How devices are found again.
+    pub fn discover_config(&self) -> DiscoverConfig {
+        self.config.discover.clone()
+    }
+
+    /// The connections at work: name and URL.
+    pub fn at_work(&self) -> Vec<(String, String)> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = |lane: &Lane| (lane.connection.clone(), lane.url.clone());
+        lanes.values().map(lane).collect()
+    }
+
+    /// Polls a connection at another address from now on. Who calls this knows that its devices are there.
+    ///
+    /// # Errors
+    /// The store's; a usage error for a connection that is not there.
+    pub async fn relocate(self: &Arc<Self>, connection: &str, url: &str) -> Result<()> {
+        let moved = registry::relocate(&self.registry, connection, url).await?;
+        let named = self.config.connections.iter().find(|c| c.name == moved.name);
+        if named.is_some() {
+            warn!(
+                "\"{}\" has another address in the configuration, which wins at the next start: write {url} there",
+                moved.name
+            );
+        }
+        self.start_connection(&moved).await
     }
 
     /// The URLs of all connections at work.

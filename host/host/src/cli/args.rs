@@ -193,6 +193,9 @@ pub struct DiscoverArgs {
     /// Search networks of up to 65,534 addresses, not only of 1,022
     #[arg(long)]
     pub full: bool,
+    /// Follow devices that have moved: their connections get the new address, ids and history stay
+    #[arg(long)]
+    pub adopt: bool,
     /// Search the networks that this machine is in without asking
     #[arg(long)]
     pub yes: bool,

@@ -1,5 +1,6 @@
 //! `busbar discover`: what is on the network and on serial lines, asked for only with the owner's consent.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use busbar_store::{Registry, StoreError};
@@ -11,12 +12,13 @@ use super::discover_report::{self, Shown, Summary};
 use super::output::Output;
 use crate::catalog::Catalog;
 use crate::config::DiscoverConfig;
-use crate::control::Client;
+use crate::control::{Client, MoveCall};
 use crate::error::{HostError, Result};
 use crate::find::known::Registered;
 use crate::find::networks::{self, Network, Own, WIDEST};
 use crate::find::places::Places;
-use crate::find::{self, Plan};
+use crate::find::{self, Confidence, Found, Plan};
+use crate::registry;
 
 /// What a shell makes of a program that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
@@ -58,9 +60,12 @@ pub async fn run(
     });
     let started = tokio::time::Instant::now();
     let shown = Shown::default();
-    let report = find::find(&plan, &catalog, &registered, &shown, &cancel).await;
+    let mut report = find::find(&plan, &catalog, &registered, &shown, &cancel).await;
     interrupt.abort();
     drop(shown);
+    if args.adopt {
+        adopt(&mut report.found, data_dir).await?;
+    }
     let summary = Summary {
         report: &report,
         plan: &plan,
@@ -136,6 +141,36 @@ async fn taken(data_dir: &Path) -> Result<Vec<String>> {
         Some(mut host) => host.get("/control/urls").await,
         None => Ok(Vec::new()),
     }
+}
+
+/// Gives connections whose devices have moved their new addresses: by the running host where there is one.
+async fn adopt(found: &mut [Found], data_dir: &Path) -> Result<()> {
+    let mut adopted = BTreeSet::new();
+    for one in found.iter_mut().filter(|f| f.confidence == Confidence::Certain) {
+        let (Some(connection), Some(_)) = (&one.connection, &one.moved_from) else {
+            continue;
+        };
+        // Of several new addresses of one device the first is as good as the others.
+        if adopted.insert(connection.clone()) {
+            relocate(connection, &one.url, data_dir).await?;
+            one.adopted = true;
+        }
+    }
+    Ok(())
+}
+
+async fn relocate(connection: &str, url: &str, data_dir: &Path) -> Result<()> {
+    if let Some(mut host) = Client::connect(data_dir).await? {
+        let call = MoveCall {
+            connection: connection.to_owned(),
+            url: url.to_owned(),
+        };
+        let _: serde_json::Value = host.post("/control/move", &call).await?;
+        return Ok(());
+    }
+    let (store, _) = Registry::open(data_dir).await?;
+    registry::relocate(&store, connection, url).await?;
+    Ok(store.close().await?)
 }
 
 /// What the registry has; nothing where there is none yet.

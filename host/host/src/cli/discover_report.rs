@@ -164,6 +164,14 @@ fn show_one(one: &Found, output: Output) {
     }
     let connection = one.connection.as_deref().map(visible).unwrap_or_default();
     let next = match (&one.moved_from, one.known, one.confidence) {
+        (Some(from), ..) if one.adopted => {
+            let moved = format!(
+                "\"{connection}\" has moved here from {}; ids and history stay.",
+                visible(from)
+            );
+            output.line(&format!("  {}", output.green(&moved)));
+            return output.line("");
+        }
         (Some(from), ..) => {
             let moved = format!(
                 "It has moved: \"{connection}\" still looks for it at {}.",

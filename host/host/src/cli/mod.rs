@@ -17,7 +17,7 @@ mod read;
 mod registry;
 pub(crate) mod run;
 mod scan;
-mod scan_report;
+pub(crate) mod scan_report;
 pub(crate) mod simulate;
 
 use std::env::ArgsOs;

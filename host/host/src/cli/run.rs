@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::control;
 use crate::error::{HostError, Result};
+use crate::find::follow::follow;
 use crate::host::Host;
 use crate::view;
 use crate::web::{self, Shared, server::serve};
@@ -118,6 +119,7 @@ pub async fn serve_until_stopped(
     let shared = Shared::new(Arc::clone(&host.bus), host.started);
     tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
     host.start().await?;
+    tokio::spawn(follow(Arc::clone(host), host.discover_config(), cancel.clone()));
     let url = format!("http://{address}/");
     if output.is_json() {
         output.json_line(&serde_json::json!({ "url": url }))?;

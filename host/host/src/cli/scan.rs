@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use busbar_plugin_sdk::Mode;
-use busbar_store::Registry;
+use busbar_store::{Connection, Registry};
 use busbar_wire::{InFlight, Link, Options};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -14,12 +14,13 @@ use super::ask;
 use super::endpoint;
 use super::output::Output;
 use super::progress::Shown;
-use super::scan_report::{diff_lines, show, show_saved};
+use super::scan_report::{SavedAs, diff_lines, show, show_saved};
 use crate::catalog::Catalog;
 use crate::control::{Client, ScanCall};
 use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
-use crate::registry;
+use crate::format::visible;
+use crate::registry::{self, Home};
 
 /// What a shell makes of a program that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
@@ -85,13 +86,13 @@ async fn by_host(
         }
     };
     drop(progress);
-    let Some((name, diff)) = scanned.saved else {
+    let Some(saved) = scanned.saved else {
         return show(&scanned.report, output);
     };
     if !output.is_json() {
         show(&scanned.report, output)?;
     }
-    show_saved(&scanned.report, &name, &diff, output)
+    show_saved(&scanned.report, &saved, output)
 }
 
 async fn here(
@@ -175,21 +176,38 @@ async fn save(
     output: Output,
 ) -> Result<()> {
     let plugin = scan.report.plugin.clone();
-    let connection = registry::connection(store, url, args.name.as_deref(), plugin.as_deref()).await?;
     // What was found is shown before anything is asked about it. The document is one, and comes when all is done.
     if !output.is_json() {
         show(&scan.report, output)?;
     }
+    let asks = !args.yes && ask::can_ask(output);
+    let name = args.name.as_deref();
+    let (connection, old) = match registry::home(store, url, name, scan).await? {
+        Home::Usual => (
+            registry::connection(store, url, name, plugin.as_deref()).await?,
+            None,
+        ),
+        Home::Moved(old) => (old.clone(), Some(old)),
+    };
     let preview = registry::preview(store, &connection, scan).await?;
     let rescan = !preview.gone.is_empty() || !preview.changed.is_empty();
-    if rescan && !args.yes && ask::can_ask(output) && !confirmed(&preview)? {
+    if (rescan || old.is_some()) && asks && !confirmed(old.as_ref(), url, &preview)? {
         output.line("Nothing was changed.");
         return Ok(());
     }
+    let connection = match &old {
+        Some(old) => registry::relocate(store, &old.id, url).await?,
+        None => connection,
+    };
     let saved = registry::save(store, catalog, connection, scan).await?;
     let diff = serde_json::to_value(&saved.diff)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    show_saved(&scan.report, &saved.connection.name, &diff, output)
+    let saved = SavedAs {
+        name: saved.connection.name,
+        moved_from: old.map(|old| old.url),
+        diff,
+    };
+    show_saved(&scan.report, &saved, output)
 }
 
 async fn open_registry(data_dir: &Path) -> Result<Registry> {
@@ -200,12 +218,19 @@ async fn open_registry(data_dir: &Path) -> Result<Registry> {
     Ok(registry)
 }
 
-/// Asks before a rescan changes what is known. It deletes nothing either way.
-fn confirmed(diff: &busbar_store::Diff) -> Result<bool> {
+/// Asks before a rescan changes what is known, or moves a connection. It deletes nothing either way.
+fn confirmed(old: Option<&Connection>, url: &str, diff: &busbar_store::Diff) -> Result<bool> {
     let diff = serde_json::to_value(diff)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    ask::confirmed(&format!(
-        "Against what is known:\n{}\nTake this over?",
-        diff_lines(&diff).join("\n")
-    ))
+    let lines = diff_lines(&diff).join("\n");
+    ask::confirmed(&match old {
+        None => format!("Against what is known:\n{lines}\nTake this over?"),
+        Some(old) => format!(
+            "These are the devices of \"{}\". The registry has them at\n  {}\nand now they are at\n  {url}\n{lines}{}\
+             Move the connection? Ids and history stay.",
+            visible(&old.name),
+            visible(&old.url),
+            if lines.is_empty() { "" } else { "\n" },
+        ),
+    })
 }

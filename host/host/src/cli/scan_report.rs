@@ -1,7 +1,7 @@
 //! What a scan found, for people.
 
 use busbar_ledger::presence::Status;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::output::{Output, number};
@@ -116,31 +116,43 @@ fn show_device(device: &DeviceReport, output: Output) {
 struct SavedReport<'a> {
     #[serde(flatten)]
     report: &'a ScanReport,
-    saved: Saved<'a>,
+    saved: &'a SavedAs,
 }
 
-#[derive(Serialize)]
-struct Saved<'a> {
+/// Where a scan was saved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedAs {
     /// The connection's name.
-    name: &'a str,
-    /// New, gone and changed devices and entities.
-    diff: &'a Value,
+    pub name: String,
+    /// Its address before, where its devices were found at another one.
+    pub moved_from: Option<String>,
+    /// New, gone and changed devices and entities, as the store tells them.
+    pub diff: Value,
 }
 
-/// Says what saving changed. `diff` is the store's, as JSON.
-pub fn show_saved(report: &ScanReport, name: &str, diff: &Value, output: Output) -> Result<()> {
+/// Says what saving changed.
+pub fn show_saved(report: &ScanReport, saved: &SavedAs, output: Output) -> Result<()> {
     if output.is_json() {
-        let saved = Saved { name, diff };
         return output.document(&SavedReport { report, saved });
+    }
+    let SavedAs {
+        name,
+        moved_from,
+        diff,
+    } = saved;
+    let name = visible(name);
+    if let Some(from) = moved_from {
+        let moved = format!(
+            "\"{name}\" has moved here from {}; ids and history stay.",
+            visible(from)
+        );
+        output.line(&output.green(&moved));
     }
     let lines = diff_lines(diff);
     if lines.is_empty() {
-        output.line(&format!(
-            "Saved as \"{}\": everything is as it was.",
-            visible(name)
-        ));
+        output.line(&format!("Saved as \"{name}\": everything is as it was."));
     } else {
-        output.line(&format!("Saved as \"{}\":", visible(name)));
+        output.line(&format!("Saved as \"{name}\":"));
         lines.iter().for_each(|line| output.line(line));
     }
     output.line("`busbar` polls it and shows it live.");

@@ -24,6 +24,8 @@ pub const DEFAULT_PORT: u16 = 8510;
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 /// The fastest polling that is accepted: quicker only heats devices.
 pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a connection is silent before its devices are looked for elsewhere.
+pub const DEFAULT_FOLLOW_AFTER: Duration = Duration::from_secs(60);
 /// A configuration is small; anything larger is a mistake.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -94,12 +96,27 @@ impl Default for HistoryConfig {
 pub struct DiscoverConfig {
     /// The port of multicast DNS. Another one than 5353 finds nothing but what announces itself there.
     pub mdns_port: u16,
+    /// Whether devices are followed that announce themselves at another address.
+    pub follow: bool,
+    /// How long a connection has to be silent before its devices are looked for elsewhere.
+    #[serde(default, with = "duration::optional")]
+    pub follow_after: Option<Duration>,
+}
+
+impl DiscoverConfig {
+    /// After how long a silent connection is looked for elsewhere; `None` where it never is.
+    pub fn follow_after(&self) -> Option<Duration> {
+        self.follow
+            .then(|| self.follow_after.unwrap_or(DEFAULT_FOLLOW_AFTER))
+    }
 }
 
 impl Default for DiscoverConfig {
     fn default() -> Self {
         DiscoverConfig {
             mdns_port: crate::find::mdns::PORT,
+            follow: true,
+            follow_after: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 
 use super::place;
 use super::server::ScanCall;
+use crate::cli::scan_report::SavedAs;
 use crate::discover::progress::Progress;
 use crate::discover::report::ScanReport;
 use crate::error::{HostError, Result};
@@ -30,8 +31,8 @@ pub struct Client {
 pub struct Scanned {
     /// What was found.
     pub report: ScanReport,
-    /// Under which name it was saved, and what became different, where it was.
-    pub saved: Option<(String, Value)>,
+    /// Where it was saved, if it was.
+    pub saved: Option<SavedAs>,
 }
 
 impl Client {
@@ -160,8 +161,7 @@ impl Client {
 
 fn scanned(mut done: Value) -> Result<Scanned> {
     let report = serde_json::from_value(done["report"].take()).map_err(|e| unexpected(&e.to_string()))?;
-    let name = done["saved"]["name"].as_str().map(str::to_owned);
-    let saved = name.map(|name| (name, done["saved"]["diff"].take()));
+    let saved = serde_json::from_value(done["saved"].take()).map_err(|e| unexpected(&e.to_string()))?;
     Ok(Scanned { report, saved })
 }
 

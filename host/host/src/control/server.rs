@@ -23,6 +23,7 @@ use tracing::warn;
 
 use super::place;
 use crate::cli::raw;
+use crate::cli::scan_report::SavedAs;
 use crate::discover::progress::Event;
 use crate::discover::{self, Request};
 use crate::doctor::LinkReport;
@@ -30,7 +31,7 @@ use crate::error::{HostError, Result};
 use crate::explain;
 use crate::host::Host;
 use crate::one_device::OneDevice;
-use crate::registry;
+use crate::registry::{self, Home};
 use crate::web::server::{Listener, serve};
 use crate::web::{self, Shared};
 
@@ -62,6 +63,15 @@ pub struct RawCall {
     pub span: Span,
     /// Only this type.
     pub ty: Option<String>,
+}
+
+/// `POST /control/move`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MoveCall {
+    /// The connection's name.
+    pub connection: String,
+    /// Canonical URL of where its devices were found.
+    pub url: String,
 }
 
 /// `POST /control/scan`
@@ -159,6 +169,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .route("/control/explain/{id}", get(explain_entity))
         .route("/control/read", post(read))
         .route("/control/raw", post(read_raw))
+        .route("/control/move", post(relocate))
         .route("/control/scan", post(scan).delete(stop_scan))
         .with_state(door)
         .merge(web::api(shared));
@@ -237,6 +248,11 @@ async fn read_raw(
     Ok(Json(
         raw::report(&link, call.unit, call.span, call.ty.as_deref()).await?,
     ))
+}
+
+async fn relocate(State(door): State<Door>, Json(call): Json<MoveCall>) -> Result<Json<Value>, Refusal> {
+    door.host.relocate(&call.connection, &call.url).await?;
+    Ok(Json(json!({})))
 }
 
 async fn stop_scan(State(door): State<Door>) -> StatusCode {
@@ -328,11 +344,26 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress
     let mut saved = None;
     if call.save && !(scan.cancelled && scan.devices.is_empty()) {
         let plugin = scan.report.plugin.as_deref();
-        let connection =
-            registry::connection(&host.registry, &call.url, call.name.as_deref(), plugin).await?;
+        let name = call.name.as_deref();
+        let (connection, moved_from) = match registry::home(&host.registry, &call.url, name, &scan).await? {
+            Home::Usual => {
+                let connection = registry::connection(&host.registry, &call.url, name, plugin).await?;
+                (connection, None)
+            }
+            Home::Moved(old) => {
+                let moved = registry::relocate(&host.registry, &old.id, &call.url).await?;
+                (moved, Some(old.url))
+            }
+        };
         let done = registry::save(&host.registry, &host.catalog, connection, &mut scan).await?;
         host.take_up(&done).await?;
-        saved = Some(json!({ "name": done.connection.name, "diff": done.diff }));
+        let diff = serde_json::to_value(&done.diff)
+            .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+        saved = Some(SavedAs {
+            name: done.connection.name,
+            moved_from,
+            diff,
+        });
     }
     Ok(json!({ "report": scan.report, "saved": saved }))
 }

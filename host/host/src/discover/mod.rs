@@ -15,6 +15,7 @@ pub mod progress;
 mod recognise;
 pub mod report;
 mod tally;
+mod who;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
 pub use recognise::{Identity, identity};
 pub use tally::{Asked, Tally};
+pub use who::{Who, who};
 
 /// What to scan for.
 #[derive(Clone, Debug)]

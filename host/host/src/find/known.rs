@@ -104,6 +104,7 @@ mod tests {
             known: false,
             connection: None,
             moved_from: None,
+            adopted: false,
             note: None,
             ids: vec![id.to_owned()],
         }

@@ -4,6 +4,7 @@
 //! a scan's business ([`crate::discover`]). Everything that decides is pure; everything heard is bounded and only ever a
 //! place to ask.
 
+pub mod follow;
 pub mod known;
 pub mod mdns;
 pub mod networks;
@@ -124,6 +125,8 @@ pub struct Found {
     pub connection: Option<String>,
     /// Where the registry still believes it to be.
     pub moved_from: Option<String>,
+    /// Whether the registry was told that it has moved.
+    pub adopted: bool,
     /// Anything that the owner should know of it.
     pub note: Option<String>,
     /// The ids of the devices that were recognised there.
@@ -400,6 +403,7 @@ fn bare(lead: &Lead, url: String, confidence: Confidence) -> Found {
         known: false,
         connection: None,
         moved_from: None,
+        adopted: false,
         note: None,
         ids: Vec::new(),
     }

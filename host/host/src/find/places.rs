@@ -144,6 +144,9 @@ impl Places {
     }
 
     fn datagram(&mut self, ledger: &Ledger, port: Option<u16>, units: &[u8]) {
+        // A device that knows only one of the two functions is known to know this one.
+        let by_holding = ledger.in_holding();
+        let ledger = by_holding.as_ref().unwrap_or(ledger);
         let probe = ledger.identify.as_ref().and_then(|i| i.probe.as_ref());
         let (Some(probe), Some(&unit)) = (probe, units.first()) else {
             return;

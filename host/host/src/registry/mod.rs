@@ -1,9 +1,11 @@
 //! Between what a scan finds, what the registry holds and what is polled.
 
 mod load;
+mod moved;
 mod save;
 mod words;
 
 pub use load::{adopt_ledgers, devices_of, known_devices, stored_views};
+pub use moved::{Home, home, relocate};
 pub use save::{Saved, UNSAVED, connection, found_device, known, preview, save};
 pub use words::status;
