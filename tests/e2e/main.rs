@@ -11,6 +11,7 @@
 
 mod commands;
 mod common;
+mod discover;
 mod doctor;
 mod errors;
 mod http;
