@@ -206,7 +206,7 @@ async fn what_announces_itself_is_found_and_asked_who_it_is() {
 async fn vm(address: &str, serial: &str) -> Running {
     site(&format!(
         "[[device]]\nname = \"vm\"\nkind = \"ledger\"\nlisten = \"modbus+udp://{address}:0\"\n\
-         [[device.unit]]\nunit = 1\nledger = \"victron/vm-3p75ct\"\nvalues = {{ serial = \"{serial}\" }}\n"
+         [[device.unit]]\nunit = 1\nledger = \"victron/vm-3p75ct\"\nvalues = {{ serial = \"{serial}\", product_id = 0xA1B1, power_total = 100, frequency = 50.0 }}\n"
     ))
     .await
 }

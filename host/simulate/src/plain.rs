@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use busbar_ledger::codec::{self, Decoded};
-use busbar_ledger::model::{Bridge, IdentityField, IdentityFormat, Ledger, ProbeValue, Register, ValueType};
+use busbar_ledger::model::{
+    Bridge, IdentityField, IdentityFormat, Ledger, Point, ProbeValue, Register, ValueType,
+};
 use busbar_ledger::span::{Function, Span};
 
 use crate::error::SiteError;
@@ -111,8 +113,14 @@ impl Unit {
         if !span.function.is_bit() && span.count > ledger.read.max_words {
             return Err(exception::VALUE);
         }
-        // What says who the device is may lie amid other values, and is meant only when it is read by itself.
-        if let Some((_, words)) = self.identity.iter().find(|(at, _)| *at == span) {
+        // What says who the device is may lie amid other values, and is meant only when it is read by itself; a site that
+        // gives the very point (a serial number, say) wins.
+        let given = |(i, point): (usize, &Point)| {
+            self.sheet.cell(i).is_some() && point.registers().iter().any(|r| r.span == span)
+        };
+        if let Some((_, words)) = self.identity.iter().find(|(at, _)| *at == span)
+            && !ledger.points.iter().enumerate().any(given)
+        {
             return Ok(words.clone());
         }
         let mut words: Vec<Option<u16>> = vec![None; span.count.into()];
