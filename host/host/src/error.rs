@@ -129,6 +129,24 @@ impl HostError {
         }
     }
 
+    /// The way to an endpoint stands, and nothing answers there. Only a TCP endpoint accepts a connection; the hint
+    /// is for one.
+    pub fn no_answer(endpoint: &str, nobody: &str, hint: &str) -> Self {
+        if endpoint.starts_with("modbus+udp:") {
+            HostError::failed(
+                "no_answer",
+                format!("{endpoint}: {nobody}"),
+                "Check the address and the UDP port (502 as a rule), the unit id (1 as a rule), that no other client such \
+                 as the maker's app is connected, and that no firewall drops UDP.",
+            )
+        } else if endpoint.contains("tcp:") {
+            let message = format!("{endpoint} accepts the connection, but {nobody}");
+            HostError::failed("no_answer", message, hint)
+        } else {
+            HostError::failed("no_answer", format!("{endpoint}: {nobody}"), hint)
+        }
+    }
+
     /// An input or output operation on a file or socket that went wrong.
     pub fn io(doing: impl std::fmt::Display, error: &std::io::Error, hint: impl Into<String>) -> Self {
         HostError::Failed {

@@ -213,9 +213,9 @@ fn nothing_readable(link: &Link, unit: u8, ledger: &Ledger, tally: &Tally) -> Ho
             "Check the unit id and the ledger; `busbar scan` finds what is really there.",
         )
     } else {
-        HostError::failed(
-            "no_answer",
-            format!("{endpoint} accepts the connection, but unit {unit} does not answer"),
+        HostError::no_answer(
+            endpoint,
+            &format!("unit {unit} does not answer"),
             "Check the unit id, and that Modbus is switched on in the device.",
         )
     }

@@ -130,7 +130,8 @@ impl Engine {
             };
         }
         match skipped {
-            Some((when, seen)) if *when >= sent.since => WireError::NotModbus {
+            // Where a valid answer ever came, a broken datagram says nothing of what speaks there.
+            Some((when, seen)) if *when >= sent.since && !self.ever => WireError::NotModbus {
                 endpoint,
                 seen: seen.clone(),
             },

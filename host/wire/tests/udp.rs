@@ -177,6 +177,21 @@ async fn fault_28_a_truncated_answer_is_no_answer() {
     assert_eq!((link.stats().requests, link.stats().skipped), (4, 4));
 }
 
+/// Where a valid answer came before, what speaks there is known: a lost answer and a broken datagram are no more
+/// than that, and end no scan.
+#[tokio::test(start_paused = true)]
+async fn fault_28_a_broken_datagram_does_not_make_a_meter_a_stranger() {
+    let link = meter(Options::default(), |mut meter| async move {
+        let asked = meter.asked().await;
+        meter.send(asked.answer());
+        while meter.try_asked().await.is_some() {
+            meter.send([1, 2, 3]);
+        }
+    });
+    assert!(read(&link, 1, 0, 1).await.is_ok());
+    assert_eq!(read(&link, 1, 0, 1).await.unwrap_err().code(), "silent");
+}
+
 /// Fault 17 in datagrams: several messages in one, each at its place, with something behind that is none.
 #[tokio::test(start_paused = true)]
 async fn fault_28_every_message_of_a_datagram_is_walked() {

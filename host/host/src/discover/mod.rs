@@ -257,9 +257,9 @@ fn nothing_found(link: &Link, request: &Request, tally: &Tally) -> HostError {
                     .join(", ")
             )
         };
-        return HostError::failed(
-            "no_answer",
-            format!("{endpoint} accepts the connection, but {units} answered"),
+        return HostError::no_answer(
+            endpoint,
+            &format!("{units} answered"),
             "Check that Modbus is switched on in the device and that the unit id is right (--units), or try --mode full.",
         );
     }
