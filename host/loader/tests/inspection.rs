@@ -43,7 +43,7 @@ fn a_good_plugin_is_known_from_its_file() {
         (&*found.name, &*found.version),
         ("generic", env!("CARGO_PKG_VERSION"))
     );
-    assert_eq!((&*found.abi, found.language), ("1.0", Language::Rust));
+    assert_eq!((&*found.abi, found.language), ("1.1", Language::Rust));
     assert_eq!(found.sha256.len(), 64);
 }
 
@@ -52,7 +52,7 @@ fn another_abi_is_refused_by_its_number() {
     let text = refusal(with_record(|record| {
         record[10..12].copy_from_slice(&7_u16.to_ne_bytes())
     }));
-    assert!(text.contains("ABI 7.0") && text.contains("1.0"), "{text}");
+    assert!(text.contains("ABI 7.1") && text.contains("1.1"), "{text}");
     // Even when nothing else of that version is known.
     let text = refusal(with_record(|record| {
         record[8..12].copy_from_slice(&[200, 0, 7, 0]);

@@ -227,6 +227,10 @@ pub struct Point {
     pub origin: Option<String>,
     /// Anything an owner or a reader of the file should know.
     pub note: Option<String>,
+    /// Whether it is only there for other points to lean on: it is read, but it is no entity.
+    pub internal: bool,
+    /// Why this very device does not have it, in a ledger that was made for one device.
+    pub absent: Option<String>,
 }
 
 /// Where a point's value comes from.

@@ -179,6 +179,9 @@ impl Scene<'_> {
 
     /// Why a point has no register on this device.
     fn missing(&self, point: &Point) -> String {
+        if let Some(why) = &point.absent {
+            return why.clone();
+        }
         let firmware = match self.facts.firmware {
             Some(version) => format!("firmware {version}"),
             None => "this firmware".to_owned(),

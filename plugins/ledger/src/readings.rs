@@ -31,7 +31,7 @@ pub fn readings(ledger: &Ledger, image: &Image, facts: &Facts<'_>) -> Vec<Readin
 }
 
 /// The registers of a point that the device has, as far as is known. `since` speaks of the point's own register;
-/// a fall-back is there for the firmware before it.
+/// a fall-back is there for the firmware before it. A point that this very device lacks has none.
 pub(crate) fn usable<'a>(
     ledger: &Ledger,
     point: &'a Point,
@@ -40,7 +40,11 @@ pub(crate) fn usable<'a>(
     let reached = |since: &String| identify::reached(ledger, facts.firmware, since);
     let skipped = usize::from(!point.since.as_ref().is_none_or(reached));
     let readable = facts.readable;
-    let there = point.registers().iter().skip(skipped);
+    let registers = match point.absent {
+        Some(_) => &[],
+        None => point.registers(),
+    };
+    let there = registers.iter().skip(skipped);
     there.filter(move |register| readable.is_none_or(|readable| readable.contains(register.span)))
 }
 

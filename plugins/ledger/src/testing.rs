@@ -70,6 +70,8 @@ fn with_source(key: &str, source: PointSource) -> Point {
         decimals: 0,
         origin: None,
         note: None,
+        internal: false,
+        absent: None,
     }
 }
 

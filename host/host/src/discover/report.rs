@@ -99,7 +99,8 @@ pub struct EntityReport {
     pub proof: String,
 }
 
-/// The entities of one device from its readings and the verdicts on them. Pure.
+/// The entities of one device from its readings and the verdicts on them; what is only there for others to lean on is
+/// none. Pure.
 pub fn entities(
     device_id: &str,
     ledger: &Ledger,
@@ -107,11 +108,12 @@ pub fn entities(
     verdicts: Vec<Verdict>,
 ) -> Vec<EntityReport> {
     let each = ledger.points.iter().zip(readings).zip(verdicts);
-    each.map(|((point, reading), verdict)| EntityReport {
-        proof: verdict.proof,
-        ..entity(device_id, point, reading, verdict.status)
-    })
-    .collect()
+    each.filter(|((point, _), _)| !point.internal)
+        .map(|((point, reading), verdict)| EntityReport {
+            proof: verdict.proof,
+            ..entity(device_id, point, reading, verdict.status)
+        })
+        .collect()
 }
 
 /// One entity from its newest reading. Pure.

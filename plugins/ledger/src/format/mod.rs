@@ -332,6 +332,11 @@ pub(crate) struct Point {
     /// Says that it shares addresses with another point on purpose.
     #[serde(default)]
     pub(crate) overlap: bool,
+    /// Only for other points to lean on (a scale register): it is read, but it is no entity.
+    #[serde(default)]
+    pub(crate) internal: bool,
+    /// Why this very device does not have it, where that is known: it is listed as absent and never read.
+    pub(crate) absent: Option<At<String>>,
     /// Other registers that hold the same value, best first.
     #[serde(default)]
     pub(crate) fallback: Vec<At<Fallback>>,

@@ -104,6 +104,8 @@ fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut
             decimals: decimals.unwrap_or(0),
             origin,
             note,
+            internal: false,
+            absent: None,
         },
         key: key.span,
         overlap: false,

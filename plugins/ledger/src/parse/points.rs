@@ -209,6 +209,7 @@ fn template(
     let unlisted = common::text(point.unlisted.take(), "unlisted", MAX_TEXT, sink);
     let origin = common::text(point.origin.take(), "origin", MAX_TEXT, sink);
     let note = common::text(point.note.take(), "note", MAX_NOTE, sink);
+    let absent = common::text(point.absent.take(), "absent", MAX_TEXT, sink);
     let writable = writable(&point, shapes.first(), sink);
     let write = match (point.write.take(), shapes.first()) {
         (Some(write), Some(own)) => write::check(write, own, lost, sink),
@@ -270,6 +271,8 @@ fn template(
             decimals: decimals.unwrap_or(measured),
             origin,
             note,
+            internal: point.internal,
+            absent,
         },
         shapes,
     })
