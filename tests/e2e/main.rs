@@ -19,3 +19,4 @@ mod plugins;
 mod poll;
 mod registry;
 mod scan;
+mod sunspec;

@@ -19,6 +19,7 @@ const MAY_USE: &[Row] = &[
             "busbar-loader",
             "busbar-plugin-generic",
             "busbar-plugin-sdk",
+            "busbar-plugin-sunspec",
             "busbar-plugin-victron-gx",
             "busbar-plugin-vm-3p75ct",
             "busbar-simulate",
@@ -42,6 +43,11 @@ const MAY_USE: &[Row] = &[
     ),
     (
         "busbar-plugin-generic",
+        &["busbar-plugin-sdk"],
+        &["busbar-ledger"],
+    ),
+    (
+        "busbar-plugin-sunspec",
         &["busbar-plugin-sdk"],
         &["busbar-ledger"],
     ),
@@ -76,6 +82,7 @@ const PURE: &[&str] = &[
     "busbar-ledger",
     "busbar-plugin-sdk",
     "busbar-plugin-generic",
+    "busbar-plugin-sunspec",
     "busbar-plugin-victron-gx",
     "busbar-plugin-vm-3p75ct",
 ];

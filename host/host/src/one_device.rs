@@ -13,7 +13,9 @@ use busbar_wire::{Link, Priority, ReadPlan, WireError};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
+use tracing::warn;
 
+use crate::catalog::Catalog;
 use crate::discover::{self, Tally};
 use crate::error::{HostError, Result};
 
@@ -83,16 +85,72 @@ pub fn unit_of(ledger: &Ledger, scheme: &str, named: Option<u8>) -> Result<u8> {
 }
 
 impl OneDevice {
+    /// Opens the device that a ledger describes, given by name or file, or the one that the plugin of this name finds.
+    ///
+    /// # Errors
+    /// As [`OneDevice::open`]; a usage error where there is no such ledger or no unit.
+    pub async fn named(
+        link: Link,
+        catalog: &Catalog,
+        name: &str,
+        unit: Option<u8>,
+    ) -> Result<(Self, Snapshot)> {
+        if catalog.discovers(name) {
+            return OneDevice::found_by(link, catalog, name, unit).await;
+        }
+        let ledger = catalog.ledger_or_file(name)?;
+        let unit = unit_of(&ledger, discover::scheme(&link), unit)?;
+        OneDevice::open(link, unit, ledger).await
+    }
+
+    /// Opens the first device that a plugin finds; what else it finds is told of.
+    async fn found_by(
+        link: Link,
+        catalog: &Catalog,
+        plugin: &str,
+        unit: Option<u8>,
+    ) -> Result<(Self, Snapshot)> {
+        let found = discover::by_plugin(&link, catalog, plugin, unit).await?;
+        let mut found = found.into_iter();
+        let Some((first, ledger)) = found.next() else {
+            return Err(HostError::nothing_found(
+                format!("{} has nothing that plugin {plugin} knows", link.endpoint()),
+                "Say where it is with --unit; `busbar scan --mode full` looks everywhere.",
+            ));
+        };
+        for (other, _) in found {
+            warn!(
+                "there is also {} at unit {}: `busbar scan` shows it",
+                other.id, other.unit
+            );
+        }
+        let identity = discover::Identity {
+            model: first.model,
+            serial: first.serial,
+            firmware: first.firmware,
+        };
+        OneDevice::learn(link, first.unit, ledger, identity).await
+    }
+
     /// Learns which of the ledger's registers this device answers.
     ///
     /// # Errors
     /// The wire's, and a failure when the device answers none of them.
     pub async fn open(link: Link, unit: u8, ledger: Arc<Ledger>) -> Result<(Self, Snapshot)> {
-        let tally = Tally::default();
         let identity = match &ledger.identify {
-            Some(rule) => discover::identity(&link, unit, rule, None, &tally).await?,
+            Some(rule) => discover::identity(&link, unit, rule, None, &Tally::default()).await?,
             None => discover::Identity::default(),
         };
+        OneDevice::learn(link, unit, ledger, identity).await
+    }
+
+    async fn learn(
+        link: Link,
+        unit: u8,
+        ledger: Arc<Ledger>,
+        identity: discover::Identity,
+    ) -> Result<(Self, Snapshot)> {
+        let tally = Tally::default();
         let known =
             discover::learn_either(&link, unit, &ledger, identity.firmware.as_deref(), &tally).await?;
         let discover::Known { learned, ledger } = known;
@@ -177,7 +235,7 @@ impl OneDevice {
     pub fn report(&self, snapshot: &Snapshot) -> ReadReport {
         let mut points = Map::new();
         for (i, (point, reading)) in self.ledger.points.iter().zip(&snapshot.readings).enumerate() {
-            if !self.has(i, snapshot) {
+            if point.internal || !self.has(i, snapshot) {
                 continue;
             }
             let value = reading

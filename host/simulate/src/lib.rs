@@ -25,6 +25,7 @@ mod expression;
 mod file;
 mod gx;
 mod house;
+mod image;
 mod listen;
 mod options;
 mod pdu;

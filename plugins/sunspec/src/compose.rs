@@ -334,13 +334,15 @@ impl Composer<'_> {
         }
     }
 
-    /// Whether a 0 means that this is not counted: all optional counters of the same scale stand at 0, while one that
+    /// Whether a 0 means that this is not counted: all optional counters of the same kind stand at 0, while one that
     /// the model must have does not (then the device is not just new), or there is none.
     fn is_not_counted(&self, part: &Part<'_>, siblings: &[Fact], fact: &Fact) -> bool {
         let value = |fact: &Fact| raw(self.device, part.entry, part.from, fact);
-        let kin = siblings
-            .iter()
-            .filter(|other| is_counter(other.ty) && other.scale == fact.scale && !other.key.is_empty());
+        let kin = siblings.iter().filter(|other| {
+            is_counter(other.ty)
+                && (other.scale, other.unit) == (fact.scale, fact.unit)
+                && !other.key.is_empty()
+        });
         let (required, optional): (Vec<&Fact>, Vec<&Fact>) =
             kin.partition(|other| other.is_required(part.model.id));
         let runs = |other: &&Fact| value(other).is_some_and(|words| words.iter().any(|word| *word != 0));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use busbar_ledger::map::{Endian, Settings};
 use busbar_ledger::model::Ledger;
 use busbar_ledger::value::{Quality, Value};
-use busbar_wire::Link;
+use busbar_wire::{Endpoint, Link};
 
 use super::args::ReadArgs;
 use super::endpoint;
@@ -30,7 +30,16 @@ pub async fn run(
 ) -> Result<()> {
     let endpoint = endpoint::parse(&args.url)?;
     map::only_with_map(&args.list)?;
-    let mut described = Described::by(args, endpoint.scheme(), catalog).await?;
+    let mut described = match &args.list.map {
+        Some(path) => Described::by_list(args, path)?,
+        None => {
+            let (name, catalog) = (args.ledger.as_deref().unwrap_or_default(), catalog().await?);
+            if catalog.discovers(name) {
+                return by_plugin(args, endpoint, data_dir, output, &catalog, name).await;
+            }
+            Described::by_ledger(args, endpoint.scheme(), &catalog, name)?
+        }
+    };
     let url = endpoint.to_string();
     let mut through = match endpoint::owner(data_dir, &url).await? {
         Some(host) => Through::Host(host),
@@ -58,6 +67,30 @@ pub async fn run(
     }
 }
 
+/// Reads what a plugin finds, by the ledger that it makes for it.
+async fn by_plugin(
+    args: &ReadArgs,
+    endpoint: Endpoint,
+    data_dir: &Path,
+    output: Output,
+    catalog: &Catalog,
+    plugin: &str,
+) -> Result<()> {
+    let url = endpoint.to_string();
+    if let Some(mut host) = endpoint::owner(data_dir, &url).await? {
+        let call = ReadCall {
+            url,
+            ledger: plugin.to_owned(),
+            text: None,
+            unit: args.unit,
+        };
+        return through_host(&mut host, &call, args.every(), output).await;
+    }
+    let link = Link::open(endpoint, endpoint::one_shot(args.timeout));
+    let (device, first) = OneDevice::named(link, catalog, plugin, args.unit).await?;
+    watch(device, first, args.every(), output).await
+}
+
 /// What describes the device: a ledger, or a register list that became one.
 struct Described {
     ledger: Arc<Ledger>,
@@ -68,22 +101,18 @@ struct Described {
 }
 
 impl Described {
-    async fn by(
-        args: &ReadArgs,
-        scheme: &str,
-        catalog: impl AsyncFnOnce() -> Result<Catalog>,
-    ) -> Result<Self> {
-        if let Some(path) = &args.list.map {
-            let listed = map::load(path, &args.list.list.settings())?;
-            return Ok(Described {
-                ledger: Arc::clone(&listed.ledger),
-                name: listed.ledger.name.clone(),
-                unit: args.unit.or(listed.map.unit_id).unwrap_or(1),
-                listed: Some(listed),
-            });
-        }
-        let name = args.ledger.as_deref().unwrap_or_default();
-        let ledger = catalog().await?.ledger_or_file(name)?;
+    fn by_list(args: &ReadArgs, path: &Path) -> Result<Self> {
+        let listed = map::load(path, &args.list.list.settings())?;
+        Ok(Described {
+            ledger: Arc::clone(&listed.ledger),
+            name: listed.ledger.name.clone(),
+            unit: args.unit.or(listed.map.unit_id).unwrap_or(1),
+            listed: Some(listed),
+        })
+    }
+
+    fn by_ledger(args: &ReadArgs, scheme: &str, catalog: &Catalog, name: &str) -> Result<Self> {
+        let ledger = catalog.ledger_or_file(name)?;
         Ok(Described {
             unit: unit_of(&ledger, scheme, args.unit)?,
             name: endpoint::ledger_for_host(name),
@@ -112,7 +141,7 @@ impl Described {
             url,
             ledger: self.name.clone(),
             text: self.listed.as_ref().map(|listed| listed.text.clone()),
-            unit: self.unit,
+            unit: Some(self.unit),
         }
     }
 }

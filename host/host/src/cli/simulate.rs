@@ -49,12 +49,19 @@ pub async fn run(
     Ok(())
 }
 
-/// What to serve: a ledger with likely values, or a site file.
+/// What to serve: a ledger with likely values, the registers of a sample file, or a site file.
 fn site(args: &SimulateArgs, catalog: &Catalog) -> Result<(Site, Vec<Arc<Ledger>>)> {
     let fault = |e: &busbar_simulate::SiteError| {
         HostError::usage(e.to_string(), "Correct what is named and start again.")
     };
     let mut all = all_ledgers(catalog)?;
+    let listen = args.listen.as_deref().unwrap_or(ANY_PORT);
+    if args.what.ends_with(".sample.toml")
+        && let Some(text) = text_of(Path::new(&args.what))?
+    {
+        let (site, ledger) = Site::of_sample(&args.what, &text, listen).map_err(|e| fault(&e))?;
+        return Ok((site, vec![ledger]));
+    }
     if let Some(text) = site_text(Path::new(&args.what))? {
         let mut site = Site::parse(&args.what, &text).map_err(|e| fault(&e))?;
         if let Some(url) = &args.listen {
@@ -63,7 +70,7 @@ fn site(args: &SimulateArgs, catalog: &Catalog) -> Result<(Site, Vec<Arc<Ledger>
         return Ok((site, all));
     }
     let ledger = catalog.ledger_or_file(&args.what)?;
-    let site = Site::of_ledger(&ledger, args.listen.as_deref().unwrap_or(ANY_PORT)).map_err(|e| fault(&e))?;
+    let site = Site::of_ledger(&ledger, listen).map_err(|e| fault(&e))?;
     if !all.iter().any(|l| l.name == ledger.name) {
         all.push(ledger);
     }
@@ -82,18 +89,23 @@ pub fn all_ledgers(catalog: &Catalog) -> Result<Vec<Arc<Ledger>>> {
 
 /// The text of a site file; `None` for what is no file, or a ledger, which says so by its first key.
 fn site_text(path: &Path) -> Result<Option<String>> {
+    let is_ledger =
+        |text: &String| toml::from_str::<toml::Table>(text).is_ok_and(|t| t.contains_key("ledger"));
+    Ok(text_of(path)?.filter(|text| !is_ledger(text)))
+}
+
+/// What a file holds; `None` for what is no file.
+fn text_of(path: &Path) -> Result<Option<String>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(path).map_err(|e| {
+    std::fs::read_to_string(path).map(Some).map_err(|e| {
         HostError::io(
             format_args!("cannot read {}", path.display()),
             &e,
             "Check the path.",
         )
-    })?;
-    let is_ledger = toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("ledger"));
-    Ok(Some(text).filter(|_| !is_ledger))
+    })
 }
 
 /// A site that cannot be served.

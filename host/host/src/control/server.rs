@@ -43,13 +43,13 @@ const PROGRESS: usize = 64;
 pub struct ReadCall {
     /// Canonical URL of an endpoint that the host owns.
     pub url: String,
-    /// The ledger's name or the file's absolute path.
+    /// The ledger's name or the file's absolute path, or a plugin's name.
     pub ledger: String,
     /// The ledger itself, where it has no file: one that a register list became.
     #[serde(default)]
     pub text: Option<String>,
-    /// The unit.
-    pub unit: u8,
+    /// The unit; the ledger's only one, or the one that the plugin finds, when left out.
+    pub unit: Option<u8>,
 }
 
 /// `POST /control/raw`
@@ -227,14 +227,14 @@ fn owned(door: &Door, url: &str) -> Result<Link> {
 
 async fn read(State(door): State<Door>, Json(call): Json<ReadCall>) -> Result<Json<Value>, Refusal> {
     let link = owned(&door, &call.url)?;
-    let ledger = match &call.text {
+    let (device, snapshot) = match &call.text {
         Some(text) => {
             let faulty = |faults| HostError::ledger(&call.ledger, &faults);
-            Arc::new(busbar_ledger::parse(&call.ledger, text).map_err(faulty)?)
+            let ledger = Arc::new(busbar_ledger::parse(&call.ledger, text).map_err(faulty)?);
+            OneDevice::open(link, call.unit.unwrap_or(1), ledger).await?
         }
-        None => door.host.catalog.ledger_or_file(&call.ledger)?,
+        None => OneDevice::named(link, &door.host.catalog, &call.ledger, call.unit).await?,
     };
-    let (device, snapshot) = OneDevice::open(link, call.unit, ledger).await?;
     let report = serde_json::to_value(device.report(&snapshot))
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
     Ok(Json(report))

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::ranges::Ranges;
-use busbar_plugin_sdk::Mode;
+use busbar_plugin_sdk::{Found, Mode};
 use busbar_wire::Link;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ impl Scan {
 }
 
 /// The scheme of a link's URL.
-fn scheme(link: &Link) -> &str {
+pub fn scheme(link: &Link) -> &str {
     link.endpoint().split("://").next().unwrap_or_default()
 }
 
@@ -202,6 +202,41 @@ pub async fn scan(
         unread,
         narrow: is_narrow(catalog, request),
     })
+}
+
+/// What one plugin finds, at one unit or where it looks first, without learning any of it.
+///
+/// # Errors
+/// As [`scan`], but for nothing found.
+pub async fn by_plugin(
+    link: &Link,
+    catalog: &Catalog,
+    plugin: &str,
+    unit: Option<u8>,
+) -> Result<Vec<(Found, Arc<Ledger>)>> {
+    let request = Request {
+        connection: String::new(),
+        connection_id: "unsaved".to_owned(),
+        plugin: Some(plugin.to_owned()),
+        ledger: None,
+        mode: unit.map_or(Mode::Quick, |_| Mode::Listed),
+        units: unit.into_iter().collect(),
+        known: Vec::new(),
+    };
+    let search = Search {
+        link,
+        catalog,
+        request: &request,
+        tally: &Tally::default(),
+        progress: &progress::Quiet,
+        cancel: &CancellationToken::new(),
+    };
+    let found = candidates::recognise(&search).await?;
+    Ok(found
+        .candidates
+        .into_iter()
+        .map(|c| (c.found, c.ledger))
+        .collect())
 }
 
 /// Whether something is known here that this scan does not look for.
