@@ -95,7 +95,7 @@ async fn what_was_saved_is_polled_and_explained_after_a_restart() {
             .await
             .json();
         let steps = explained["steps"].to_string();
-        assert!(steps.contains("40209") && steps.contains("sf_40213"), "{steps}");
+        assert!(steps.contains("40206") && steps.contains("sf_40210"), "{steps}");
         host.stop().await;
     }
     // Without a host the registry knows them as well.
