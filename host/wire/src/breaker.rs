@@ -40,14 +40,27 @@ struct Breaker {
     answered: bool,
 }
 
+/// So many times as long as a silent unit held a line, the line is free of such units.
+const LINE_SHARE: u32 = 4;
+
 /// The breakers of all units of one link that were ever asked.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(BTreeMap<u8, Breaker>);
+pub(crate) struct Breakers {
+    units: BTreeMap<u8, Breaker>,
+    /// On a line that all share: no unit that failed before is asked until then.
+    line_free_until: Option<Instant>,
+}
 
 impl Breakers {
     /// Asks for leave to send to a unit. After its rest one request goes as a probe, the others wait for it.
     pub(crate) fn ask(&mut self, unit: u8, now: Instant) -> Leave {
-        let breaker = self.0.entry(unit).or_default();
+        // Where no unit is well, nobody waits for the line.
+        let reserved = self.line_free_until.filter(|free| now < *free && self.any_well());
+        let breaker = self.units.entry(unit).or_default();
+        if let Some(free) = reserved.filter(|_| breaker.failures > 0) {
+            let until = breaker.until.unwrap_or(now).max(free);
+            return Leave::Resting(until - now, breaker.cause);
+        }
         match breaker.until {
             None => Leave::Granted,
             Some(until) if now < until => Leave::Resting(until - now, breaker.cause),
@@ -61,7 +74,7 @@ impl Breakers {
 
     /// The unit gave a valid answer. True when that ends its rest.
     pub(crate) fn answered(&mut self, unit: u8) -> bool {
-        let breaker = self.0.entry(unit).or_default();
+        let breaker = self.units.entry(unit).or_default();
         let rested = breaker.until.is_some();
         *breaker = Breaker {
             answered: true,
@@ -72,7 +85,7 @@ impl Breakers {
 
     /// The unit did not answer, or a gateway said so for it.
     pub(crate) fn failed(&mut self, unit: u8, cause: &'static str, now: Instant) -> Tripped {
-        let breaker = self.0.entry(unit).or_default();
+        let breaker = self.units.entry(unit).or_default();
         breaker.probing = false;
         breaker.cause = cause;
         breaker.failures = breaker.failures.saturating_add(1);
@@ -89,16 +102,22 @@ impl Breakers {
         }
     }
 
+    /// A silent unit held the line for so long, and nobody else could be asked: for a while no such unit is, so that
+    /// however many are dead, they take a fifth of the line together.
+    pub(crate) fn line_held(&mut self, held: Duration, now: Instant) {
+        self.line_free_until = Some(now + held * LINE_SHARE);
+    }
+
     /// A probe came to nothing for another reason than the unit.
     pub(crate) fn undecided(&mut self, unit: u8) {
-        if let Some(breaker) = self.0.get_mut(&unit) {
+        if let Some(breaker) = self.units.get_mut(&unit) {
             breaker.probing = false;
         }
     }
 
     /// The link was down: what a unit did before says little, each gets one probe now.
     pub(crate) fn link_lost(&mut self, now: Instant) {
-        for breaker in self.0.values_mut().filter(|breaker| breaker.until.is_some()) {
+        for breaker in self.units.values_mut().filter(|breaker| breaker.until.is_some()) {
             breaker.until = Some(now);
             breaker.probing = false;
         }
@@ -106,12 +125,12 @@ impl Breakers {
 
     /// Whether the unit answered when it was last asked.
     pub(crate) fn is_well(&self, unit: u8) -> bool {
-        self.0.get(&unit).is_some_and(Breaker::is_well)
+        self.units.get(&unit).is_some_and(Breaker::is_well)
     }
 
     /// Whether any unit did.
     pub(crate) fn any_well(&self) -> bool {
-        self.0.values().any(Breaker::is_well)
+        self.units.values().any(Breaker::is_well)
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) enum Answer {
 /// Why bytes that came back under a request's transaction id are not an answer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
+    /// What came was asked by somebody else.
+    #[error("another master speaks on this line")]
+    OtherMaster,
     /// The answer carries an id that this request does not have.
     #[error("it carries transaction id {got} instead of {expected}")]
     Transaction {
@@ -81,6 +84,18 @@ pub(crate) fn read_pdu(span: Span) -> [u8; 5] {
     let [at_high, at_low] = span.at.to_be_bytes();
     let [count_high, count_low] = span.count.to_be_bytes();
     [span.function.code(), at_high, at_low, count_high, count_low]
+}
+
+/// The span that such a PDU asks for.
+pub(crate) fn asked(pdu: &[u8]) -> Option<Span> {
+    let &[function, at_high, at_low, count_high, count_low] = pdu else {
+        return None;
+    };
+    Some(Span {
+        function: Function::from_code(function)?,
+        at: u16::from_be_bytes([at_high, at_low]),
+        count: u16::from_be_bytes([count_high, count_low]),
+    })
 }
 
 /// Judges the answer to a read of `span` at `unit`.

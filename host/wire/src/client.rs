@@ -13,6 +13,7 @@ use tokio_modbus::{Error, ExceptionCode};
 use crate::error::WireError;
 use crate::link::{Link, ReadPlan};
 use crate::queue::Priority;
+use crate::serial::PortError;
 
 /// A thin adapter: it reads with functions 1 to 4 and refuses every other before anything is sent.
 #[derive(Clone, Debug)]
@@ -86,11 +87,20 @@ fn kind(error: &WireError) -> io::ErrorKind {
         | WireError::UnitResting { .. } => io::ErrorKind::TimedOut,
         WireError::Unreachable { .. } | WireError::UnknownHost { .. } => io::ErrorKind::HostUnreachable,
         WireError::ConnectionLost { .. } => io::ErrorKind::ConnectionReset,
-        WireError::NotModbus { .. } | WireError::BadAnswer { .. } => io::ErrorKind::InvalidData,
+        WireError::NotModbus { .. }
+        | WireError::OtherFraming { .. }
+        | WireError::NoFrame { .. }
+        | WireError::BadAnswer { .. } => io::ErrorKind::InvalidData,
         WireError::BadRequest { .. } => io::ErrorKind::InvalidInput,
         WireError::Closed { .. } => io::ErrorKind::NotConnected,
         WireError::Down { cause, .. } => kind(cause),
-        WireError::ConnectFailed { .. } | WireError::Exception { .. } => io::ErrorKind::Other,
+        WireError::Port {
+            reason: PortError::Missing { .. },
+            ..
+        } => io::ErrorKind::NotFound,
+        WireError::Port { .. } | WireError::ConnectFailed { .. } | WireError::Exception { .. } => {
+            io::ErrorKind::Other
+        }
     }
 }
 

@@ -7,6 +7,10 @@ use std::time::Duration;
 use busbar_ledger::span::Span;
 
 use crate::check::BadAnswer;
+use crate::serial::PortError;
+
+/// How the URL of a gateway begins that hands RTU through.
+pub(crate) const RTU_OVER_TCP: &str = "modbus+rtu+tcp:";
 
 /// Why a read gave no words. Cheap to clone: one failure of a link is told to all who wait for it.
 ///
@@ -66,6 +70,36 @@ pub enum WireError {
         endpoint: Arc<str>,
         /// The first bytes, as plain ASCII.
         seen: String,
+    },
+    /// What came is Modbus in the frames of another wire.
+    #[error("{endpoint}: what answers there speaks {}; it sent {seen}", speaks.name())]
+    OtherFraming {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// The first bytes, as plain ASCII.
+        seen: String,
+        /// What it speaks.
+        speaks: Framing,
+    },
+    /// Bytes came over a line, and no frame is in them.
+    #[error(
+        "{endpoint}: unit {unit}: bytes arrive, but no frame: check baud, parity, wiring (A/B swapped); they begin {seen}"
+    )]
+    NoFrame {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// The unit asked.
+        unit: u8,
+        /// The first bytes, as plain ASCII.
+        seen: String,
+    },
+    /// The serial port cannot be used.
+    #[error("{endpoint}: {reason}")]
+    Port {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// Why not.
+        reason: PortError,
     },
     /// A one-shot link heard nothing valid for its whole patience, though nothing refused to connect.
     #[error("{endpoint}: no valid Modbus answer within {}", human(*after))]
@@ -151,6 +185,32 @@ pub enum WireError {
     },
 }
 
+/// What frames look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// With the header of Modbus TCP.
+    Tcp,
+    /// Those of a serial line.
+    Rtu,
+}
+
+impl Framing {
+    fn name(self) -> &'static str {
+        match self {
+            Framing::Tcp => "Modbus TCP, not RTU",
+            Framing::Rtu => "Modbus RTU, not Modbus TCP",
+        }
+    }
+
+    /// The scheme of a URL over TCP.
+    pub(crate) fn scheme(self) -> &'static str {
+        match self {
+            Framing::Tcp => "modbus+tcp",
+            Framing::Rtu => "modbus+rtu+tcp",
+        }
+    }
+}
+
 impl WireError {
     /// What the system said of a wire, after so long.
     pub(crate) fn from_io(endpoint: Arc<str>, error: &io::Error, after: Duration) -> Self {
@@ -178,7 +238,9 @@ impl WireError {
             WireError::UnknownHost { .. } => "unknown_host",
             WireError::ConnectFailed { .. } => "connect_failed",
             WireError::ConnectionLost { .. } => "connection_lost",
-            WireError::NotModbus { .. } => "not_modbus",
+            WireError::NotModbus { .. } | WireError::OtherFraming { .. } => "not_modbus",
+            WireError::NoFrame { .. } => "no_frame",
+            WireError::Port { reason, .. } => reason.code(),
             WireError::NothingHeard { .. } | WireError::Silent { .. } => "silent",
             WireError::Exception { .. } => "exception",
             WireError::BadAnswer { .. } => "bad_answer",
@@ -187,64 +249,6 @@ impl WireError {
             WireError::BadRequest { .. } => "bad_request",
             WireError::Closed { .. } => "closed",
         }
-    }
-
-    /// The next step for a person.
-    pub fn hint(&self) -> String {
-        let hint = match self {
-            WireError::Refused { endpoint } if over_udp(endpoint) => {
-                "nothing listens on that UDP port: check the port (502 as a rule); many devices speak Modbus TCP only (modbus+tcp://)"
-            }
-            WireError::Silent { endpoint, .. } | WireError::NothingHeard { endpoint, .. }
-                if over_udp(endpoint) =>
-            {
-                "check the address and the UDP port (502 as a rule), the unit id (1 as a rule), that no other client such as the maker's app is connected, and that no firewall drops UDP"
-            }
-            WireError::BadAnswer {
-                endpoint,
-                reason: BadAnswer::Transaction { .. },
-                ..
-            } if over_udp(endpoint) => {
-                "what came answers somebody else: end other clients of the device, such as the maker's app"
-            }
-            WireError::Refused { .. } => {
-                "check the port, and that Modbus TCP is switched on at the device (on a GX: Settings, Modbus TCP server)"
-            }
-            WireError::ConnectTimeout { .. } | WireError::Unreachable { .. } => {
-                "check the address, that the device is on, and that no firewall stands between"
-            }
-            WireError::UnknownHost { .. } => "check the spelling, or give the IP address",
-            WireError::ConnectFailed { .. } => "check this machine's limits and network",
-            WireError::ConnectionLost { .. } => {
-                "the device may allow few connections at a time: end other Modbus clients of it, and try again"
-            }
-            WireError::NotModbus { .. } => "another service uses this port: check address and port",
-            WireError::NothingHeard { .. } => {
-                "check that Modbus TCP is switched on, that the unit is right, and that no other client holds the device"
-            }
-            WireError::Silent { .. } | WireError::UnitResting { .. } => {
-                "check the unit id, and the wiring behind a gateway"
-            }
-            WireError::Exception { code, .. } => match code {
-                1 => "the device does not know this function: try another of 1 to 4",
-                2 => "the device lacks one of these registers: read fewer, or check the address",
-                3 => "the device refuses this many registers in one read: read fewer",
-                5 | 6 => "the device is busy: ask less often",
-                10 | 11 => "the unit is not there: check the unit id, and the wiring behind a gateway",
-                _ => "see the device's manual for this exception",
-            },
-            WireError::BadAnswer {
-                reason: BadAnswer::Transaction { .. },
-                ..
-            } => "some gateways answer with a fixed transaction id: set that quirk for this connection",
-            WireError::BadAnswer { .. } => {
-                "a gateway between may mix up answers: read fewer registers, or ask slower"
-            }
-            WireError::Down { cause, .. } => return cause.hint(),
-            WireError::BadRequest { .. } => "split the read",
-            WireError::Closed { .. } => "open the link again",
-        };
-        hint.to_owned()
     }
 }
 
@@ -262,11 +266,6 @@ fn exception_name(code: u8) -> &'static str {
         11 => "the unit behind the gateway is silent",
         _ => "not a code of the standard",
     }
-}
-
-/// Whether an endpoint's URL says UDP.
-fn over_udp(endpoint: &str) -> bool {
-    endpoint.starts_with("modbus+udp:")
 }
 
 /// A duration as people say it.

@@ -5,9 +5,11 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::check::BadAnswer;
 use crate::frame::{self, Broken, Frame};
 
 /// Enough for 15 of the longest frames: what a device sends at once is read at once.
@@ -20,6 +22,28 @@ pub(crate) enum Kind {
     Stream,
     /// Each datagram for itself: any may be lost, doubled, late or broken, and the next one may be right.
     Datagrams,
+    /// A line that all share: one request at a time, no ids, and each one's silence is everybody's.
+    Line,
+}
+
+/// What came instead of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Nothing.
+    Silent,
+    /// Bytes in which there is no frame; the first of them.
+    Noise(Vec<u8>),
+    /// A frame that was no answer.
+    Wrong(BadAnswer),
+}
+
+/// What a way does and sees beside requests and answers, since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aside {
+    /// Frames that were nobody's answer.
+    pub(crate) foreign: u64,
+    /// Requests of its own.
+    pub(crate) settled: u64,
 }
 
 impl Kind {
@@ -48,6 +72,19 @@ pub(crate) trait Frames {
     fn skip(&mut self) -> bool;
     /// What has come and is not taken away.
     fn rest(&self) -> &[u8];
+
+    /// How long the way itself takes for a request and its answer, beside what the device needs.
+    fn takes(&self, _unit: u8, _pdu: &[u8]) -> Duration {
+        Duration::ZERO
+    }
+    /// A request is waited for no longer: what came instead.
+    fn gave_up(&mut self, _id: u16) -> Missing {
+        Missing::Silent
+    }
+    /// What happened beside.
+    fn aside(&mut self) -> Aside {
+        Aside::default()
+    }
 }
 
 /// MBAP frames over a byte stream.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use busbar_ledger::span::Span;
 use futures_util::task::AtomicWaker;
@@ -26,6 +27,10 @@ pub(crate) struct Job {
     pub(crate) busy: u8,
     /// How often its connection was lost under it.
     pub(crate) lost: u8,
+    /// How long the way itself takes for it, beside what the device needs.
+    pub(crate) line: Duration,
+    /// Whether it was asked again because its answer was lost on the line.
+    pub(crate) again: bool,
     /// Whether it is asked once more, with the wire for itself.
     pub(crate) alone: bool,
 }
@@ -103,6 +108,8 @@ impl Inbox {
                     reply,
                     busy: 0,
                     lost: 0,
+                    line: Duration::ZERO,
+                    again: false,
                     alone: false,
                 },
             );
@@ -114,6 +121,11 @@ impl Inbox {
     /// The next read to send.
     pub(crate) fn pop(&self) -> Option<Job> {
         self.waiting().queue.pop()
+    }
+
+    /// Whether no read waits to be sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting().queue.is_empty()
     }
 
     /// Puts back a read that is to be sent again.

@@ -8,13 +8,15 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::check;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, SerialLine};
 use crate::error::WireError;
 use crate::frames::MbapStream;
 use crate::inbox::Inbox;
-use crate::open::{Bind, Connect, ConnectError, Framed, Open, Sockets};
-use crate::options::Options;
+use crate::open::{Bind, Connect, Framed, Lines, Open, Sockets};
+use crate::options::{InFlight, Options};
 use crate::queue::Priority;
+use crate::rtu::Pace;
+use crate::serial::Serial;
 use crate::stats::Stats;
 use crate::tap::Traffic;
 use crate::task::Engine;
@@ -81,7 +83,8 @@ impl Link {
         match endpoint {
             Endpoint::Tcp(host) => Link::over(&name, options, Tcp::new(host)),
             Endpoint::Udp(host) => Link::over_datagrams(&name, options, Udp::new(host)),
-            Endpoint::RtuOverTcp(_) | Endpoint::Rtu(_) => Link::start(&name, options, NotYet),
+            Endpoint::RtuOverTcp(host) => Link::rtu(&name, options, Pace::gateway(), Tcp::new(host)),
+            Endpoint::Rtu(line) => Link::rtu(&name, options, Pace::of(&line), Serial::new(line)),
         }
     }
 
@@ -94,6 +97,17 @@ impl Link {
     pub fn over_datagrams(name: &str, mut options: Options, bind: impl Bind) -> Link {
         options.fixed_transaction_id = false;
         Link::start(name, options, Sockets::new(bind))
+    }
+
+    /// RTU over any byte stream, with the pace of a line, under the name that messages give it.
+    pub fn over_line(name: &str, options: Options, line: &SerialLine, connect: impl Connect) -> Link {
+        Link::rtu(name, options, Pace::of(line), connect)
+    }
+
+    fn rtu(name: &str, mut options: Options, pace: Pace, connect: impl Connect) -> Link {
+        options.in_flight = InFlight { start: 1, max: 1 };
+        options.fixed_transaction_id = false;
+        Link::start(name, options, Lines::new(connect, pace))
     }
 
     /// Starts the owner task.
@@ -151,16 +165,5 @@ impl Link {
         let mut state = self.state();
         // The owner holds the sender until its end.
         while state.changed().await.is_ok() {}
-    }
-}
-
-/// Stands where a wire is still to be built.
-struct NotYet;
-
-impl Open for NotYet {
-    type Frames = MbapStream<tokio::io::DuplexStream>;
-
-    async fn open(&mut self) -> Result<Self::Frames, ConnectError> {
-        Err(ConnectError::Failed(std::io::ErrorKind::Unsupported.into()))
     }
 }

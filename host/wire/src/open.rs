@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::datagrams::{Datagrams, MbapDatagrams};
 use crate::frames::Frames;
+use crate::rtu::{Debts, Pace, RtuStream};
+use crate::serial::PortError;
 
 /// A way to make connections to one endpoint.
 pub trait Connect: Send + 'static {
@@ -15,6 +18,11 @@ pub trait Connect: Send + 'static {
 
     /// Makes one connection. The owner task bounds its time and decides when to try again.
     fn connect(&mut self) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
+
+    /// Whether what was missing at the last attempt is there again, so that the next one need not wait. Cheap.
+    fn came_back(&mut self) -> bool {
+        false
+    }
 }
 
 /// A way to make sockets that exchange datagrams with one endpoint.
@@ -33,6 +41,11 @@ pub(crate) trait Open: Send + 'static {
 
     /// Opens it once. The owner task bounds its time and decides when to try again.
     fn open(&mut self) -> impl Future<Output = Result<Self::Frames, ConnectError>> + Send;
+
+    /// See [`Connect::came_back`].
+    fn came_back(&mut self) -> bool {
+        false
+    }
 }
 
 /// Frames over a byte stream.
@@ -52,6 +65,37 @@ impl<C: Connect, F: Frames + Send + 'static> Open for Framed<C, F> {
 
     async fn open(&mut self) -> Result<F, ConnectError> {
         self.connect.connect().await.map(self.frames)
+    }
+}
+
+/// RTU frames over a byte stream.
+pub(crate) struct Lines<C> {
+    connect: C,
+    pace: Pace,
+    /// Outlives a connection: what comes late is handed to the next.
+    debts: Arc<Mutex<Debts>>,
+}
+
+impl<C: Connect> Lines<C> {
+    pub(crate) fn new(connect: C, pace: Pace) -> Self {
+        Lines {
+            connect,
+            pace,
+            debts: Arc::default(),
+        }
+    }
+}
+
+impl<C: Connect> Open for Lines<C> {
+    type Frames = RtuStream<C::Stream>;
+
+    async fn open(&mut self) -> Result<Self::Frames, ConnectError> {
+        let stream = self.connect.connect().await?;
+        Ok(RtuStream::new(stream, self.pace, self.debts.clone()))
+    }
+
+    fn came_back(&mut self) -> bool {
+        self.connect.came_back()
     }
 }
 
@@ -79,4 +123,6 @@ pub enum ConnectError {
     UnknownHost(io::Error),
     /// The host is known.
     Failed(io::Error),
+    /// A serial port cannot be used.
+    Port(PortError),
 }

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use crate::breaker::Tripped;
 use crate::check::BadAnswer;
-use crate::error::WireError;
-use crate::frames::{Frames, Kind};
+use crate::error::{Framing, RTU_OVER_TCP, WireError};
+use crate::frame;
+use crate::frames::{Frames, Kind, Missing};
 use crate::inbox::Job;
 use crate::inflight::Sent;
 use crate::queue::Priority;
@@ -37,7 +38,9 @@ impl Engine {
                 continue;
             }
             self.inbox.stats().timeouts += 1;
-            let error = self.silent(&sent);
+            let missing = frames.gave_up(sent.id);
+            let error = self.silent(&sent, &missing);
+            let held = now - sent.since;
             let mut job = sent.item;
             let well = self.breakers.is_well(job.unit);
             if well {
@@ -50,7 +53,21 @@ impl Engine {
                 self.again(job);
                 continue;
             }
+            // A line loses or spoils an answer now and then; a unit that was well gets a second chance at once.
+            let on_a_line = self.session.kind == Kind::Line;
+            if on_a_line
+                && well
+                && !job.again
+                && (missing != Missing::Silent || job.priority != Priority::Scan)
+            {
+                job.again = true;
+                self.again(job);
+                continue;
+            }
             self.unit_failed(&job, "no answer in time", now);
+            if on_a_line {
+                self.breakers.line_held(held, now);
+            }
             if job.priority != Priority::Scan || !self.ever {
                 self.missed(&error);
             }
@@ -69,14 +86,16 @@ impl Engine {
             let reason = "no answer in time, and a late one could not be told from the next".to_owned();
             return Err(self.connection_lost(reason));
         }
-        let dead = !self.up && self.session.misses >= MISSES && now - self.session.heard >= SILENCE;
+        let silent = !self.up && self.session.misses >= MISSES && now - self.session.heard >= SILENCE;
+        // A line is not given up before everybody on it was asked.
+        let dead = silent && (self.session.kind != Kind::Line || self.inbox.is_empty());
         if dead { Err(End::Lost(error)) } else { Ok(()) }
     }
 
     /// How long a request is waited for when it is sent for the first time.
     pub(crate) fn first_wait(&self) -> Duration {
         match self.session.kind {
-            Kind::Stream => self.latency.timeout(),
+            Kind::Stream | Kind::Line => self.latency.timeout(),
             Kind::Datagrams => self.overdue(),
         }
     }
@@ -113,9 +132,34 @@ impl Engine {
     }
 
     /// Why a request has no answer. What came while it waited, and was no answer to it, is the likelier cause.
-    fn silent(&self, sent: &Sent<Job>) -> WireError {
+    fn silent(&self, sent: &Sent<Job>, missing: &Missing) -> WireError {
         let Job { unit, span, .. } = sent.item;
         let endpoint = self.inbox.endpoint.clone();
+        match missing {
+            Missing::Silent => {}
+            Missing::Wrong(reason) => {
+                let reason = *reason;
+                return WireError::BadAnswer {
+                    endpoint,
+                    unit,
+                    span,
+                    reason,
+                };
+            }
+            Missing::Noise(bytes) => {
+                self.inbox.tap.noise(bytes);
+                let seen = frame::shown(bytes);
+                return if endpoint.starts_with(RTU_OVER_TCP) && matches!(frame::decode(bytes), Ok(Some(_))) {
+                    WireError::OtherFraming {
+                        endpoint,
+                        seen,
+                        speaks: Framing::Tcp,
+                    }
+                } else {
+                    WireError::NoFrame { endpoint, unit, seen }
+                };
+            }
+        }
         let (foreign, skipped) = (&self.session.last_foreign, &self.session.last_skipped);
         if let Some((_, got)) = foreign.filter(|(when, _)| *when >= sent.since) {
             let reason = BadAnswer::Transaction {

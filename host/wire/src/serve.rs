@@ -12,12 +12,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::breaker::Leave;
 use crate::check::{self, Answer};
-use crate::error::WireError;
+use crate::error::{Framing, WireError};
 use crate::frame::{self, Frame};
-use crate::frames::{Frames, Kind};
+use crate::frames::{Aside, Frames, Kind};
 use crate::inbox::{Call, Job};
 use crate::inflight::{Owner, Sent};
 use crate::queue::Priority;
+use crate::rtu;
 use crate::session::Session;
 use crate::tap::Direction;
 use crate::task::Engine;
@@ -99,7 +100,7 @@ impl Engine {
                 }
                 self.session.alone = false;
             }
-            let Some(job) = self.inbox.pop() else { return };
+            let Some(mut job) = self.inbox.pop() else { return };
             if job.reply.is_closed() {
                 continue;
             }
@@ -124,6 +125,8 @@ impl Engine {
                 continue;
             }
             let (unit, span, timeout) = (job.unit, job.span, self.first_wait());
+            job.line = frames.takes(unit, &check::read_pdu(span));
+            let timeout = timeout + job.line;
             let id = self.wire.send(job, now, timeout);
             self.put(frames, id, unit, span);
             self.session.look_at(now + timeout);
@@ -188,7 +191,10 @@ impl Engine {
         let now = Instant::now();
         loop {
             match frames.get() {
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    self.aside(frames);
+                    return Ok(());
+                }
                 Ok(Some(frame)) => {
                     let length = frame.len();
                     let ids = self.session.kind.has_ids();
@@ -204,12 +210,29 @@ impl Engine {
                         self.session.last_skipped = Some((now, seen));
                         continue;
                     }
-                    return Err(End::Lost(WireError::NotModbus {
-                        endpoint: self.inbox.endpoint.clone(),
-                        seen,
+                    let endpoint = self.inbox.endpoint.clone();
+                    return Err(End::Lost(if rtu::is_whole(frames.rest()) {
+                        WireError::OtherFraming {
+                            endpoint,
+                            seen,
+                            speaks: Framing::Rtu,
+                        }
+                    } else {
+                        WireError::NotModbus { endpoint, seen }
                     }));
                 }
             }
+        }
+    }
+
+    /// Counts what a line is used for beside requests and answers.
+    fn aside<F: Frames>(&self, frames: &mut F) {
+        let Aside { foreign, settled } = frames.aside();
+        if foreign + settled > 0 {
+            let mut stats = self.inbox.stats();
+            stats.foreign += foreign;
+            stats.settled += settled;
+            stats.requests += settled;
         }
     }
 
@@ -299,7 +322,8 @@ impl Engine {
         self.session.heard = now;
         self.session.misses = 0;
         self.session.foreign = 0;
-        self.latency.answered(now - sent.at, sent.depth);
+        self.latency
+            .answered((now - sent.at).saturating_sub(sent.item.line), sent.depth);
         let size = self.window.size();
         if self.latency.forbids_as_many() && sent.depth == size {
             self.window.shrink();

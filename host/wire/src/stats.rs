@@ -27,6 +27,9 @@ pub struct Stats {
     pub repeated: u64,
     /// Datagrams that were sent once more while their answer was waited for.
     pub resent: u64,
+    /// Small reads that a line's unit was asked because it still owed an answer, which could have been taken for the
+    /// next; counted among the requests too.
+    pub settled: u64,
     /// Connections made, or sockets opened where a wire knows no connections.
     pub connects: u64,
     /// Attempts to connect that failed.

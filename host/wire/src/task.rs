@@ -96,7 +96,9 @@ impl Engine {
             if self.options.one_shot && !self.ever && self.give_up_at.is_none() {
                 self.give_up_at = Some(now + FIRST_ANSWER);
             }
-            if let Some(due) = self.next_attempt.filter(|due| now < *due) {
+            if let Some(due) = self.next_attempt.filter(|due| now < *due)
+                && !open.came_back()
+            {
                 if !self.options.one_shot {
                     self.refuse(due - now);
                 } else if !self.rest_until(due).await {
@@ -158,6 +160,7 @@ impl Engine {
                     reason: error.to_string(),
                 },
                 ConnectError::Failed(error) => WireError::from_io(endpoint, &error, now.elapsed()),
+                ConnectError::Port(reason) => WireError::Port { endpoint, reason },
             }),
             Err(_) => Err(WireError::ConnectTimeout {
                 endpoint,

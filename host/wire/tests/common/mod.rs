@@ -1,6 +1,7 @@
 //! A scripted device on the other end of an in-memory stream, under a clock that a test owns.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 
+pub mod line;
 pub mod post;
 
 use std::future::Future;
@@ -17,7 +18,7 @@ pub const fn ms(n: u64) -> Duration {
 }
 
 /// The client's end: each attempt to connect hands the other end to the script.
-pub struct Dial(mpsc::UnboundedSender<DuplexStream>);
+pub struct Dial(pub mpsc::UnboundedSender<DuplexStream>);
 
 impl Connect for Dial {
     type Stream = DuplexStream;
