@@ -23,6 +23,11 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "moves the random moment of a kill",
     ),
     (
+        "host/wire/tests/common/line.rs",
+        1,
+        "a character takes its time on a line; its tests pause the clock",
+    ),
+    (
         "host/wire/tests/common/mod.rs",
         1,
         "how often it tries again; its tests pause the clock",
