@@ -15,6 +15,7 @@ mod discover;
 mod doctor;
 mod errors;
 mod http;
+mod maps;
 mod plugins;
 mod poll;
 mod registry;

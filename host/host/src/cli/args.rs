@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use busbar_ledger::span::Function;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::import::ImportArgs;
+use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
 
 use crate::config::parse_duration;
@@ -267,6 +269,18 @@ pub enum FunctionArg {
     Input,
 }
 
+impl FunctionArg {
+    /// The same where registers are read.
+    pub fn function(self) -> Function {
+        match self {
+            FunctionArg::Coils => Function::Coils,
+            FunctionArg::Discrete => Function::Discrete,
+            FunctionArg::Holding => Function::Holding,
+            FunctionArg::Input => Function::Input,
+        }
+    }
+}
+
 /// `busbar raw`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -322,6 +336,8 @@ pub enum LedgerCommand {
         /// A ledger's name, or a file
         name: String,
     },
+    /// Make a ledger of a register list, or by asking about a device's registers
+    New(NewArgs),
     /// Check ledger files; every fault is shown where it stands
     Check {
         /// Files or directories

@@ -6,6 +6,7 @@ use busbar_ledger::model::{Ledger, PointSource};
 use serde_json::json;
 
 use super::args::LedgerCommand;
+use super::ledger_new;
 use super::output::{Output, number};
 use crate::catalog::{Catalog, read_ledger_file};
 use crate::error::{HostError, Result};
@@ -20,6 +21,7 @@ pub async fn run(
     match command {
         LedgerCommand::List => list(&catalog().await?, output),
         LedgerCommand::Show { name } => show(&*catalog().await?.ledger_or_file(&name)?, output),
+        LedgerCommand::New(args) => ledger_new::run(&args, output).await,
         LedgerCommand::Check { files } => check(&files, output),
         LedgerCommand::Schema => output.document(&busbar_ledger::json_schema()),
     }

@@ -8,6 +8,7 @@ mod doctor;
 mod endpoint;
 pub mod import;
 mod ledger;
+pub mod ledger_new;
 pub mod map;
 pub(crate) mod output;
 mod plugin;

@@ -4,11 +4,11 @@ mod table;
 
 use std::path::Path;
 
-use busbar_ledger::span::{Function, Span};
+use busbar_ledger::span::Span;
 use busbar_wire::{Link, Priority, ReadPlan};
 use serde::{Deserialize, Serialize};
 
-use super::args::{FunctionArg, RawArgs};
+use super::args::RawArgs;
 use super::endpoint;
 use super::output::Output;
 use crate::control::RawCall;
@@ -41,12 +41,7 @@ pub struct RawReport {
 /// # Errors
 /// A usage error for a length that Modbus cannot read, or a type that does not exist or does not fit.
 pub fn checked(args: &RawArgs) -> Result<Span> {
-    let function = match args.function {
-        FunctionArg::Coils => Function::Coils,
-        FunctionArg::Discrete => Function::Discrete,
-        FunctionArg::Holding => Function::Holding,
-        FunctionArg::Input => Function::Input,
-    };
+    let function = args.function.function();
     let span = Span {
         function,
         at: args.at,
