@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use busbar_ledger::model::Manners;
 use busbar_store::{Connection, History, Lifecycle, Registry};
 use busbar_wire::{Endpoint, EndpointError, Link, Options};
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
 use crate::profile::Profile;
 use crate::registry::{self, Saved};
-use crate::settings::Settings;
+use crate::settings::{Settings, with_manners};
 
 /// What the pollers may have to tell before they drop it; the registry is faster than that.
 const NEWS: usize = 256;
@@ -420,7 +421,11 @@ impl Host {
         } = self.settings(connection, &profile);
         let link = match self.link(&connection.url) {
             Some(link) => link,
-            None => Link::open(endpoint, options),
+            None => {
+                let each = devices.iter().map(|d| d.meta.ledger.read.manners);
+                let manners = each.fold(Manners::default(), Manners::and);
+                Link::open(endpoint, with_manners(options, manners))
+            }
         };
         Ok(Some(Polled {
             name: connection.name.clone(),

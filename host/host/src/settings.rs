@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use busbar_ledger::model::Manners;
 use busbar_store::Connection;
 use busbar_wire::{InFlight, Options};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,20 @@ pub struct Settings {
     pub interval: Duration,
     /// The longest read, in registers.
     pub max_words: u16,
+}
+
+/// The same options, with the pauses and the restraint that a device asks for.
+pub fn with_manners(options: Options, manners: Manners) -> Options {
+    let most = manners.in_flight.unwrap_or(options.in_flight.max);
+    Options {
+        in_flight: InFlight {
+            start: options.in_flight.start.min(most),
+            max: options.in_flight.max.min(most),
+        },
+        spacing: options.spacing.max(manners.spacing),
+        pause_after_connect: options.pause_after_connect.max(manners.pause_after_connect),
+        ..options
+    }
 }
 
 impl Settings {

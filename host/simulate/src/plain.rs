@@ -229,9 +229,12 @@ pub(crate) fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
         let pattern = match probe.equals.first() {
             Some((ProbeValue::Integer(number), _)) => spread(i128::from(*number), probe.span.count.into()),
             Some((ProbeValue::Text(text), _)) => words::text(text, probe.span.count.into()),
-            None => vec![0; probe.span.count.into()],
+            None => {
+                let text = probe.starts_with.first().map_or("", String::as_str);
+                words::text(text, probe.span.count.into())
+            }
         };
-        words.push((probe.span, pattern));
+        words.push((probe.span, in_order(pattern, probe.order)));
     }
     let fields = [
         (&identify.serial, "SIM0001"),
@@ -255,7 +258,7 @@ pub(crate) fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
 
 fn identity_words(field: &IdentityField, text: &str) -> Vec<u16> {
     match field.format {
-        IdentityFormat::Text => words::text(text, field.span.count.into()),
+        IdentityFormat::Text => in_order(words::text(text, field.span.count.into()), field.order),
         IdentityFormat::Number => spread(1, field.span.count.into()),
         // 1.0.0, a release.
         IdentityFormat::Bytes4 => spread(0x0100_00FF, field.span.count.into()),

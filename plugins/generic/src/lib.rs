@@ -17,9 +17,17 @@ macro_rules! ledgers {
 
 /// File name and text of each ledger.
 const LEDGERS: &[(&str, &str)] = ledgers![
+    "abb": ["b21", "b23"],
     "carlo-gavazzi": ["em24", "em340", "em540"],
     "eastron": ["sdm120", "sdm230", "sdm630"],
     "generic": ["demo-meter"],
+    "huawei": ["sun2000"],
+    "janitza": ["umg"],
+    "schneider": ["pm8000"],
+    "shelly": ["pro-3em"],
+    "siemens": ["pac2200"],
+    "sma": ["inverter"],
+    "sungrow": ["sh"],
 ];
 
 /// Brings the ledgers of every maker above.

@@ -16,7 +16,12 @@ pub fn matches(identify: &Identify, words: &[u16]) -> Option<String> {
     let Decoded::Value(value) = codec::decode(&register, words, None) else {
         return None;
     };
-    if probe.equals.is_empty() {
+    if let Value::Text(text) = &value
+        && probe.starts_with.iter().any(|start| text.starts_with(start))
+    {
+        return Some(text.trim().to_owned());
+    }
+    if probe.equals.is_empty() && probe.starts_with.is_empty() {
         return Some(String::new());
     }
     probe.equals.iter().find_map(|(wanted, model)| {
@@ -36,7 +41,7 @@ pub fn field_text(field: &IdentityField, words: &[u16]) -> Option<String> {
     }
     match field.format {
         IdentityFormat::Text => {
-            let text = codec::text(words, Order::Abcd);
+            let text = codec::text(words, field.order);
             let text = text.trim();
             (!text.is_empty()).then(|| text.to_owned())
         }
@@ -159,6 +164,7 @@ mod tests {
                 ty,
                 order: Order::Abcd,
                 equals,
+                starts_with: Vec::new(),
             }),
             serial: None,
             firmware: None,
@@ -171,6 +177,7 @@ mod tests {
         IdentityField {
             span: Span::holding(0, count),
             format,
+            order: Order::Abcd,
         }
     }
 
@@ -198,6 +205,17 @@ mod tests {
         );
         assert_eq!(matches(&id, &[0x5375, 0x6E53]).as_deref(), Some("SunSpec"));
         assert_eq!(matches(&id, &[0x5375, 0x6E00]), None);
+    }
+
+    #[test]
+    fn a_text_that_begins_as_asked_is_the_model() {
+        let mut id = identify(ValueType::Text, Span::holding(0, 4), Vec::new());
+        let probe = id.probe.as_mut().unwrap();
+        probe.starts_with = vec!["SUN".into()];
+        let words = [0x5355, 0x4E32, 0x4B00, 0];
+        assert_eq!(matches(&id, &words).as_deref(), Some("SUN2K"));
+        assert_eq!(matches(&id, &[0x4D4F, 0x4F4E, 0, 0]), None);
+        assert_eq!(matches(&id, &[0; 4]), None, "an empty text is no model");
     }
 
     #[test]

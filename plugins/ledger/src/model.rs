@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,8 @@ pub struct IdentifyProbe {
     pub order: Order,
     /// Accepted values and the model name of each; for text the key is the text itself. Empty: any answer.
     pub equals: Vec<(ProbeValue, String)>,
+    /// For text: accepted beginnings; the model is then the text itself.
+    pub starts_with: Vec<String>,
 }
 
 /// What an identification register may hold.
@@ -143,6 +146,8 @@ pub struct IdentityField {
     pub span: Span,
     /// How it becomes text.
     pub format: IdentityFormat,
+    /// Byte and word order, for text.
+    pub order: Order,
 }
 
 /// How registers become an identity text.
@@ -174,6 +179,32 @@ pub struct ReadRules {
     pub index_shift: i32,
     /// Whether a value of 0 proves nothing, because the device answers 0 for what it does not have (a GX).
     pub zero_is_unproven: bool,
+    /// What it asks of whoever talks to it.
+    pub manners: Manners,
+}
+
+/// What a device asks of whoever talks to it, beside the reads themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manners {
+    /// Requests that it takes at once; `None`: found out.
+    pub in_flight: Option<u16>,
+    /// Pause between an answer and the next request.
+    pub spacing: Duration,
+    /// Pause between connecting and the first request.
+    pub pause_after_connect: Duration,
+}
+
+impl Manners {
+    /// The manners that suit both: what two devices at one endpoint ask for.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let in_flight = self.in_flight.into_iter().chain(other.in_flight).min();
+        Manners {
+            in_flight,
+            spacing: self.spacing.max(other.spacing),
+            pause_after_connect: self.pause_after_connect.max(other.pause_after_connect),
+        }
+    }
 }
 
 /// Which holes between points a read may span.

@@ -91,6 +91,7 @@ pub(crate) fn ledger(points: Vec<Point>) -> Ledger {
             bridge: Bridge::Declared,
             index_shift: 0,
             zero_is_unproven: false,
+            manners: crate::model::Manners::default(),
         },
         reserved: Vec::new(),
         groups: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! What the evidence says of a site. Made anew from all evidence at each call.
 
 use busbar_ledger::identify::field_text;
-use busbar_ledger::model::{IdentityField, IdentityFormat};
+use busbar_ledger::model::{IdentityField, IdentityFormat, Order};
 use busbar_ledger::span::Span;
 use busbar_plugin_sdk::{Ask, Outcome, Probe};
 
@@ -225,7 +225,14 @@ impl<'t> Site<'t> {
 /// What the registers of an identity probe say; `None` where they say nothing.
 fn identity(probe: Probe, format: IdentityFormat, words: &[u16]) -> Option<String> {
     let span = Span::holding(probe.at, probe.count);
-    field_text(&IdentityField { span, format }, words)
+    field_text(
+        &IdentityField {
+            span,
+            format,
+            order: Order::Abcd,
+        },
+        words,
+    )
 }
 
 /// A serial number of which only what can be shown is kept; empty where there is none.

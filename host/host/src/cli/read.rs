@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::format;
 use crate::format::visible;
 use crate::one_device::{OneDevice, ReadReport, Snapshot, unit_of};
+use crate::settings::with_manners;
 
 /// Runs the command. A single reading goes through the running host where it owns the endpoint; watching opens a
 /// connection of its own only where no host does.
@@ -43,7 +44,11 @@ pub async fn run(
     let url = endpoint.to_string();
     let mut through = match endpoint::owner(data_dir, &url).await? {
         Some(host) => Through::Host(host),
-        None => Through::Link(Link::open(endpoint, endpoint::one_shot(args.timeout))),
+        None => {
+            let manners = described.ledger.read.manners;
+            let options = with_manners(endpoint::one_shot(args.timeout), manners);
+            Through::Link(Link::open(endpoint, options))
+        }
     };
     if args.list.list.is_auto()
         && let Some(listed) = &described.listed

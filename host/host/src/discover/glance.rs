@@ -108,7 +108,7 @@ pub async fn glance(
             continue;
         }
         let probe = one.ledger.identify.as_ref().and_then(|i| i.probe.as_ref());
-        let identified = probe.is_some_and(|p| !p.equals.is_empty());
+        let identified = probe.is_some_and(|p| !(p.equals.is_empty() && p.starts_with.is_empty()));
         let candidate = candidates::candidate(&request, one.unit, one.ledger, one.identity);
         seen.push(Seen {
             ids: vec![candidate.found.id.clone()],

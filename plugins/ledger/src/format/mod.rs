@@ -172,6 +172,9 @@ pub(crate) struct Probe {
     /// Accepted values and the model name of each: `{ 0xA1B1 = "VM-3P75CT" }`. Left out: any answer will do.
     #[serde(default)]
     pub(crate) equals: Entries,
+    /// For text, instead of `equals`: how it may begin; the model's name is then the whole text.
+    #[serde(default)]
+    pub(crate) starts_with: Vec<At<String>>,
 }
 
 /// A piece of identity on the device.
@@ -187,6 +190,9 @@ pub(crate) struct IdentityField {
     pub(crate) ty: Option<At<TypeName>>,
     /// How it becomes text: text, number, bytes4 or gx. Either this or `type`.
     pub(crate) format: Option<At<IdentityFormat>>,
+    /// Where the bytes A B C D of a text lie on the wire; ABCD when left out.
+    #[serde(default)]
+    pub(crate) order: Order,
     /// The function, where it differs from that of `[read]`.
     pub(crate) function: Option<Function>,
 }
@@ -206,6 +212,13 @@ pub(crate) struct Read {
     pub(crate) index_shift: Option<At<i64>>,
     /// What a 0 says: a value, or nothing (the device answers 0 for what it does not have).
     pub(crate) zero_is: Option<ZeroIs>,
+    /// Requests that the device takes at once; found out when left out.
+    #[schemars(range(min = 1, max = 64))]
+    pub(crate) in_flight: Option<At<i64>>,
+    /// Pause between an answer and the next request: "50ms".
+    pub(crate) spacing: Option<At<String>>,
+    /// Pause between connecting and the first request: "1s".
+    pub(crate) pause_after_connect: Option<At<String>>,
 }
 
 /// The function of points.

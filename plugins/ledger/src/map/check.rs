@@ -121,6 +121,7 @@ fn head(settings: &[(Setting, At<String>)], given: &Settings, sink: &mut Sink) -
             bridge: Bridge::Learned,
             index_shift: given.index_shift.or(shift.and_then(narrow)).unwrap_or(0),
             zero_is_unproven: false,
+            manners: crate::model::Manners::default(),
         },
     }
 }

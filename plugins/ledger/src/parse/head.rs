@@ -1,6 +1,7 @@
 //! Everything of a ledger but its points: names, transports, identification, how to read.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::Draft;
 use super::common::{self, MAX_NOTE, MAX_TEXT};
@@ -8,11 +9,12 @@ use super::labels::probe_values;
 use super::references::{Reference, Target};
 use super::section::Section;
 use super::text::{as_key, is_key, is_ledger_name};
+use super::write::duration;
 use crate::diagnostics::{Diagnostic, Sink};
 use crate::format::{self, At, ReadFunction, Scheme, TypeName, ZeroIs};
 use crate::identify::firmware_at_least;
 use crate::model::{
-    Bridge, Identify, IdentifyProbe, IdentityField, IdentityFormat, ReadRules, Transport, ValueType,
+    Bridge, Identify, IdentifyProbe, IdentityField, IdentityFormat, Manners, ReadRules, Transport, ValueType,
 };
 use crate::span::{Function, Span};
 
@@ -256,6 +258,11 @@ fn read_rules(read: format::Read, sink: &mut Sink) -> ReadRules {
                 0
             }
         });
+    let manners = Manners {
+        in_flight: in_flight(read.in_flight, sink),
+        spacing: pause(read.spacing, sink),
+        pause_after_connect: pause(read.pause_after_connect, sink),
+    };
     ReadRules {
         function,
         fall_back_to_holding,
@@ -263,7 +270,43 @@ fn read_rules(read: format::Read, sink: &mut Sink) -> ReadRules {
         bridge: read.bridge.unwrap_or(Bridge::Declared),
         index_shift,
         zero_is_unproven: read.zero_is == Some(ZeroIs::Unproven),
+        manners,
     }
+}
+
+/// The longest pause that a ledger may ask for; polling must still be worth its name.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+fn pause(text: Option<At<String>>, sink: &mut Sink) -> Duration {
+    let Some(text) = text else {
+        return Duration::ZERO;
+    };
+    let span = text.span.clone();
+    let pause = duration(text, sink).unwrap_or_default();
+    if pause > MAX_PAUSE {
+        sink.add(
+            "duration",
+            span,
+            format!("a pause of {} s", pause.as_secs()),
+            "write at most \"10s\"",
+        );
+        return Duration::ZERO;
+    }
+    pause
+}
+
+fn in_flight(number: Option<At<i64>>, sink: &mut Sink) -> Option<u16> {
+    let At { value, span } = number?;
+    let number = u16::try_from(value).ok().filter(|n| (1..=64).contains(n));
+    if number.is_none() {
+        sink.add(
+            "in-flight",
+            span,
+            format!("{value} requests at once"),
+            "write 1 to 64",
+        );
+    }
+    number
 }
 
 fn reserved(run: At<format::Run>, read: &ReadRules, sink: &mut Sink) -> Option<(Span, Range<usize>)> {
@@ -312,6 +355,7 @@ fn probe(probe: format::Probe, read: &ReadRules, sink: &mut Sink) -> Option<Iden
     let function = probe.function.unwrap_or(read.function);
     let count = common::words(&probe.ty, probe.words.as_ref(), read.max_words, sink);
     let equals = probe_values(probe.equals, probe.ty.value, sink);
+    let starts_with = beginnings(probe.starts_with, probe.ty.value, !equals.is_empty(), sink);
     let span = common::span(function, &probe.at, count?, 0, read, sink)?;
     let ty = match common::value_type(probe.ty.value) {
         ValueType::Bits { .. } => {
@@ -330,7 +374,35 @@ fn probe(probe: format::Probe, read: &ReadRules, sink: &mut Sink) -> Option<Iden
         ty,
         order: probe.order,
         equals,
+        starts_with,
     })
+}
+
+fn beginnings(texts: Vec<At<String>>, ty: TypeName, equals: bool, sink: &mut Sink) -> Vec<String> {
+    let mut all = Vec::new();
+    for At { value, span } in texts {
+        if ty != TypeName::Text || equals {
+            let help = "write type = \"text\" with either `starts_with` or `equals`";
+            sink.add(
+                "starts-with",
+                span,
+                "only a text begins with a text, and `equals` says all already",
+                help,
+            );
+            break;
+        }
+        if value.is_empty() {
+            sink.add(
+                "starts-with",
+                span,
+                "every text begins with an empty one",
+                "write a few letters",
+            );
+            continue;
+        }
+        all.push(value);
+    }
+    all
 }
 
 fn field(field: At<format::IdentityField>, read: &ReadRules, sink: &mut Sink) -> Option<IdentityField> {
@@ -398,7 +470,11 @@ fn field(field: At<format::IdentityField>, read: &ReadRules, sink: &mut Sink) ->
         read,
         sink,
     )?;
-    Some(IdentityField { span, format })
+    Some(IdentityField {
+        span,
+        format,
+        order: field.order,
+    })
 }
 
 /// Whether each `since` is a version in the format of the ledger's firmware.

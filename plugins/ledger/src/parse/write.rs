@@ -257,7 +257,8 @@ fn step(step: At<format::Number>, range: Option<(Bound, Bound)>, sink: &mut Sink
     Some(step)
 }
 
-fn duration(text: At<String>, sink: &mut Sink) -> Option<Duration> {
+/// A time such as `500ms`.
+pub(super) fn duration(text: At<String>, sink: &mut Sink) -> Option<Duration> {
     let duration = parse_duration(&text.value);
     if duration.is_none() {
         sink.add(
