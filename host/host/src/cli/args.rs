@@ -192,7 +192,13 @@ pub struct DiscoverArgs {
     /// Only listen for devices that announce themselves
     #[arg(long)]
     pub mdns_only: bool,
-    /// Search networks of up to 65,534 addresses, not only of 1,022
+    /// Try the serial ports, too: the usual settings and units
+    #[arg(long, conflicts_with = "mdns_only")]
+    pub serial: bool,
+    /// Try only this serial port (may be repeated)
+    #[arg(long, value_name = "PATH", requires = "serial")]
+    pub serial_port: Vec<PathBuf>,
+    /// Search further: networks of up to 65,534 addresses, every setting and unit of a serial line
     #[arg(long)]
     pub full: bool,
     /// Follow devices that have moved: their connections get the new address, ids and history stay

@@ -1,7 +1,7 @@
 //! `busbar discover`: what is on the network and on serial lines, asked for only with the owner's consent.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use busbar_store::{Registry, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::error::{HostError, Result};
 use crate::find::known::Registered;
 use crate::find::networks::{self, Network, Own, WIDEST};
 use crate::find::places::Places;
+use crate::find::serial;
 use crate::find::{self, Confidence, Found, Plan};
 use crate::registry;
 
@@ -34,8 +35,10 @@ pub async fn run(
 ) -> Result<()> {
     let wanted = wanted(args, ask::can_ask(output))?;
     let catalog = catalog().await?;
+    let places = Places::of(&catalog).with_ports(&args.port);
     let plan = Plan {
-        places: Places::of(&catalog).with_ports(&args.port),
+        serial: serial::settings(&wanted.ports, &places.units, args.full),
+        places,
         mdns: Some(config.mdns_port),
         networks: wanted.networks.clone(),
         timeout: args.timeout,
@@ -79,6 +82,8 @@ pub async fn run(
 #[derive(Default)]
 struct Wanted {
     networks: Vec<Network>,
+    /// Serial ports.
+    ports: Vec<PathBuf>,
     /// This machine's networks, when they are what is meant.
     own: Vec<Own>,
     /// Whether the owner has to be asked first.
@@ -90,6 +95,17 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
     if args.mdns_only {
         return Ok(Wanted::default());
     }
+    let ports = match (args.serial, &args.serial_port[..]) {
+        (false, _) => Vec::new(),
+        (true, []) => serial::ports(),
+        (true, named) => named.to_vec(),
+    };
+    if args.serial && ports.is_empty() {
+        return Err(HostError::usage(
+            "this machine has no serial port",
+            "Plug the adapter in, or name the port with --serial-port /dev/...; `ls /dev/serial/by-id` shows adapters.",
+        ));
+    }
     if !args.network.is_empty() {
         let too_wide = |n: &&Network| n.prefix() < WIDEST && !args.full;
         if let Some(network) = args.network.iter().find(too_wide) {
@@ -100,13 +116,21 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
         }
         return Ok(Wanted {
             networks: args.network.clone(),
+            ports,
+            ..Wanted::default()
+        });
+    }
+    if args.serial && !args.yes && !asks {
+        // Who asks for the serial ports where nobody can be asked means these and nothing else.
+        return Ok(Wanted {
+            ports,
             ..Wanted::default()
         });
     }
     if !args.yes && !asks {
         return Err(HostError::usage(
             "a search of the network needs your consent, and there is no terminal to ask on",
-            "Add --network 192.168.1.0/24 for one that you name, --yes for all that this machine is in, or --mdns-only.",
+            "Add --network 192.168.1.0/24 for one that you name, --yes for all that this machine is in, --serial for its serial ports, or --mdns-only.",
         ));
     }
     let own = networks::own().map_err(|e| {
@@ -118,7 +142,8 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
     })?;
     Ok(Wanted {
         networks: own.iter().map(|o| o.network).collect(),
-        ask: !args.yes && !own.is_empty(),
+        ask: !args.yes && (!own.is_empty() || !ports.is_empty()),
+        ports,
         own,
     })
 }
@@ -131,6 +156,7 @@ fn agreed(plan: Plan, wanted: &Wanted) -> Result<Option<Plan>> {
     let nothing = plan.mdns.is_none();
     Ok((!nothing).then(|| Plan {
         networks: Vec::new(),
+        serial: Vec::new(),
         ..plan
     }))
 }

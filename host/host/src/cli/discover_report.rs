@@ -12,7 +12,8 @@ use crate::config::format_duration;
 use crate::error::{HostError, Result};
 use crate::find::networks::Own;
 use crate::find::progress::{Event, Progress};
-use crate::find::{AT_ONCE, Confidence, Found, Plan, Report, Via};
+use crate::find::serial;
+use crate::find::{Confidence, Found, Plan, Report, Via};
 use crate::format::visible;
 
 /// The question before a search: exactly what will be asked.
@@ -32,13 +33,26 @@ pub fn question(plan: &Plan, own: &[Own]) -> String {
             }
         );
     }
-    let _ = write!(
-        text,
-        "Each address is tried on {}. What accepts is asked what it is,\nby reads only. That takes {} or so, with at \
-         most {AT_ONCE} connections at a time.\nGo on?",
-        doors(plan),
-        about(plan.time())
-    );
+    for settings in serial::by_port(&plan.serial) {
+        let units = settings.first().map_or(0, |s| s.units.len());
+        let port = settings.first().map(|s| s.line.path.display().to_string());
+        let _ = writeln!(
+            text,
+            "  {}: {} settings with {units} units each, {} or so",
+            visible(&port.unwrap_or_default()),
+            settings.len(),
+            about(serial::time(settings))
+        );
+    }
+    if !own.is_empty() {
+        let _ = writeln!(
+            text,
+            "Each address is tried on {}; {} or so.",
+            doors(plan),
+            about(plan.time())
+        );
+    }
+    text += "What answers is asked what it is. Busbar only reads.\nGo on?";
     text
 }
 
@@ -163,6 +177,11 @@ fn show_one(one: &Found, output: Output) {
         output.line(&format!("  {}", output.yellow(&visible(note))));
     }
     let connection = one.connection.as_deref().map(visible).unwrap_or_default();
+    // A serial line's URL has characters that a shell takes for its own.
+    let url = match one.via {
+        Via::Serial => format!("'{}' --units {}", one.url, one.unit_id.unwrap_or(1)),
+        _ => one.url.clone(),
+    };
     let next = match (&one.moved_from, one.known, one.confidence) {
         (Some(from), ..) if one.adopted => {
             let moved = format!(
@@ -187,8 +206,9 @@ fn show_one(one: &Found, output: Output) {
             ));
             return output.line("");
         }
-        (None, false, Confidence::Certain | Confidence::Likely) => format!("busbar scan {} --save", one.url),
-        (None, false, Confidence::Unknown) => format!("busbar scan {} --mode full", one.url),
+        (None, false, Confidence::Certain | Confidence::Likely) => format!("busbar scan {url} --save"),
+        (None, false, Confidence::Unknown) if one.via == Via::Serial => format!("busbar scan {url}"),
+        (None, false, Confidence::Unknown) => format!("busbar scan {url} --mode full"),
         (None, false, Confidence::Open) => return output.line(""),
     };
     output.line(&format!("  {} {}", output.dim("next:"), visible(&next)));
@@ -210,7 +230,8 @@ fn nothing(summary: &Summary<'_>) -> HostError {
     let report = summary.report;
     let networks: Vec<String> = summary.plan.networks.iter().map(ToString::to_string).collect();
     let mut message = match &networks[..] {
-        [] => "no device announces itself here".to_owned(),
+        [] if summary.plan.serial.is_empty() => "no device announces itself here".to_owned(),
+        [] => "no device announces itself here, and none answers on a serial line".to_owned(),
         some => format!("no device was found in {}", some.join(", ")),
     };
     if report.cancelled {

@@ -39,7 +39,8 @@ pub struct Seen {
     pub identified: bool,
 }
 
-/// Looks. Devices without a serial number get an id that begins with `connection_id`.
+/// Looks, at these units where some are given, else where such devices usually are. Devices without a serial number get
+/// an id that begins with `connection_id`.
 ///
 /// # Errors
 /// The wire's when the endpoint cannot be talked to, a plugin's.
@@ -47,6 +48,7 @@ pub async fn glance(
     link: &Link,
     catalog: &Catalog,
     connection_id: &str,
+    units: &[u8],
     cancel: &CancellationToken,
 ) -> Result<Glance> {
     let tally = Tally::default();
@@ -64,7 +66,10 @@ pub async fn glance(
         if !ledgers.is_empty() && !ledgers.iter().any(|l| is_reached_by(l, scheme(link))) {
             continue;
         }
-        (request.mode, request.units) = where_to_look(&ledgers, scheme(link));
+        (request.mode, request.units) = match units {
+            [] => where_to_look(&ledgers, scheme(link)),
+            units => (Mode::Listed, units.to_vec()),
+        };
         let search = Search {
             link,
             catalog,
@@ -90,7 +95,10 @@ pub async fn glance(
             });
         }
     }
-    (request.mode, request.units) = (Mode::Quick, Vec::new());
+    (request.mode, request.units) = match units {
+        [] => (Mode::Quick, Vec::new()),
+        units => (Mode::Listed, units.to_vec()),
+    };
     let search = Search {
         link,
         catalog,

@@ -6,6 +6,7 @@
 
 pub mod follow;
 pub mod known;
+mod line;
 pub mod mdns;
 pub mod networks;
 pub mod places;
@@ -29,6 +30,7 @@ use known::Registered;
 use networks::Network;
 use places::Places;
 use progress::{Event, Progress};
+use serial::Setting;
 
 pub use subnet::AT_ONCE;
 
@@ -50,6 +52,8 @@ pub struct Plan {
     pub mdns: Option<u16>,
     /// Networks whose every address is asked.
     pub networks: Vec<Network>,
+    /// Serial ports and what is tried on them.
+    pub serial: Vec<Setting>,
     /// The longest wait for one answer, where it is not the usual one.
     pub timeout: Option<Duration>,
     /// Endpoints that another host talks to, in canonical form: they are left alone.
@@ -187,6 +191,11 @@ pub async fn find(
         progress.event(Event::Asking { done, of });
     }
     drop(answers);
+    for mut one in line::search(plan, catalog, &mut report.notes, progress, cancel).await {
+        registered.recognise(&mut one);
+        progress.event(Event::Found(Box::new(one.clone())));
+        report.found.push(one);
+    }
     known::settle(&mut report.found);
     report.found.sort_by(|a, b| {
         (a.confidence, a.moved_from.is_none(), &a.url, a.unit_id).cmp(&(
@@ -287,7 +296,7 @@ async fn look(lead: Lead, plan: &Plan, catalog: &Catalog, cancel: &CancellationT
             ..Options::one_shot()
         };
         let link = Link::open(endpoint.clone(), options);
-        let glanced = timeout(ONE_ENDPOINT, glance(&link, catalog, UNSAVED, cancel)).await;
+        let glanced = timeout(ONE_ENDPOINT, glance(&link, catalog, UNSAVED, &[], cancel)).await;
         // What was asked was answered or given up; nobody waits for the line to be cleared.
         drop(link);
         let seen = match glanced {

@@ -86,6 +86,11 @@ pub fn time(settings: &[Setting]) -> Duration {
     settings.iter().map(Setting::time).sum()
 }
 
+/// What is tried on each port, in order. Pure.
+pub fn by_port(settings: &[Setting]) -> impl Iterator<Item = &[Setting]> {
+    settings.chunk_by(|a, b| a.line.path == b.line.path)
+}
+
 /// The serial ports of this machine, each by the name that survives a replug where it has one.
 pub fn ports() -> Vec<PathBuf> {
     ports_in(Path::new("/dev"), Path::new("/sys/class/tty"))
