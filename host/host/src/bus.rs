@@ -17,7 +17,7 @@ use crate::profile::{DeviceProfile, Profile};
 const FEED: usize = 1024;
 
 /// A device as it is polled: what does not change from poll to poll.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DeviceMeta {
     /// Its id.
     pub id: String,
@@ -143,6 +143,37 @@ impl Device {
         }
     }
 
+    /// The same device as it was recognised anew: what is gone says nothing any more, what stays keeps its readings.
+    pub fn anew(&self, firmware: Option<String>, readable: Ranges, found: impl Fn(&str) -> Status) -> Self {
+        let meta = DeviceMeta {
+            firmware,
+            ..self.meta.clone()
+        };
+        let old = self.state();
+        let slots = self.meta.ledger.points.iter().zip(&old.slots);
+        let slots = slots.map(|(point, slot)| match found(&point.key) {
+            Status::Absent => Slot {
+                reading: Reading::unavailable(),
+                since: None,
+                status: Status::Absent,
+            },
+            // What was proven once stays so.
+            status => Slot {
+                status: status.max(slot.status),
+                ..slot.clone()
+            },
+        });
+        let state = DeviceState {
+            availability: old.availability.clone(),
+            slots: slots.collect(),
+            readable,
+        };
+        Device {
+            meta,
+            state: Mutex::new(state),
+        }
+    }
+
     /// The changing part. Held for moments only, never across a wait.
     pub fn state(&self) -> MutexGuard<'_, DeviceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -198,6 +229,14 @@ impl Bus {
     pub fn profile(&self, device: &Device) -> Option<DeviceProfile> {
         let profiles = self.profiles.read().unwrap_or_else(PoisonError::into_inner);
         profiles.get(&device.meta.connection)?.device(device.meta.unit)
+    }
+
+    /// Puts a device in the place of the one that has its id.
+    pub fn replace(&self, device: &Arc<Device>) {
+        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(old) = devices.get_mut(&device.meta.id) {
+            *old = Arc::clone(device);
+        }
     }
 
     /// All devices, by id.

@@ -132,9 +132,14 @@ fn unknown(id: &str, known: &[Entity]) -> HostError {
 /// The way from registers to value. Pure.
 fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: String) -> Vec<String> {
     let mut steps = Vec::new();
-    match &point.source {
-        PointSource::Computed(expression) => steps.push(format!("computed: {expression}")),
-        PointSource::Registers(all) => {
+    match (&point.source, &point.otherwise) {
+        (PointSource::Computed(expression), _) => steps.push(format!("computed: {expression}")),
+        (_, Some(expression)) if reading.at.is_none() && reading.value.is_some() => {
+            steps.push(format!(
+                "computed, for this device has no register for it: {expression}"
+            ));
+        }
+        (PointSource::Registers(all), _) => {
             let used = all.iter().find(|r| Some(r.span.at) == reading.at).or(all.first());
             if let Some(register) = used {
                 from_register(&mut steps, register, all, unit, reading);

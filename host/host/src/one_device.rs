@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use busbar_ledger::identify;
 use busbar_ledger::image::Image;
 use busbar_ledger::model::Ledger;
 use busbar_ledger::plan::{PlanRules, plan, wants};
@@ -56,13 +57,17 @@ pub fn unit_of(ledger: &Ledger, scheme: &str, named: Option<u8>) -> Result<u8> {
     if let Some(unit) = named {
         return Ok(unit);
     }
-    let mut units: Vec<u8> = ledger
-        .transports
-        .iter()
-        .filter(|t| t.scheme == scheme)
-        .flat_map(|t| t.units.iter().copied())
-        .collect();
-    units.dedup();
+    let units_of = |named: bool| -> Vec<u8> {
+        let transports = ledger.transports.iter().filter(|t| !named || t.scheme == scheme);
+        let mut units: Vec<u8> = transports.flat_map(|t| t.units.iter().copied()).collect();
+        units.dedup();
+        units
+    };
+    // Behind a gateway or an emulator it may be reached otherwise than its maker means it, at the same unit.
+    let mut units = units_of(true);
+    if units.is_empty() {
+        units = units_of(false);
+    }
     match units.as_slice() {
         [only] => Ok(*only),
         [] => Err(HostError::usage(
@@ -129,7 +134,7 @@ impl OneDevice {
             serial: first.serial,
             firmware: first.firmware,
         };
-        OneDevice::learn(link, first.unit, ledger, identity).await
+        OneDevice::learn(link, first.unit, ledger, identity, &Tally::default()).await
     }
 
     /// Learns which of the ledger's registers this device answers.
@@ -137,11 +142,17 @@ impl OneDevice {
     /// # Errors
     /// The wire's, and a failure when the device answers none of them.
     pub async fn open(link: Link, unit: u8, ledger: Arc<Ledger>) -> Result<(Self, Snapshot)> {
+        let tally = Tally::default();
+        let (ledger, words) = discover::dialect(&link, unit, &ledger, &tally).await?;
         let identity = match &ledger.identify {
-            Some(rule) => discover::identity(&link, unit, rule, None, &Tally::default()).await?,
+            Some(rule) => {
+                let model = words.and_then(|words| identify::matches(rule, &words));
+                let model = model.filter(|model| !model.is_empty());
+                discover::identity(&link, unit, rule, model, &tally).await?
+            }
             None => discover::Identity::default(),
         };
-        OneDevice::learn(link, unit, ledger, identity).await
+        OneDevice::learn(link, unit, ledger, identity, &tally).await
     }
 
     async fn learn(
@@ -149,13 +160,16 @@ impl OneDevice {
         unit: u8,
         ledger: Arc<Ledger>,
         identity: discover::Identity,
+        tally: &Tally,
     ) -> Result<(Self, Snapshot)> {
-        let tally = Tally::default();
-        let known =
-            discover::learn_either(&link, unit, &ledger, identity.firmware.as_deref(), &tally).await?;
-        let discover::Known { learned, ledger } = known;
+        let facts = Facts {
+            firmware: identity.firmware.as_deref(),
+            model: identity.model.as_deref(),
+            readable: None,
+        };
+        let learned = discover::learn(&link, unit, &ledger, &facts, tally).await?;
         if learned.readable.is_empty() {
-            return Err(nothing_readable(&link, unit, &ledger, &tally));
+            return Err(nothing_readable(&link, unit, &ledger, tally));
         }
         let device = OneDevice {
             link,
@@ -199,6 +213,7 @@ impl OneDevice {
     fn facts(&self) -> Facts<'_> {
         Facts {
             firmware: self.identity.firmware.as_deref(),
+            model: self.identity.model.as_deref(),
             readable: Some(&self.readable),
         }
     }
@@ -217,8 +232,8 @@ impl OneDevice {
     /// Whether the device has this point at all.
     pub fn has(&self, index: usize, snapshot: &Snapshot) -> bool {
         let point = &self.ledger.points[index];
-        let readable =
-            point.registers().is_empty() || point.registers().iter().any(|r| self.readable.contains(r.span));
+        let measured = !point.registers().is_empty() && point.otherwise.is_none();
+        let readable = !measured || point.registers().iter().any(|r| self.readable.contains(r.span));
         readable
             && snapshot
                 .verdicts

@@ -39,6 +39,8 @@ pub(crate) struct DeviceFile {
     #[serde(default)]
     pub(crate) hide: Vec<Spanned<String>>,
     pub(crate) writes: Option<bool>,
+    #[serde(default)]
+    pub(crate) holding_only: bool,
     pub(crate) connections: Option<usize>,
     pub(crate) baud: Option<Spanned<u32>>,
     #[serde(default)]
@@ -64,6 +66,7 @@ pub(crate) struct ServiceFile {
 pub(crate) struct UnitFile {
     pub(crate) unit: u8,
     pub(crate) ledger: String,
+    pub(crate) firmware: Option<String>,
     #[serde(default)]
     pub(crate) invalid: Vec<Spanned<String>>,
     #[serde(default)]

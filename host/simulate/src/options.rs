@@ -16,6 +16,8 @@ pub struct Options {
     pub hide: Vec<(Option<String>, u8)>,
     /// Whether writes are switched on.
     pub writes: bool,
+    /// Whether it knows no function 4, where its ledger leaves open by which function it is read.
+    pub holding_only: bool,
     /// Connections served at once; more are accepted and closed.
     pub connections: usize,
     /// How fast the serial line behind an RTU gateway is; `None` for as fast as its socket. A serial line's own is
@@ -31,6 +33,7 @@ impl Default for Options {
             drop: Vec::new(),
             hide: Vec::new(),
             writes: true,
+            holding_only: false,
             connections: 32,
             baud: None,
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use busbar_ledger::codec::{self, Decoded};
+use busbar_ledger::identify;
 use busbar_ledger::model::{
     Bridge, IdentityField, IdentityFormat, Ledger, Point, ProbeValue, Register, ValueType,
 };
@@ -48,10 +49,15 @@ impl Plain {
                     ))
                 })?;
             let sheet = Sheet::bind(file, ledger, &part.entries, |point| point)?;
-            let unit = Mutex::new(Unit {
-                sheet,
-                identity: identity(ledger),
-            });
+            let mut identity = identity(ledger);
+            if let Some(version) = &part.firmware {
+                let told = firmware(ledger, version).ok_or_else(|| {
+                    wrong(format!("a {} cannot say that its firmware is `{version}`", ledger.title))
+                })?;
+                identity.retain(|(at, _)| *at != told.0);
+                identity.push(told);
+            }
+            let unit = Mutex::new(Unit { sheet, identity });
             // The number came from a `u8` in the file.
             if units.insert(part.number as u8, unit).is_some() {
                 return Err(wrong(format!("unit {} is there twice", part.number)));
@@ -110,6 +116,15 @@ impl Plain {
 impl Unit {
     fn read(&self, span: Span, options: &Options, now: &Now<'_>) -> Result<Vec<u16>, u8> {
         let ledger = &self.sheet.ledger;
+        let span = match (ledger.read.fall_back_to_holding, span.function) {
+            (true, Function::Input) if options.holding_only => return Err(exception::FUNCTION),
+            // The same registers by either function.
+            (true, Function::Holding) => Span {
+                function: Function::Input,
+                ..span
+            },
+            _ => span,
+        };
         if !span.function.is_bit() && span.count > ledger.read.max_words {
             return Err(exception::VALUE);
         }
@@ -219,6 +234,12 @@ fn no_value(register: &Register) -> Vec<u16> {
     in_order(spread(pattern.into(), count), register.order)
 }
 
+/// The words of a firmware version; `None` where the ledger does not know such a version.
+fn firmware(ledger: &Ledger, version: &str) -> Option<(Span, Vec<u16>)> {
+    let field = ledger.identify.as_ref()?.firmware.as_ref()?;
+    Some((field.span, identify::field_words(field, version)?))
+}
+
 /// The words by which a ledger recognises its device.
 pub(crate) fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
     let Some(identify) = &ledger.identify else {
@@ -260,8 +281,8 @@ fn identity_words(field: &IdentityField, text: &str) -> Vec<u16> {
     match field.format {
         IdentityFormat::Text => in_order(words::text(text, field.span.count.into()), field.order),
         IdentityFormat::Number => spread(1, field.span.count.into()),
-        // 1.0.0, a release.
-        IdentityFormat::Bytes4 => spread(0x0100_00FF, field.span.count.into()),
+        // A release of a version that has everything.
+        IdentityFormat::Bytes4 => spread(0x0001_10FF, field.span.count.into()),
         IdentityFormat::Gx => spread(0x0365_0000, field.span.count.into()),
     }
 }

@@ -7,8 +7,14 @@ use busbar_ledger::model::{Ledger, Point, Register, Total, ValueType};
 
 use crate::{gx, plain};
 
-/// Writes a site file that serves this ledger at this URL.
+/// Ledgers whose device is worth a site of its own.
+const SITES: &[(&str, &str)] = &[("victron/vm-3p75ct", include_str!("../sites/vm-3p75ct.toml"))];
+
+/// A site file that serves this ledger: its own, or one that is written for this URL.
 pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
+    if let Some((_, site)) = SITES.iter().find(|(name, _)| *name == ledger.name) {
+        return (*site).to_owned();
+    }
     let unit = ledger
         .transports
         .iter()

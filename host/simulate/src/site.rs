@@ -62,7 +62,7 @@ const MAX_SIGNALS: usize = 1000;
 /// [[device.unit]]
 /// unit   = 1
 /// ledger = "generic/demo-meter"
-/// values = { power = { signal = "load" }, wiring = 0 }
+/// values = { power = { signal = "load" }, wiring = 0 }    # beside them: firmware = "104", a version to tell
 ///
 /// [[device]]                 # also modbus+udp, and modbus+rtu:///dev/ttyUSB0?baud=9600&parity=even
 /// name   = "first"
@@ -114,6 +114,8 @@ pub(crate) struct PartSpec {
     pub(crate) ledger: String,
     /// Device instance on a GX, unit elsewhere.
     pub(crate) number: u16,
+    /// The version that it tells, where it is no ordinary one.
+    pub(crate) firmware: Option<String>,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -229,7 +231,9 @@ impl Site {
     /// # Errors
     /// The URL cannot be listened on.
     pub fn of_ledger(ledger: &Ledger, url: &str) -> Result<Site, SiteError> {
-        Site::parse(&ledger.name, &sample(ledger, url))
+        let mut site = Site::parse(&ledger.name, &sample(ledger, url))?;
+        site.listen_on(url)?;
+        Ok(site)
     }
 
     /// Makes the site's only device listen elsewhere, or all of its only line.
@@ -288,6 +292,7 @@ impl Source<'_> {
         let mut options = Options {
             delay: Duration::from_secs_f64(file.delay.unwrap_or_default().0),
             shuffle: file.shuffle,
+            holding_only: file.holding_only,
             ..Options::default()
         };
         options.writes = file.writes.unwrap_or(options.writes);
@@ -335,6 +340,7 @@ impl Source<'_> {
                     line: 0,
                     ledger,
                     number: instance,
+                    firmware: None,
                     entries,
                 },
             ));
@@ -344,6 +350,7 @@ impl Source<'_> {
             let UnitFile {
                 unit,
                 ledger,
+                firmware,
                 invalid,
                 values,
             } = unit.into_inner();
@@ -355,6 +362,7 @@ impl Source<'_> {
                     line: 0,
                     ledger,
                     number: unit.into(),
+                    firmware,
                     entries,
                 },
             ));

@@ -66,8 +66,8 @@ fn main() -> Result<()> {
     let took = time(|| {
         for device in &site {
             let facts = Facts {
-                firmware: None,
                 readable: Some(&device.readable),
+                ..Facts::default()
             };
             black_box(readings(&device.ledger, &device.image, &facts));
         }
@@ -81,10 +81,10 @@ fn main() -> Result<()> {
 }
 
 fn device(ledger: Ledger) -> Device {
-    let readable = declared(&ledger, None);
+    let readable = declared(&ledger, &Facts::default());
     let facts = Facts {
-        firmware: None,
         readable: Some(&readable),
+        ..Facts::default()
     };
     let wants = wants(&ledger, 0..ledger.points.len(), &facts);
     let blocks = plan(&wants, &readable, &PlanRules::of(&ledger));

@@ -129,6 +129,7 @@ pub(crate) fn holds(condition: &Condition, reading: &Reading) -> Option<bool> {
         Test::AtLeast(bound) => number >= *bound,
         Test::Between(from, below) => (*from..*below).contains(&number),
         Test::In(list) => list.iter().any(|&n| n as f64 == number),
+        Test::NotIn(list) => !list.iter().any(|&n| n as f64 == number),
         Test::NonZero => number != 0.0,
         Test::Bits(bits) => match value {
             Value::Integer(n) => *n as u64 & bits == *bits,

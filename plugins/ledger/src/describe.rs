@@ -83,6 +83,10 @@ impl fmt::Display for Test {
                 let list: Vec<String> = list.iter().map(i64::to_string).collect();
                 write!(f, "one of {}", list.join(", "))
             }
+            Test::NotIn(list) => {
+                let list: Vec<String> = list.iter().map(i64::to_string).collect();
+                write!(f, "none of {}", list.join(", "))
+            }
             Test::NonZero => f.write_str("not 0"),
             Test::Bits(bits) => write!(f, "with the bits {bits:#x} set"),
         }

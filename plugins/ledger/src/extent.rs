@@ -67,12 +67,12 @@ struct Item {
 }
 
 impl Extent {
-    /// Starts on a device of this kind; `firmware` decides which points it can have.
-    pub fn new(ledger: &Ledger, firmware: Option<&str>) -> Self {
+    /// Starts on a device of this kind; its firmware and its model decide which points it can have.
+    pub fn new(ledger: &Ledger, facts: &Facts<'_>) -> Self {
         let rules = PlanRules::of(ledger);
         let facts = Facts {
-            firmware,
             readable: None,
+            ..*facts
         };
         let points: Vec<Vec<_>> = ledger
             .points
@@ -84,7 +84,7 @@ impl Extent {
                     .collect()
             })
             .collect();
-        let mut cover = plan::declared(ledger, firmware);
+        let mut cover = plan::declared(ledger, &facts);
         if rules.bridge == Bridge::Learned {
             // Which holes answer is what is to be learned.
             points

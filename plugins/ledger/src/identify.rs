@@ -54,12 +54,53 @@ pub fn field_text(field: &IdentityField, words: &[u16]) -> Option<String> {
         IdentityFormat::Bytes4 => {
             let &[high, low] = words else { return None };
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-            Some(format!("{a}.{b}.{c}.{d}"))
+            Some(bytes4_text([a, b, c, d]))
         }
         IdentityFormat::Gx => {
             let &[version, beta] = words else { return None };
             gx_text(version, beta)
         }
+    }
+}
+
+/// The words that say this text in a field: what a device of this identity would answer. `None` when the field cannot
+/// hold it.
+pub fn field_words(field: &IdentityField, text: &str) -> Option<Vec<u16>> {
+    let count = usize::from(field.span.count);
+    let bytes = match field.format {
+        IdentityFormat::Text => text.as_bytes().to_vec(),
+        IdentityFormat::Number => {
+            let number = text.parse::<u64>().ok()?.to_be_bytes();
+            let (high, low) = number.split_at(8_usize.checked_sub(2 * count)?);
+            high.iter().all(|&byte| byte == 0).then(|| low.to_vec())?
+        }
+        IdentityFormat::Bytes4 => bytes4(text)?
+            .into_iter()
+            .map(|byte| u8::try_from(byte).ok())
+            .collect::<Option<_>>()?,
+        IdentityFormat::Gx => {
+            let version = gx(text)?;
+            let [major, minor, beta] = version[..] else {
+                return None;
+            };
+            let byte = |n: u64| u8::try_from(n).ok();
+            vec![byte(major)?, byte(minor)?, 0, byte(beta)?]
+        }
+    };
+    if bytes.len() > 2 * count {
+        return None;
+    }
+    let byte = |place: usize| bytes.get(place).copied().unwrap_or(0);
+    let words = (0..count).map(|i| u16::from_be_bytes([byte(2 * i), byte(2 * i + 1)]));
+    Some(words.collect())
+}
+
+/// `0.1.9.255` is `v1.09`, `0.1.3.1` is `v1.03-beta-01`: hexadecimal digits read as they stand.
+fn bytes4_text(version: [u8; 4]) -> String {
+    match version {
+        [0, major, minor, 0xFF] => format!("v{major:x}.{minor:02x}"),
+        [0, major, minor, beta] => format!("v{major:x}.{minor:02x}-beta-{beta:02x}"),
+        [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
     }
 }
 
@@ -86,17 +127,28 @@ pub fn firmware_at_least(format: IdentityFormat, have: &str, since: &str) -> Opt
     Some(version(have)? >= version(since)?)
 }
 
+/// How versions of this ledger's devices are written.
+pub(crate) fn firmware_format(ledger: &Ledger) -> IdentityFormat {
+    let field = ledger.identify.as_ref().and_then(|i| i.firmware.as_ref());
+    field.map_or(IdentityFormat::Text, |f| f.format)
+}
+
 /// Whether this firmware has what came with `since`. What is not known counts as yes: the device itself says
 /// no to what it lacks.
-pub(crate) fn reached(ledger: &Ledger, firmware: Option<&str>, since: &str) -> bool {
-    let field = ledger.identify.as_ref().and_then(|i| i.firmware.as_ref());
-    let format = field.map_or(IdentityFormat::Text, |f| f.format);
+pub(crate) fn reached(format: IdentityFormat, firmware: Option<&str>, since: &str) -> bool {
     firmware
         .and_then(|have| firmware_at_least(format, have, since))
         .unwrap_or(true)
 }
 
+/// Four numbers, written as such or as people are shown them.
 fn bytes4(text: &str) -> Option<Vec<u64>> {
+    if let Some(version) = text.strip_prefix('v') {
+        let hex = |digits: &str| u8::from_str_radix(digits, 16).ok().map(u64::from);
+        let (version, beta) = version.split_once("-beta-").unwrap_or((version, "ff"));
+        let (major, minor) = version.split_once('.')?;
+        return Some(vec![0, hex(major)?, hex(minor)?, hex(beta)?]);
+    }
     let parts: Vec<u64> = text
         .split('.')
         .map(|p| p.parse::<u8>().ok().map(u64::from))
@@ -147,6 +199,8 @@ fn plain(span: crate::span::Span, ty: ValueType, order: Order) -> Register {
         offset: 0.0,
         scale_point: None,
         invalid: Vec::new(),
+        models: Vec::new(),
+        since: None,
         preferred_when_it_fits: false,
     }
 }
@@ -236,7 +290,19 @@ mod tests {
         assert_eq!(text(IdentityFormat::Number, &[1, 2]).as_deref(), Some("65538"));
         assert_eq!(
             text(IdentityFormat::Bytes4, &[0x0001, 0x09FF]).as_deref(),
-            Some("0.1.9.255")
+            Some("v1.09")
+        );
+        assert_eq!(
+            text(IdentityFormat::Bytes4, &[0x0001, 0x0301]).as_deref(),
+            Some("v1.03-beta-01")
+        );
+        assert_eq!(
+            text(IdentityFormat::Bytes4, &[0x0001, 0x10FF]).as_deref(),
+            Some("v1.10")
+        );
+        assert_eq!(
+            text(IdentityFormat::Bytes4, &[0x0100, 0x00FF]).as_deref(),
+            Some("1.0.0.255")
         );
         assert_eq!(text(IdentityFormat::Gx, &[0x0365, 0]).as_deref(), Some("v3.65"));
         assert_eq!(
@@ -257,6 +323,26 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_text_goes_both_ways() {
+        for (format, count, shown) in [
+            (IdentityFormat::Text, 8, "HQ2419QXCLR"),
+            (IdentityFormat::Number, 2, "65538"),
+            (IdentityFormat::Bytes4, 2, "v1.09"),
+            (IdentityFormat::Bytes4, 2, "v1.03-beta-01"),
+            (IdentityFormat::Bytes4, 2, "1.0.0.255"),
+            (IdentityFormat::Gx, 2, "v3.65~12"),
+            (IdentityFormat::Gx, 2, "v3.65"),
+        ] {
+            let field = field(count, format);
+            let words = field_words(&field, shown).unwrap();
+            assert_eq!(field_text(&field, &words).as_deref(), Some(shown));
+        }
+        assert_eq!(field_words(&field(2, IdentityFormat::Bytes4), "soon"), None);
+        assert_eq!(field_words(&field(1, IdentityFormat::Number), "65536"), None);
+        assert_eq!(field_words(&field(1, IdentityFormat::Text), "abc"), None);
+    }
+
+    #[test]
     fn versions_are_compared_in_their_format() {
         use IdentityFormat::{Bytes4, Gx, Text};
         let cases = [
@@ -265,6 +351,13 @@ mod tests {
             (Bytes4, "0.1.16.1", "0.1.9.255", Some(true)),
             (Bytes4, "0.1.9", "0.1.9.0", None),
             (Bytes4, "0.1.9.256", "0.1.9.0", None),
+            (Bytes4, "v1.09", "0.1.9.255", Some(true)),
+            (Bytes4, "v1.09-beta-02", "0.1.9.255", Some(false)),
+            (Bytes4, "v1.09-beta-02", "0.1.9.0", Some(true)),
+            (Bytes4, "v1.05", "0.1.5.255", Some(true)),
+            (Bytes4, "v1.10", "0.1.9.0", Some(true)),
+            (Bytes4, "1.0.0.255", "v1.10", Some(true)),
+            (Bytes4, "v1", "0.1.9.0", None),
             (Gx, "v3.65", "v3.65", Some(true)),
             (Gx, "v3.65", "v3.65~12", Some(true)),
             (Gx, "v3.65~12", "v3.65", Some(false)),

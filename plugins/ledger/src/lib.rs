@@ -25,6 +25,7 @@ pub mod presence;
 pub mod ranges;
 pub mod readings;
 mod schema;
+pub mod setup;
 pub mod span;
 #[cfg(test)]
 mod testing;

@@ -158,7 +158,8 @@ pub enum IdentityFormat {
     Text,
     /// An unsigned number of one to four words, high word first.
     Number,
-    /// Four bytes compared one by one, as in a VM-3P75CT (`0.1.9.255`; the last is 255 for a release).
+    /// Four bytes compared one by one, and shown as a VM-3P75CT's are: `0.1.9.255` is `v1.09`, with hexadecimal
+    /// digits, and `0.1.3.1` is `v1.03-beta-01`. Where the first is not 0, they are shown as they are.
     Bytes4,
     /// A GX firmware version in two words: version and beta (`v3.65~12`).
     Gx,
@@ -230,6 +231,8 @@ pub struct Point {
     pub label: String,
     /// Where the value comes from.
     pub source: PointSource,
+    /// How it is worked out on a device that has none of its registers.
+    pub otherwise: Option<Expression>,
     /// Unit of measurement, as Home Assistant writes it (`V`, `A`, `W`, `kWh`, `°C`, `%`, …).
     pub unit: Option<String>,
     /// What kind of quantity it is.
@@ -333,6 +336,10 @@ pub struct Register {
     pub scale_point: Option<String>,
     /// Raw patterns that mean "no value", as unsigned numbers of the type's width.
     pub invalid: Vec<u64>,
+    /// The models that have it, as `[identify]` names them; empty: all.
+    pub models: Vec<String>,
+    /// The first firmware that has it, where it is a fall-back; the point's own register has the point's.
+    pub since: Option<String>,
     /// For a fall-back: preferred to the register before it whenever its own range holds that one's value,
     /// because it is the finer of the two.
     pub preferred_when_it_fits: bool,
@@ -395,6 +402,13 @@ pub struct Scale {
     pub num: i64,
     /// Denominator.
     pub den: i64,
+}
+
+impl Register {
+    /// Whether devices of this model have it. An unknown model may have anything.
+    pub fn is_on(&self, model: Option<&str>) -> bool {
+        self.models.is_empty() || model.is_none_or(|model| self.models.iter().any(|m| m == model))
+    }
 }
 
 impl Scale {
@@ -497,6 +511,8 @@ pub enum Test {
     Between(f64, f64),
     /// One of these.
     In(Vec<i64>),
+    /// None of these.
+    NotIn(Vec<i64>),
     /// Anything but 0.
     NonZero,
     /// All of these bits are set.

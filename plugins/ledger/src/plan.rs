@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 
 use crate::computed;
-use crate::model::{Bridge, Ledger, PointSource};
+use crate::model::{Bridge, Ledger};
 use crate::ranges::Ranges;
-use crate::readings::{Facts, choices, usable};
+use crate::readings::{Facts, choices, formula, usable};
 use crate::span::Span;
 
 /// The longest read of registers that Modbus allows.
@@ -135,7 +135,7 @@ pub fn wants(ledger: &Ledger, points: impl Iterator<Item = usize>, facts: &Facts
         if let Some(condition) = &point.valid_when {
             lean_on(&condition.point);
         }
-        if let PointSource::Computed(expression) = &point.source {
+        if let Some(expression) = formula(ledger, point, facts) {
             computed::operands(expression, &mut lean_on);
         }
         for register in choices(ledger, point, facts) {
@@ -149,11 +149,11 @@ pub fn wants(ledger: &Ledger, points: impl Iterator<Item = usize>, facts: &Facts
 }
 
 /// What a device may be taken to answer before a scan has learned it: every register of the ledger that its
-/// firmware has, and the declared runs between them; with [`Bridge::Any`] every address of those spaces.
-pub fn declared(ledger: &Ledger, firmware: Option<&str>) -> Ranges {
+/// firmware and its model have, and the declared runs between them; with [`Bridge::Any`] every address of those spaces.
+pub fn declared(ledger: &Ledger, facts: &Facts<'_>) -> Ranges {
     let facts = Facts {
-        firmware,
         readable: None,
+        ..*facts
     };
     let registers = ledger
         .points

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::computed;
-use crate::model::{Condition, Expression, Group, Ledger, Point, PointSource};
-use crate::readings::{Facts, usable};
+use crate::model::{Condition, Expression, Group, Ledger, Point};
+use crate::readings::{Facts, formula, usable};
 use crate::span::Function;
 use crate::value::{Reading, Value};
 
@@ -76,7 +76,8 @@ pub fn verdicts(
         .iter()
         .enumerate()
         .map(|(i, point)| {
-            matches!(point.source, PointSource::Registers(_)).then(|| scene.measured(point, readings.get(i)))
+            let worked_out = formula(ledger, point, facts).is_some();
+            (!worked_out).then(|| scene.measured(point, readings.get(i)))
         })
         .collect();
     let groups: BTreeMap<&str, Witness> = ledger
@@ -186,6 +187,14 @@ impl Scene<'_> {
             Some(version) => format!("firmware {version}"),
             None => "this firmware".to_owned(),
         };
+        if let Some(model) = self.facts.model
+            && !point
+                .registers()
+                .iter()
+                .any(|register| register.is_on(Some(model)))
+        {
+            return format!("a {model} does not have it");
+        }
         let unlearned = Facts {
             readable: None,
             ..*self.facts
@@ -203,7 +212,7 @@ impl Scene<'_> {
 
     /// What a computed point is worth: as much as what it needs. Its operands stand before it.
     fn computed(&self, point: &Point, verdicts: &[Verdict]) -> Verdict {
-        let PointSource::Computed(expression) = &point.source else {
+        let Some(expression) = formula(self.ledger, point, self.facts) else {
             return Verdict::new(Status::Unproven, String::new());
         };
         let status = |key: &str| {

@@ -4,7 +4,7 @@ use crate::codec::{self, Decoded};
 use crate::computed;
 use crate::identify;
 use crate::image::Image;
-use crate::model::{Condition, Ledger, Point, PointSource, Register, Scale, ValueType};
+use crate::model::{Condition, Expression, Ledger, Point, PointSource, Register, Scale, ValueType};
 use crate::ranges::Ranges;
 use crate::value::{Quality, RawWords, Reading, Value};
 
@@ -13,6 +13,8 @@ use crate::value::{Quality, RawWords, Reading, Value};
 pub struct Facts<'a> {
     /// Its firmware version, in the ledger's format. Unknown: every point is taken to be there.
     pub firmware: Option<&'a str>,
+    /// Its model, as `[identify]` names it. Unknown: every register is taken to be there.
+    pub model: Option<&'a str>,
     /// The addresses that it was seen to answer. Unknown: all registers are taken to be readable.
     pub readable: Option<&'a Ranges>,
 }
@@ -37,15 +39,41 @@ pub(crate) fn usable<'a>(
     point: &'a Point,
     facts: &Facts<'a>,
 ) -> impl Iterator<Item = &'a Register> + use<'a> {
-    let reached = |since: &String| identify::reached(ledger, facts.firmware, since);
-    let skipped = usize::from(!point.since.as_ref().is_none_or(reached));
-    let readable = facts.readable;
+    let Facts {
+        firmware,
+        model,
+        readable,
+    } = *facts;
+    let format = identify::firmware_format(ledger);
+    let has_come = move |since: &Option<String>| {
+        since
+            .as_ref()
+            .is_none_or(|s| identify::reached(format, firmware, s))
+    };
+    let skipped = usize::from(!has_come(&point.since));
     let registers = match point.absent {
         Some(_) => &[],
         None => point.registers(),
     };
     let there = registers.iter().skip(skipped);
-    there.filter(move |register| readable.is_none_or(|readable| readable.contains(register.span)))
+    there.filter(move |register| {
+        register.is_on(model)
+            && has_come(&register.since)
+            && readable.is_none_or(|readable| readable.contains(register.span))
+    })
+}
+
+/// The formula by which a point is worked out on this device: a computed one's, or that of a measured one of which the
+/// device has no register.
+pub(crate) fn formula<'a>(ledger: &Ledger, point: &'a Point, facts: &Facts<'_>) -> Option<&'a Expression> {
+    match (&point.source, &point.otherwise) {
+        (PointSource::Computed(expression), _) => Some(expression),
+        (_, Some(expression)) => usable(ledger, point, facts)
+            .next()
+            .is_none()
+            .then_some(expression),
+        (_, None) => None,
+    }
 }
 
 /// The registers to read for a point: the first one that the device has, then each finer one that may stand in
@@ -90,9 +118,9 @@ impl Work<'_> {
         self.state[i] = State::Busy;
         let ledger = self.ledger;
         let point = &ledger.points[i];
-        let mut reading = match &point.source {
-            PointSource::Registers(_) => self.measured(point, depth),
-            PointSource::Computed(expression) => {
+        let mut reading = match formula(ledger, point, self.facts) {
+            None => self.measured(point, depth),
+            Some(expression) => {
                 let result = computed::evaluate(expression, &mut |key| {
                     let reading = self.look_up(key, depth).ok_or(Quality::Unavailable)?;
                     match &reading.value {

@@ -24,6 +24,8 @@ pub(crate) fn register(at: u16, ty: ValueType) -> Register {
         offset: 0.0,
         scale_point: None,
         invalid: Vec::new(),
+        models: Vec::new(),
+        since: None,
         preferred_when_it_fits: false,
     }
 }
@@ -56,6 +58,7 @@ fn with_source(key: &str, source: PointSource) -> Point {
         key: key.to_owned(),
         label: key.to_owned(),
         source,
+        otherwise: None,
         unit: None,
         class: None,
         total: None,

@@ -33,7 +33,7 @@ fn ledgers() -> Vec<Ledger> {
 
 /// Scans a service of a GX that knows these addresses.
 fn scan(ledger: &Ledger, known: &Ranges) -> Learned {
-    let mut extent = Extent::new(ledger, None);
+    let mut extent = Extent::new(ledger, &Facts::default());
     while !extent.is_done() {
         for span in extent.next() {
             let answer = if known.contains(span) {
@@ -50,17 +50,17 @@ fn scan(ledger: &Ledger, known: &Ranges) -> Learned {
 #[test]
 fn a_new_firmware_is_scanned_and_polled_in_the_fewest_blocks_without_an_exception() {
     for ledger in ledgers() {
-        let learned = scan(&ledger, &declared(&ledger, None));
+        let learned = scan(&ledger, &declared(&ledger, &Facts::default()));
         assert_eq!(learned.exceptions, 0, "{}", ledger.name);
         let facts = Facts {
-            firmware: None,
             readable: Some(&learned.readable),
+            ..Facts::default()
         };
         let wants = wants(&ledger, 0..ledger.points.len(), &facts);
         let poll = plan(&wants, &learned.readable, &PlanRules::of(&ledger));
         assert_eq!(poll.len(), learned.requests as usize, "{}", ledger.name);
         // No block can hold more than 125 words, and none runs across what is not in the list.
-        let least: u32 = declared(&ledger, None)
+        let least: u32 = declared(&ledger, &Facts::default())
             .iter()
             .filter(|run| wants.iter().any(|want| run.contains(*want)))
             .map(|run| u32::from(run.count).div_ceil(125))
@@ -77,7 +77,7 @@ fn a_new_firmware_is_scanned_and_polled_in_the_fewest_blocks_without_an_exceptio
 #[test]
 fn whichever_register_a_firmware_lacks_only_its_point_is_lost() {
     for ledger in ledgers() {
-        let all = declared(&ledger, None);
+        let all = declared(&ledger, &Facts::default());
         for missing in ledger
             .points
             .iter()
@@ -88,8 +88,8 @@ fn whichever_register_a_firmware_lacks_only_its_point_is_lost() {
             known.remove(missing);
             let learned = scan(&ledger, &known);
             let facts = Facts {
-                firmware: None,
                 readable: Some(&learned.readable),
+                ..Facts::default()
             };
             for (point, reading) in ledger
                 .points
@@ -121,7 +121,7 @@ fn whichever_register_a_firmware_lacks_only_its_point_is_lost() {
 #[test]
 fn a_service_that_is_not_there_costs_one_exception_a_block_and_one_more() {
     for ledger in ledgers() {
-        let mut extent = Extent::new(&ledger, None);
+        let mut extent = Extent::new(&ledger, &Facts::default());
         let blocks = extent.next();
         blocks
             .iter()

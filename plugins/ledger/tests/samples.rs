@@ -19,7 +19,8 @@
 //! ```
 //!
 //! A case may also say what a scan of such a device must find: `present`, `unproven` and `absent` are lists of keys.
-//! Only the addresses of the case are readable; that is how old firmware is told.
+//! Only the addresses of the case are readable; that is how old firmware is told, where the words do not say what
+//! `[identify]` asks for.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test")]
 
@@ -27,8 +28,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use busbar_ledger::identify;
 use busbar_ledger::image::Image;
-use busbar_ledger::model::{Ledger, Point};
+use busbar_ledger::model::{IdentityField, Ledger, Point};
 use busbar_ledger::presence::{Status, verdicts};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
@@ -147,6 +149,19 @@ fn fault(point: &Point, expected: Expected, reading: &Reading) -> Option<String>
     }
 }
 
+/// Model and firmware, as far as the case has the words for them.
+fn identity(ledger: &Ledger, image: &Image) -> (Option<String>, Option<String>) {
+    let Some(identify) = &ledger.identify else {
+        return (None, None);
+    };
+    let told = |field: &Option<IdentityField>| {
+        let field = field.as_ref()?;
+        identify::field_text(field, image.get(field.span)?)
+    };
+    let probed = || identify::matches(identify, image.get(identify.probe.as_ref()?.span)?);
+    (told(&identify.model).or_else(probed), told(&identify.firmware))
+}
+
 fn replay(ledger: &Ledger, case: Case) -> Vec<String> {
     let mut image = Image::default();
     let mut readable = Ranges::default();
@@ -161,8 +176,10 @@ fn replay(ledger: &Ledger, case: Case) -> Vec<String> {
             image.insert(span, words);
         }
     }
+    let (model, firmware) = identity(ledger, &image);
     let facts = Facts {
-        firmware: None,
+        firmware: firmware.as_deref(),
+        model: model.as_deref(),
         readable: Some(&readable),
     };
     let readings = readings(ledger, &image, &facts);

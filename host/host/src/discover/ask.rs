@@ -4,6 +4,8 @@ use busbar_ledger::evidence::Outcome;
 use busbar_ledger::span::Span;
 use busbar_wire::{Link, Priority, ReadPlan, WireError};
 
+use super::tally::Tally;
+
 /// Reads once, and tells what the answer means: evidence about a register, or an error that ends the scan because
 /// nothing can be learned from this endpoint now.
 ///
@@ -20,6 +22,23 @@ pub async fn ask(link: &Link, unit: u8, span: Span) -> Result<Outcome, WireError
     {
         Ok(words) => Ok(Outcome::Words(words)),
         Err(error) => evidence(error),
+    }
+}
+
+/// Reads, and asks once more for what went unanswered: a lost answer must not cost a device its entities.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn patient(link: &Link, unit: u8, span: Span, tally: &Tally) -> Result<Outcome, WireError> {
+    let first = ask(link, unit, span).await?;
+    tally.note(unit, span, &first);
+    match first {
+        Outcome::Silent | Outcome::Broken => {
+            let second = ask(link, unit, span).await?;
+            tally.note(unit, span, &second);
+            Ok(second)
+        }
+        answer => Ok(answer),
     }
 }
 

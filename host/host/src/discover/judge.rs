@@ -10,10 +10,11 @@ use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
 use busbar_plugin_sdk::Found;
 use busbar_wire::{Link, WireError};
+use tracing::warn;
 
 use super::report::{self, DeviceReport};
 use super::tally::Tally;
-use super::{FoundDevice, identity, learn};
+use super::{FoundDevice, identity, learn, recognise};
 use crate::bus::Device;
 
 /// What the words that were read say about each point.
@@ -69,6 +70,7 @@ pub fn assess(
 ) -> DeviceReport {
     let facts = Facts {
         firmware: device.firmware,
+        model: device.model,
         readable,
     };
     let readings = readings(ledger, image, &facts);
@@ -90,15 +92,30 @@ pub fn assess(
     }
 }
 
-/// Learns a device again that refuses what it used to answer. `None` when it does not answer at all, or says of
-/// anything that it cannot tell just now: then what was known stays known.
+/// Recognises and learns a device again: one that refuses what it used to answer, or is set up anew. `None` when it
+/// does not answer at all, says of anything that it cannot tell just now, or is another device by now: then what was
+/// known stays known.
 ///
 /// # Errors
 /// The wire's, when the endpoint itself is lost.
 pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>, WireError> {
     let meta = &device.meta;
     let tally = Tally::default();
-    let learned = learn(link, meta.unit, &meta.ledger, meta.firmware.as_deref(), &tally).await?;
+    let told = match &meta.ledger.identify {
+        Some(rule) => recognise::identity(link, meta.unit, rule, meta.model.clone(), &tally).await?,
+        None => recognise::Identity::default(),
+    };
+    if told.serial.is_some() && meta.serial.is_some() && told.serial != meta.serial {
+        warn!(device = %meta.id, "another device answers in its place: scan \"{}\" again", meta.connection);
+        return Ok(None);
+    }
+    let firmware = told.firmware.or_else(|| meta.firmware.clone());
+    let facts = Facts {
+        firmware: firmware.as_deref(),
+        model: meta.model.as_deref(),
+        readable: None,
+    };
+    let learned = learn(link, meta.unit, &meta.ledger, &facts, &tally).await?;
     if learned.lost || learned.readable.is_empty() || !tally.is_certain() {
         return Ok(None);
     }
@@ -108,7 +125,7 @@ pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>
         name: Some(&meta.name),
         model: meta.model.as_deref(),
         serial: meta.serial.as_deref(),
-        firmware: meta.firmware.as_deref(),
+        firmware: firmware.as_deref(),
     };
     let report = assess(identified, &meta.ledger, Some(&learned.readable), &learned.image);
     Ok(Some(FoundDevice {

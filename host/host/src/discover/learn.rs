@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use busbar_ledger::evidence::Outcome;
 use busbar_ledger::extent::{Extent, Learned};
 use busbar_ledger::model::Ledger;
-use busbar_ledger::span::Span;
+use busbar_ledger::readings::Facts;
 use busbar_wire::{Link, WireError};
 use futures_util::future::join_all;
 
-use super::ask::ask;
+use super::ask::patient;
 use super::candidates::Candidate;
 use super::judge::judge;
 use super::progress::Event;
@@ -29,10 +28,10 @@ pub async fn learn(
     link: &Link,
     unit: u8,
     ledger: &Ledger,
-    firmware: Option<&str>,
+    facts: &Facts<'_>,
     tally: &Tally,
 ) -> Result<Learned, WireError> {
-    let mut extent = Extent::new(ledger, firmware);
+    let mut extent = Extent::new(ledger, facts);
     while !extent.is_done() {
         let spans = extent.next();
         if spans.is_empty() {
@@ -62,14 +61,14 @@ pub async fn learn_either(
     link: &Link,
     unit: u8,
     ledger: &Arc<Ledger>,
-    firmware: Option<&str>,
+    facts: &Facts<'_>,
     tally: &Tally,
 ) -> Result<Known, WireError> {
-    let learned = learn(link, unit, ledger, firmware, tally).await?;
+    let learned = learn(link, unit, ledger, facts, tally).await?;
     if learned.readable.is_empty()
         && let Some(holding) = ledger.in_holding()
     {
-        let learned = learn(link, unit, &holding, firmware, tally).await?;
+        let learned = learn(link, unit, &holding, facts, tally).await?;
         return Ok(Known {
             learned,
             ledger: Arc::new(holding),
@@ -79,20 +78,6 @@ pub async fn learn_either(
         learned,
         ledger: Arc::clone(ledger),
     })
-}
-
-/// A block that went unanswered is asked for once more: a lost answer must not cost a device its entities.
-async fn patient(link: &Link, unit: u8, span: Span, tally: &Tally) -> Result<Outcome, WireError> {
-    let first = ask(link, unit, span).await?;
-    tally.note(unit, span, &first);
-    match first {
-        Outcome::Silent | Outcome::Broken => {
-            let second = ask(link, unit, span).await?;
-            tally.note(unit, span, &second);
-            Ok(second)
-        }
-        answer => Ok(answer),
-    }
 }
 
 /// What learning the candidates brought.
@@ -127,10 +112,15 @@ pub(super) async fn learn_all(search: &Search<'_>, candidates: &[Candidate]) -> 
     let tasks = candidates.iter().map(|candidate| {
         let (done, stopped) = (&done, &stopped);
         async move {
-            let firmware = candidate.found.firmware.as_deref();
+            let found = &candidate.found;
+            let facts = Facts {
+                firmware: found.firmware.as_deref(),
+                model: found.model.as_deref(),
+                readable: None,
+            };
             let learned = tokio::select! {
                 biased;
-                learned = learn_either(link, candidate.found.unit, &candidate.ledger, firmware, tally) => learned?,
+                learned = learn_either(link, found.unit, &candidate.ledger, &facts, tally) => learned?,
                 () = stopped() => return Ok(None),
             };
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;

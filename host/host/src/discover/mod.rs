@@ -7,6 +7,7 @@ mod again;
 mod ask;
 mod candidates;
 mod converse;
+mod dialect;
 mod glance;
 mod identity;
 mod judge;
@@ -32,6 +33,7 @@ use progress::Progress;
 use report::{Coverage, DeviceReport, ScanReport};
 
 pub use again::FoundBefore;
+pub use dialect::dialect;
 pub use glance::{Glance, Seen, glance};
 pub use identity::{device_id, own_name};
 pub use judge::relearn;

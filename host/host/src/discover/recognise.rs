@@ -6,12 +6,12 @@ use std::sync::Arc;
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::identify;
 use busbar_ledger::model::{Identify, Ledger};
-use busbar_ledger::span::Span;
+use busbar_ledger::span::{Function, Span};
 use busbar_plugin_sdk::Mode;
 use busbar_wire::{Link, WireError};
 
 use super::Search;
-use super::ask::ask;
+use super::ask::{ask, patient};
 use super::progress::Event;
 use super::tally::Tally;
 
@@ -65,9 +65,13 @@ pub async fn recognise(
             break;
         }
         let mut read: HashMap<Span, Outcome> = HashMap::new();
+        let mut silent_to_input = false;
         for ledger in ledgers {
             let Some(rule) = &ledger.identify else { continue };
             let Some(probe) = &rule.probe else { continue };
+            if silent_to_input && probe.span.function == Function::Input {
+                continue;
+            }
             let outcome = match read.get(&probe.span) {
                 Some(known) => known.clone(),
                 None => {
@@ -92,6 +96,8 @@ pub async fn recognise(
                         });
                     }
                 }
+                // One that is silent to function 4 may know function 3 all the same.
+                Outcome::Silent if ledger.read.fall_back_to_holding => silent_to_input = true,
                 Outcome::Silent => break,
                 Outcome::Exception(_) | Outcome::Broken => {}
             }
@@ -143,8 +149,7 @@ pub async fn identity(
     let mut texts = [None, None, None];
     for (text, field) in texts.iter_mut().zip([&rule.model, &rule.serial, &rule.firmware]) {
         let Some(field) = field else { continue };
-        let outcome = ask(link, unit, field.span).await?;
-        tally.note(unit, field.span, &outcome);
+        let outcome = patient(link, unit, field.span, tally).await?;
         if let Outcome::Words(words) = outcome {
             *text = identify::field_text(field, &words);
         }

@@ -162,7 +162,9 @@ impl Place {
                 function: None,
             };
         };
-        let used = all.iter().find(|r| Some(r.span.at) == read_at).or(all.first());
+        let read = all.iter().find(|r| Some(r.span.at) == read_at);
+        // One that may be computed has its own register only where it was read from it.
+        let used = read.or(all.first().filter(|_| point.otherwise.is_none()));
         Place {
             at: used.map(|r| r.span.at),
             bit: used.and_then(|r| match r.ty {

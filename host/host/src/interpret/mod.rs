@@ -208,6 +208,8 @@ pub fn register(span: Span, ty: ValueType, order: Order) -> Register {
         offset: 0.0,
         scale_point: None,
         invalid: Vec::new(),
+        models: Vec::new(),
+        since: None,
         preferred_when_it_fits: false,
     }
 }

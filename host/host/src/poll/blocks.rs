@@ -100,6 +100,7 @@ fn device_wants(device: &Device, due: Due) -> DeviceWants {
         .collect();
     let facts = Facts {
         firmware: device.meta.firmware.as_deref(),
+        model: device.meta.model.as_deref(),
         readable: Some(&state.readable),
     };
     DeviceWants {

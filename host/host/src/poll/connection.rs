@@ -1,6 +1,6 @@
 //! One connection, polled for years.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,9 @@ use super::news::{News, Promotion};
 use super::schedule::Schedule;
 use super::trust::Trust;
 use super::unit::Unit;
-use crate::bus::{Bus, Device};
-use crate::discover;
+use crate::bus::{Bus, Device, Update};
+use crate::clock;
+use crate::discover::{self, FoundDevice};
 use crate::profile::{Profile, UnitProfile};
 
 /// A connection as the poller sees it.
@@ -166,21 +167,31 @@ impl Lane {
         }
     }
 
-    /// A device that refuses what it once answered (new firmware, say) is learned again.
+    /// A device that does not answer any more as it was learned (new firmware, another setting of its phases) is
+    /// learned again. Its entities appear and go with it; their ids stay.
     async fn relearn(&self, unit: &mut Unit) {
-        for device in unit.take_relearn() {
+        for (index, device) in unit.take_relearn() {
             let meta = &device.meta;
-            info!(device = %meta.id, "{} refuses registers that it used to answer; learning it again", meta.name);
+            info!(device = %meta.id, "{} answers otherwise than it was learned; learning it again", meta.name);
             match discover::relearn(&self.link, &device).await {
                 Ok(Some(found)) => {
-                    device.state().readable = found.readable.clone();
-                    unit.replan();
+                    let anew = Arc::new(anew(&device, &found));
+                    self.bus.replace(&anew);
+                    self.bus.publish(Update {
+                        points: (0..meta.ledger.points.len()).collect(),
+                        device: Arc::clone(&anew),
+                        at_ms: clock::now_ms(),
+                    });
+                    unit.take_anew(index, anew);
                     let connection = meta.connection.clone();
                     let device = Box::new(found);
                     self.tell(News::Learned { connection, device });
                 }
-                Ok(None) => {}
-                Err(error) => warn!(device = %meta.id, "could not learn it again: {error}"),
+                Ok(None) => unit.not_relearned(index),
+                Err(error) => {
+                    warn!(device = %meta.id, "could not learn it again: {error}");
+                    unit.not_relearned(index);
+                }
             }
         }
     }
@@ -191,6 +202,15 @@ impl Lane {
             debug!(connection = %self.name, "the registry is busy; what was learned waits for the next start");
         }
     }
+}
+
+/// The device as it was found anew.
+fn anew(device: &Device, found: &FoundDevice) -> Device {
+    let entities = &found.report.entities;
+    let status: HashMap<&str, Status> = entities.iter().map(|e| (e.key.as_str(), e.status)).collect();
+    device.anew(found.report.firmware.clone(), found.readable.clone(), |key| {
+        status.get(key).copied().unwrap_or(Status::Absent)
+    })
 }
 
 /// Marks what the newest readings prove, and says so.
@@ -205,6 +225,7 @@ fn promote(device: &Device) -> Vec<Promotion> {
     let ever = |key: &str| ledger.index.get(key).is_some_and(|&i| known[i]);
     let facts = Facts {
         firmware: device.meta.firmware.as_deref(),
+        model: device.meta.model.as_deref(),
         readable: None,
     };
     let verdicts = verdicts(ledger, &readings, &facts, &ever);

@@ -17,6 +17,8 @@ pub struct Member {
     missed: u32,
     away: Option<Away>,
     relearn: bool,
+    /// It says of itself that it is set up otherwise than it was.
+    changed: bool,
     /// Polls until it may be learned again, and the pause behind that.
     learn: (u32, u32),
 }
@@ -106,8 +108,22 @@ impl Member {
         self.away = None;
     }
 
-    /// Whether it should be learned again now: it refuses something, and was not learned a moment ago. Asking counts.
+    /// What it says does not go with what is known of it.
+    pub fn contradicts(&mut self) {
+        self.relearn = true;
+    }
+
+    /// It was set up anew.
+    pub fn changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// Whether it should be learned again now: it was set up anew, or something does not fit what is known of it and it
+    /// was not learned a moment ago. Asking counts.
     pub fn take_relearn(&mut self) -> bool {
+        if std::mem::take(&mut self.changed) {
+            return true;
+        }
         let (wait, pause) = self.learn;
         if !self.relearn || wait > 0 {
             return false;

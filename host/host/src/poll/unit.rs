@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_ledger::image::Image;
+use busbar_ledger::model::Ledger;
 use busbar_ledger::readings::{Facts, readings};
+use busbar_ledger::setup::Setup;
 use busbar_ledger::span::Span;
-use busbar_ledger::value::Reading;
+use busbar_ledger::value::{Quality, Reading};
 use busbar_wire::{Link, LinkState, Priority, ReadPlan, WireError};
 use futures_util::future::join_all;
 use tracing::info;
@@ -15,7 +17,7 @@ use super::blocks::{DeviceWants, Limits, Plans, UnitPlan, device_blocks};
 use super::counters::Counters;
 use super::member::{Heard, Member};
 use super::schedule::{Due, due, patience};
-use crate::bus::{Availability, Bus, Device, Stamp, Update};
+use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
 
 /// A unit and everything that lives at it.
 #[derive(Debug)]
@@ -76,12 +78,24 @@ impl Unit {
         self.plans.clear();
     }
 
-    /// Devices that refused what they once answered. Asking clears the mark.
-    pub fn take_relearn(&mut self) -> Vec<Arc<Device>> {
-        let marked = self.members.iter_mut().zip(&self.devices);
+    /// Devices that do not answer any more as they were learned, with their places. Asking clears the mark.
+    pub fn take_relearn(&mut self) -> Vec<(usize, Arc<Device>)> {
+        let marked = self.members.iter_mut().zip(&self.devices).enumerate();
         marked
-            .filter_map(|(m, d)| m.take_relearn().then(|| Arc::clone(d)))
+            .filter_map(|(i, (m, d))| m.take_relearn().then(|| (i, Arc::clone(d))))
             .collect()
+    }
+
+    /// Learning it again came to nothing: it is tried again, ever more rarely.
+    pub fn not_relearned(&mut self, index: usize) {
+        self.members[index].contradicts();
+    }
+
+    /// Takes a device as it was recognised anew. All of it is due with the next poll.
+    pub fn take_anew(&mut self, index: usize, device: Arc<Device>) {
+        self.devices[index] = device;
+        self.owed = Due::ALL;
+        self.replan();
     }
 
     /// Polls once: what is due at this turn, and what was missed before. Returns the number of the poll, from 0.
@@ -199,9 +213,18 @@ impl Unit {
         let mut state = device.state();
         let facts = Facts {
             firmware: device.meta.firmware.as_deref(),
+            model: device.meta.model.as_deref(),
             readable: Some(&state.readable),
         };
-        let all = readings(&device.meta.ledger, &image, &facts);
+        let ledger = &device.meta.ledger;
+        let all = readings(ledger, &image, &facts);
+        let setup = Setup::of(ledger, &all);
+        if setup.differs(ledger, &facts, &|i| state.slots[i].status) {
+            self.members[index].contradicts();
+        }
+        if is_set_up_anew(ledger, &state.slots, &all) {
+            self.members[index].changed();
+        }
         let now = Stamp::now();
         let mut points = wanted.points.clone();
         if offline {
@@ -211,16 +234,17 @@ impl Unit {
         }
         let mut fresh: Vec<Option<Reading>> = all.into_iter().map(Some).collect();
         for &i in &points {
-            let rate = device.meta.ledger.points[i].rate;
+            let point = &ledger.points[i];
             let slot = &mut state.slots[i];
             match fresh[i].take() {
+                // What it read there belongs to nothing that it has as it is set up now.
+                _ if setup.rules_out(point.group.as_deref()) => slot.reading = Reading::unavailable(),
                 Some(reading) if !offline => {
-                    let point = &device.meta.ledger.points[i];
                     let (reading, note) = self.counters[index].judge(i, point, reading);
                     if let Some(note) = note {
                         info!(device = %device.meta.id, "{note}");
                     }
-                    slot.take(reading, now, patience(rate, interval));
+                    slot.take(reading, now, patience(point.rate, interval));
                 }
                 _ => slot.reading = Reading::unavailable(),
             }
@@ -251,6 +275,21 @@ impl Unit {
             });
         }
     }
+}
+
+/// Whether a point that tells how the device is set up says something else than before.
+fn is_set_up_anew(ledger: &Ledger, before: &[Slot], now: &[Reading]) -> bool {
+    let told = ledger
+        .identify
+        .iter()
+        .flat_map(|identify| &identify.rescan_when_changed);
+    let mut points = told.filter_map(|key| ledger.index.get(key));
+    points.any(|&i| {
+        let (Some(before), Some(now)) = (before.get(i), now.get(i)) else {
+            return false;
+        };
+        now.quality == Quality::Good && before.reading.value.is_some() && before.reading.value != now.value
+    })
 }
 
 /// One line when a device is lost and one when it is back.

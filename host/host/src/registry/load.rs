@@ -68,7 +68,8 @@ pub async fn devices_of(
             .in_holding()
             .filter(|_| readable.iter().all(|s| s.function != Function::Input));
         let ledger = by_holding.map_or(ledger, Arc::new);
-        let known = by_key(&entities);
+        let device_is_missing = stored.lifecycle == Lifecycle::Missing;
+        let known = by_key(&entities, device_is_missing);
         let meta = DeviceMeta {
             name: stored.name.clone().unwrap_or_else(|| ledger.title.clone()),
             id: stored.id,
@@ -78,7 +79,7 @@ pub async fn devices_of(
             serial: stored.serial,
             firmware: stored.firmware,
             ledger,
-            missing: stored.lifecycle == Lifecycle::Missing,
+            missing: device_is_missing,
         };
         devices.push(Arc::new(Device::new(meta, readable, |key| {
             known.get(key).copied()
@@ -118,10 +119,13 @@ pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<V
     Ok(known)
 }
 
-fn by_key(entities: &[Entity]) -> HashMap<&str, busbar_ledger::presence::Status> {
+/// What exists on a device. One that is there may have lost some of its entities; of one that is missing as a whole,
+/// what it had is shown.
+fn by_key(entities: &[Entity], device_is_missing: bool) -> HashMap<&str, busbar_ledger::presence::Status> {
     entities
         .iter()
         .filter(|e| e.lifecycle != Lifecycle::Retired)
+        .filter(|e| device_is_missing || e.lifecycle != Lifecycle::Missing)
         .map(|e| (e.key.as_str(), status(e.status)))
         .collect()
 }

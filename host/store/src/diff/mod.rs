@@ -236,6 +236,11 @@ impl Diff {
                 continue;
             }
             let entity = match known_by_key.get(found.key.as_str()) {
+                // It is known that the device has it no more: it stays, as missing.
+                Some(known) if device.complete && is_lost(known, found) => {
+                    self.entity_not_found(known);
+                    continue;
+                }
                 Some(known) => self.entity_again(known, found, now_ms),
                 None => {
                     let entity = first_entity(&device.id, found, now_ms);
@@ -319,6 +324,11 @@ fn first_entity(device_id: &str, found: &FoundEntity, now_ms: i64) -> Entity {
         first_seen_ms: now_ms,
         last_seen_ms: now_ms,
     }
+}
+
+/// Whether an entity that was there is known to be there no more.
+fn is_lost(known: &Entity, found: &FoundEntity) -> bool {
+    found.status == Status::Absent && known.status != Status::Absent
 }
 
 fn seen_again(old: Lifecycle) -> Lifecycle {

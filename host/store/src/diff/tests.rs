@@ -196,8 +196,16 @@ proptest! {
             prop_assert_eq!((new.device.connection_id.as_str(), new.device.unit_id), (HERE, device.unit_id));
             prop_assert_eq!(new.device.last_seen_ms, NOW);
             prop_assert!(new.device.lifecycle != Lifecycle::Missing);
-            for entity in &device.entities {
+            let mut keys = BTreeSet::new();
+            for entity in device.entities.iter().filter(|e| keys.insert(&e.key)) {
                 let new = new.entities.iter().find(|n| n.key == entity.key).unwrap();
+                let old = known.iter().find(|k| k.device.id == device.id);
+                let old = old.and_then(|k| k.entities.iter().find(|e| e.key == entity.key));
+                let was_there = old.is_some_and(|old| old.status != Status::Absent);
+                if device.complete && entity.status == Status::Absent && was_there {
+                    prop_assert!(matches!(new.lifecycle, Lifecycle::Missing | Lifecycle::Retired));
+                    continue;
+                }
                 prop_assert!(new.lifecycle != Lifecycle::Missing);
                 prop_assert_eq!(new.last_seen_ms, NOW);
             }

@@ -38,7 +38,7 @@ impl Device {
 
 /// Runs a scan to its end; a hard limit on its reads, for what never ends has no end to be seen.
 fn scan(ledger: &Ledger, answer: impl Fn(Span) -> Outcome) -> Learned {
-    let mut extent = Extent::new(ledger, None);
+    let mut extent = Extent::new(ledger, &Facts::default());
     for _ in 0..10_000 {
         let reads = extent.next();
         if reads.is_empty() {
@@ -305,7 +305,7 @@ fn a_hole_between_two_blocks_is_read_along_where_there_is_room() {
 #[test]
 fn answers_to_what_was_not_asked_change_nothing() {
     let ledger = ledger(row(0, 4));
-    let mut extent = Extent::new(&ledger, None);
+    let mut extent = Extent::new(&ledger, &Facts::default());
     extent.answer(Span::holding(0, 4), Outcome::Words(vec![0; 4]));
     assert_eq!(extent.next(), [Span::holding(0, 4)]);
     assert!(extent.next().is_empty() && !extent.is_done());

@@ -277,6 +277,8 @@ pub(crate) struct Condition {
     /// It is one of these.
     #[serde(rename = "in")]
     pub(crate) one_of: Option<Vec<i64>>,
+    /// It is none of these.
+    pub(crate) not_in: Option<Vec<i64>>,
     /// It is anything but 0.
     pub(crate) non_zero: Option<bool>,
     /// All bits of this number are set in it.
@@ -323,6 +325,12 @@ pub(crate) struct Point {
     pub(crate) group: Option<At<String>>,
     /// The first firmware that has it, in the format of `[identify] firmware`.
     pub(crate) since: Option<At<String>>,
+    /// The models that have it at this address, as `[identify]` names them; all when left out.
+    #[serde(default)]
+    pub(crate) models: Vec<At<String>>,
+    /// "computed": where the device has no register for it, the formula of the same key in `[computed]` is used.
+    #[serde(rename = "else")]
+    pub(crate) otherwise: Option<At<Otherwise>>,
     /// How often it is polled; by class when left out.
     pub(crate) rate: Option<Rate>,
     /// "rw" when the device accepts writes to it.
@@ -359,6 +367,13 @@ pub(crate) struct Point {
     pub(crate) write: Option<At<Write>>,
 }
 
+/// Where a value comes from on devices that have no register for it.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Otherwise {
+    Computed,
+}
+
 /// Whether a device accepts writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -384,6 +399,11 @@ pub(crate) struct Fallback {
     pub(crate) words: Option<At<i64>>,
     /// Raw patterns that mean "no value"; as in the point only when the type is the same.
     pub(crate) invalid: Option<Vec<At<i128>>>,
+    /// The models that have it, as `[identify]` names them; all when left out.
+    #[serde(default)]
+    pub(crate) models: Vec<At<String>>,
+    /// The first firmware that has it; any when left out.
+    pub(crate) since: Option<At<String>>,
     /// "when-it-fits": preferred whenever its range holds the value, because it is the finer of the two.
     pub(crate) prefer: Option<Prefer>,
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::Draft;
 use super::common::{self, MAX_NOTE, MAX_TEXT};
@@ -28,14 +28,22 @@ const FORMULAS: [&str; 7] = [
     "first_valid",
 ];
 
-/// Reads `[computed]`.
-pub(super) fn read_all(section: DeTable<'_>, known: &mut Known, sink: &mut Sink) -> Vec<Draft> {
-    let mut drafts = Vec::with_capacity(section.len());
+/// Reads `[computed]` behind the measured points, whose formulas for devices without a register it gives, too.
+pub(super) fn read_all(section: DeTable<'_>, drafts: &mut Vec<Draft>, known: &mut Known, sink: &mut Sink) {
+    let measured = drafts.iter().enumerate();
+    let mut waiting: HashMap<String, usize> = measured
+        .filter(|(_, draft)| draft.otherwise.is_some())
+        .map(|(i, draft)| (draft.point.key.clone(), i))
+        .collect();
     for (key, value) in section {
         let key = At {
             span: key.span(),
             value: key.into_inner().into_owned(),
         };
+        if let Some(draft) = waiting.remove(&key.value).and_then(|i| drafts.get_mut(i)) {
+            stand_in(draft, value, &key, sink);
+            continue;
+        }
         let sound = common::key(&key.value, key.span.clone(), "point", sink);
         let fresh = known.add_point(&key.value, key.span.clone(), sink);
         let read = section::read::<format::Computed>(value, &key.value, sink);
@@ -44,22 +52,72 @@ pub(super) fn read_all(section: DeTable<'_>, known: &mut Known, sink: &mut Sink)
         let draft = draft(computed, key, complete, sink);
         drafts.extend(draft.filter(|_| sound && fresh));
     }
-    drafts
+    let mut missing: Vec<(String, usize)> = waiting.into_iter().collect();
+    missing.sort_unstable_by_key(|(_, i)| *i);
+    for (key, i) in missing {
+        if let Some(span) = drafts.get(i).and_then(|draft| draft.otherwise.clone()) {
+            sink.add(
+                "else",
+                span,
+                format!("there is no `{key}` in [computed]"),
+                format!("add it: {key} = {{ ratio = [\"a\", \"b\"] }}, or leave `else` out"),
+            );
+        }
+    }
 }
 
-fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut Sink) -> Option<Draft> {
-    let mut references = Vec::new();
-    let formula = Formula {
-        sum: computed.sum,
-        difference: computed.difference,
-        product: computed.product,
-        ratio: computed.ratio,
-        sum_abs_products: computed.sum_abs_products,
-        absolute: computed.absolute,
-        first_valid: computed.first_valid,
-        clamp: computed.clamp,
-        min_denominator: computed.min_denominator,
+/// Gives a measured point the formula for devices that have no register of it. All else the point says itself.
+fn stand_in(draft: &mut Draft, value: toml::Spanned<DeValue<'_>>, key: &At<String>, sink: &mut Sink) {
+    let read = section::read::<format::Computed>(value, &key.value, sink);
+    let complete = read.struck.is_empty();
+    let Some(mut computed) = read.value else { return };
+    let formula = formula_of(&mut computed);
+    let said = [
+        computed.unit.map(|unit| (unit.span, "unit")),
+        computed.class.map(|class| (class.span, "class")),
+        computed.decimals.map(|decimals| (decimals.span, "decimals")),
+        computed.valid_when.map(|when| (when.span, "valid_when")),
+        computed.group.map(|group| (group.span, "group")),
+        computed.label.map(|label| (label.span, "label")),
+        computed.origin.map(|origin| (origin.span, "origin")),
+        computed.note.map(|note| (note.span, "note")),
+        computed.total.map(|_| (key.span.clone(), "total")),
+        computed.rate.map(|_| (key.span.clone(), "rate")),
+    ];
+    for (span, name) in said.into_iter().flatten() {
+        sink.add(
+            "else",
+            span,
+            format!("the {name} of `{}` is said in [points]", key.value),
+            format!("leave `{name}` out here: this is only its formula"),
+        );
+    }
+    let mut builder = Builder {
+        references: &mut draft.references,
+        complete,
+        sink,
     };
+    draft.point.otherwise = builder.formula(formula, &key.span);
+}
+
+/// The formula of a computed point, taken out of it.
+fn formula_of(computed: &mut format::Computed) -> Formula {
+    Formula {
+        sum: computed.sum.take(),
+        difference: computed.difference.take(),
+        product: computed.product.take(),
+        ratio: computed.ratio.take(),
+        sum_abs_products: computed.sum_abs_products.take(),
+        absolute: computed.absolute.take(),
+        first_valid: computed.first_valid.take(),
+        clamp: computed.clamp.take(),
+        min_denominator: computed.min_denominator.take(),
+    }
+}
+
+fn draft(mut computed: format::Computed, key: At<String>, complete: bool, sink: &mut Sink) -> Option<Draft> {
+    let mut references = Vec::new();
+    let formula = formula_of(&mut computed);
     let mut builder = Builder {
         references: &mut references,
         complete,
@@ -90,6 +148,7 @@ fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut
                 .rate
                 .unwrap_or_else(|| default_rate(class, false, &key.value)),
             source: PointSource::Computed(expression?),
+            otherwise: None,
             key: key.value,
             unit,
             class,
@@ -111,7 +170,9 @@ fn draft(computed: format::Computed, key: At<String>, complete: bool, sink: &mut
         overlap: false,
         at: Vec::new(),
         references,
-        since: None,
+        since: Vec::new(),
+        otherwise: None,
+        models: Vec::new(),
         decimals_given: decimals.is_some(),
     })
 }

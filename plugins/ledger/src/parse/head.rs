@@ -477,6 +477,39 @@ fn field(field: At<format::IdentityField>, read: &ReadRules, sink: &mut Sink) ->
     })
 }
 
+/// Whether each model that a register is limited to is one that `[identify]` can tell.
+pub(super) fn check_models(drafts: &[Draft], head: &Head, sink: &mut Sink) {
+    if head.identify_lost {
+        return;
+    }
+    let identify = head.identify.as_ref();
+    // A device that writes its model's name itself may write any.
+    if identify.is_some_and(|identify| identify.model.is_some()) {
+        return;
+    }
+    let told: Vec<&str> = identify
+        .and_then(|identify| identify.probe.as_ref())
+        .map(|probe| probe.equals.iter().map(|(_, model)| model.as_str()).collect())
+        .unwrap_or_default();
+    for At { value, span } in drafts.iter().flat_map(|draft| &draft.models) {
+        if told.contains(&value.as_str()) {
+            continue;
+        }
+        let help = if told.is_empty() {
+            "let [identify] tell models apart: probe = { at = …, type = \"u16\", equals = { 1 = \"A\", 2 = \"B\" } }".to_owned()
+        } else {
+            format!("write one that [identify] names: {}", told.join(", "))
+        };
+        let name: String = value.chars().take(40).collect();
+        sink.add(
+            "model",
+            span.clone(),
+            format!("no device is ever called `{name}`"),
+            help,
+        );
+    }
+}
+
 /// Whether each `since` is a version in the format of the ledger's firmware.
 pub(super) fn check_since(drafts: &[Draft], head: &Head, sink: &mut Sink) {
     if head.identify_lost {
@@ -487,10 +520,7 @@ pub(super) fn check_since(drafts: &[Draft], head: &Head, sink: &mut Sink) {
         .as_ref()
         .and_then(|identify| identify.firmware.as_ref())
         .map(|field| field.format);
-    for draft in drafts {
-        let (Some(since), Some(span)) = (&draft.point.since, &draft.since) else {
-            continue;
-        };
+    for At { value: since, span } in drafts.iter().flat_map(|draft| &draft.since) {
         match format {
             None => sink.add(
                 "since",

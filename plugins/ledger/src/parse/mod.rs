@@ -56,8 +56,12 @@ struct Draft {
     at: Vec<Range<usize>>,
     /// What it refers to.
     references: Vec<references::Reference>,
-    /// Where the file gives its first firmware.
-    since: Option<Range<usize>>,
+    /// The first firmware of its registers, where the file gives one.
+    since: Vec<format::At<String>>,
+    /// Where the file says that it is computed where no register holds it.
+    otherwise: Option<Range<usize>>,
+    /// The models that the file names for its registers.
+    models: Vec<format::At<String>>,
     /// Whether the file gives its decimals.
     decimals_given: bool,
 }
@@ -105,7 +109,7 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
     let labels = labels::read_shared(labels, sink);
     let mut known = references::Known::default();
     let mut drafts = points::read_all(points, &head, labels, &mut known, sink);
-    drafts.extend(computed::read_all(computed, &mut known, sink));
+    computed::read_all(computed, &mut drafts, &mut known, sink);
     let groups = references::read_groups(groups, &mut known, sink);
 
     if faults.is_empty() {
@@ -120,6 +124,7 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
         }
         references::check(&drafts, &groups, &head, &known, sink);
         head::check_since(&drafts, &head, sink);
+        head::check_models(&drafts, &head, sink);
         overlap::check(&drafts, &head, sink);
     } else {
         // What follows from a line that cannot be parsed is not worth a word of its own.

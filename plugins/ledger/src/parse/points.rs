@@ -154,7 +154,9 @@ struct Template {
     label: Option<String>,
     shapes: Vec<Shape>,
     references: Vec<Reference>,
-    since: Option<Range<usize>>,
+    since: Vec<At<String>>,
+    otherwise: Option<Range<usize>>,
+    models: Vec<At<String>>,
     overlap: bool,
     decimals_given: bool,
     rate_given: bool,
@@ -174,6 +176,7 @@ fn template(
         "below",
         "at_least",
         "in",
+        "not_in",
         "non_zero",
         "bits",
     ];
@@ -200,6 +203,13 @@ fn template(
     let labels_at = point.labels.as_ref().map(|labels| labels.span.clone());
     let offset_given = point.offset.as_ref().is_some_and(|offset| offset.value.0 != 0.0);
 
+    let of_fallbacks = point.fallback.iter().flat_map(|fallback| &fallback.value.models);
+    let models = point.models.iter().chain(of_fallbacks).cloned().collect();
+    let of_fallbacks = point
+        .fallback
+        .iter()
+        .filter_map(|fallback| fallback.value.since.as_ref());
+    let since = point.since.iter().chain(of_fallbacks).cloned().collect();
     let shapes = registers::shapes(&mut point, key, lost, &head.read, sink);
     let label_table = labels.of_point(point.labels.take(), sink);
     let unit_lost = lost("unit");
@@ -217,6 +227,7 @@ fn template(
     };
 
     let own = shapes.first()?;
+    let otherwise = point.otherwise.take().map(|otherwise| otherwise.span);
     if let Some(span) = labels_at {
         let register = &own.register;
         let whole = register.scale == Scale::ONE && !offset_given && register.scale_point.is_none();
@@ -249,7 +260,9 @@ fn template(
     Some(Template {
         label,
         references,
-        since: point.since.as_ref().map(|since| since.span.clone()),
+        since,
+        otherwise,
+        models,
         overlap: point.overlap,
         decimals_given: true,
         rate_given: point.rate.is_some(),
@@ -257,6 +270,7 @@ fn template(
             key: String::new(),
             label: String::new(),
             source: PointSource::Registers(Vec::new()),
+            otherwise: None,
             unit,
             class: point.class.map(|class| class.value),
             total: point.total.map(|total| total.value),
@@ -377,6 +391,8 @@ impl Template {
             at: self.shapes.iter().map(|shape| shape.at.span.clone()).collect(),
             references,
             since: self.since.clone(),
+            otherwise: self.otherwise.clone(),
+            models: self.models.clone(),
             decimals_given: self.decimals_given,
         })
     }

@@ -160,6 +160,10 @@ pub(super) fn condition(
             .one_of
             .filter(|all| !all.is_empty() && all.len() <= 256)
             .map(Test::In),
+        condition
+            .not_in
+            .filter(|all| !all.is_empty() && all.len() <= 256)
+            .map(Test::NotIn),
         condition.non_zero.filter(|yes| *yes).map(|_| Test::NonZero),
         condition.bits.filter(|&bits| bits != 0).map(Test::Bits),
     ];
@@ -180,7 +184,7 @@ pub(super) fn condition(
                 "condition",
                 span,
                 message,
-                "write one of above = n, below = n, at_least = n (or both of these), in = [n], non_zero = true, bits = n",
+                "write one of above = n, below = n, at_least = n (or both of these), in = [n], not_in = [n], non_zero = true, bits = n",
             );
             None
         }
@@ -258,8 +262,8 @@ fn misfit(reference: &Reference, point: &Draft) -> Option<(String, &'static str)
     }
 }
 
-/// The order in which points can be evaluated: measured ones as in the file, then each computed one behind what
-/// it is computed from. `None` when something depends on itself; that is reported.
+/// The order in which points can be evaluated: measured ones as in the file, then each that may be computed behind
+/// what it is computed from. `None` when something depends on itself; that is reported.
 pub(super) fn evaluation_order(drafts: &[Draft], sink: &mut Sink) -> Option<Vec<usize>> {
     let index: HashMap<&str, usize> = drafts
         .iter()
@@ -285,9 +289,9 @@ pub(super) fn evaluation_order(drafts: &[Draft], sink: &mut Sink) -> Option<Vec<
         .collect();
 
     let is_computed = |i: usize| {
-        drafts
-            .get(i)
-            .is_some_and(|d| matches!(d.point.source, PointSource::Computed(_)))
+        drafts.get(i).is_some_and(|d| {
+            matches!(d.point.source, PointSource::Computed(_)) || d.point.otherwise.is_some()
+        })
     };
     let mut order: Vec<usize> = (0..drafts.len()).filter(|&i| !is_computed(i)).collect();
     let mut state = vec![State::New; drafts.len()];

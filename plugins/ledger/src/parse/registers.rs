@@ -194,9 +194,15 @@ fn own(
                 count,
                 sink,
             ),
+            models: names(std::mem::take(&mut point.models)),
+            since: None,
             preferred_when_it_fits: false,
         },
     })
+}
+
+fn names(models: Vec<At<String>>) -> Vec<String> {
+    models.into_iter().map(|model| model.value).collect()
 }
 
 fn fall_back(
@@ -257,6 +263,8 @@ fn fall_back(
             offset: own.register.offset,
             scale_point: own.register.scale_point.clone(),
             invalid,
+            models: names(fallback.models),
+            since: fallback.since.map(|since| since.value),
             preferred_when_it_fits: fallback.prefer.is_some(),
         },
     })

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Expression, Test, ValueType};
+use crate::model::{Expression, PointSource, Test, ValueType};
 use crate::span::Function;
 use crate::testing::{computed, condition, ledger, point, register, scaled};
 
@@ -218,8 +218,8 @@ fn the_wants_of_points_are_their_registers_and_what_they_lean_on() {
         wanted(
             "moved",
             &Facts {
-                firmware: None,
-                readable: Some(&old)
+                readable: Some(&old),
+                ..Facts::default()
             }
         ),
         [12]
@@ -228,8 +228,8 @@ fn the_wants_of_points_are_their_registers_and_what_they_lean_on() {
         wanted(
             "moved",
             &Facts {
-                firmware: None,
-                readable: Some(&Ranges::default())
+                readable: Some(&Ranges::default()),
+                ..Facts::default()
             }
         ),
         [0u16; 0]

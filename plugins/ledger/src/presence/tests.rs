@@ -38,8 +38,8 @@ fn judge(words: [u16; 8], ever: &[&str]) -> impl Fn(&str) -> (Status, String) {
     let ledger = parsed(GX);
     let readable: Ranges = [Span::holding(0, 8)].into_iter().collect();
     let facts = Facts {
-        firmware: None,
         readable: Some(&readable),
+        ..Facts::default()
     };
     let readings = readings(&ledger, &image(&[(0, &words)]), &facts);
     let verdicts = verdicts(&ledger, &readings, &facts, &|key| ever.contains(&key));
@@ -171,7 +171,11 @@ fn where_0_is_a_value_any_good_reading_proves() {
         "#,
     );
     let verdicts = |firmware: Option<&str>, readable: Option<&Ranges>| -> Vec<String> {
-        let facts = Facts { firmware, readable };
+        let facts = Facts {
+            firmware,
+            readable,
+            ..Facts::default()
+        };
         let readings = readings(&ledger, &image(&[(0, &[0, 0xFFFF, 990])]), &facts);
         let all = verdicts(&ledger, &readings, &facts, &|_| false);
         all.into_iter()

@@ -60,8 +60,8 @@ fn a_fall_back_stands_in_only_where_the_device_lacks_the_register() {
         &ledger,
         both,
         Facts {
-            firmware: None,
             readable: Some(&new),
+            ..Facts::default()
         },
     )("power");
     assert_eq!((power.value, power.at), (Some(Value::Integer(70_000)), Some(10)));
@@ -70,8 +70,8 @@ fn a_fall_back_stands_in_only_where_the_device_lacks_the_register() {
         &ledger,
         both,
         Facts {
-            firmware: None,
             readable: Some(&old),
+            ..Facts::default()
         },
     )("power");
     assert_eq!((power.value, power.at), (Some(Value::Integer(4464)), Some(20)));
@@ -80,8 +80,8 @@ fn a_fall_back_stands_in_only_where_the_device_lacks_the_register() {
         &ledger,
         &[(20, &[4464])],
         Facts {
-            firmware: None,
             readable: Some(&new),
+            ..Facts::default()
         },
     )("power");
     assert_eq!(power, Reading::unavailable());
@@ -91,8 +91,8 @@ fn a_fall_back_stands_in_only_where_the_device_lacks_the_register() {
             &ledger,
             both,
             Facts {
-                firmware: None,
-                readable: Some(&none)
+                readable: Some(&none),
+                ..Facts::default()
             }
         )("power"),
         Reading::unavailable()
@@ -179,7 +179,7 @@ fn firmware_that_has_not_got_it_yet() {
     let at = |firmware| {
         let facts = Facts {
             firmware,
-            readable: None,
+            ..Facts::default()
         };
         let read = read(&ledger, &[(5, &[7]), (10, &[990, 8])], facts);
         (read("power_factor").at, read("moved").at)
