@@ -3,6 +3,7 @@
 //! A list is TOML or CSV. It becomes a ledger by being written as one, so that everything that works with ledgers
 //! works with lists, and so that a list that proved itself can be kept as a ledger. Pure: text in, text out.
 
+mod cells;
 mod check;
 mod csv;
 mod row;
@@ -152,11 +153,6 @@ impl Map {
         let text = self.ledger_text(title);
         let ledger = crate::parse(file, &text)?;
         Ok((text, ledger))
-    }
-
-    /// How many orders could be told apart in this list: 2 where every value is one word long.
-    pub fn is_wide(&self) -> bool {
-        self.entries.iter().any(|entry| entry.words > 1)
     }
 }
 
