@@ -20,4 +20,5 @@ mod plugins;
 mod poll;
 mod registry;
 mod scan;
+mod shipped;
 mod sunspec;

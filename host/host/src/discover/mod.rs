@@ -306,8 +306,12 @@ fn nothing_found(link: &Link, request: &Request, tally: &Tally) -> HostError {
         (None, None) => "nothing there is known to any plugin or ledger".to_owned(),
     };
     HostError::nothing_found(
-        format!("{endpoint} speaks Modbus, but {what}"),
-        "Try --mode full or --units; look at its registers with `busbar raw`; or describe it in a ledger of your own \
-         and pass --ledger FILE.",
+        format!(
+            "{endpoint} speaks Modbus, but {what} (asked {} times)",
+            tally.requests()
+        ),
+        "Some meters do not tell what they are (Eastron, Janitza, Siemens PAC): name theirs with --ledger, \
+         `busbar ledger list` shows all. Else try --mode full or --units, look at its registers with `busbar raw`, or \
+         describe it in a ledger of your own and pass --ledger FILE.",
     )
 }
