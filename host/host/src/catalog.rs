@@ -245,6 +245,9 @@ impl Catalog {
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .filter(|(likeness, _)| *likeness > 0.8);
         let hint = match nearest {
+            _ if self.discovers(name) => {
+                format!("{name} is a plugin that finds devices: scan with --plugin {name}.")
+            }
             Some((_, known)) => format!("Did you mean {known}? `busbar ledger list` shows all."),
             None => "`busbar ledger list` shows all; a file is named with its path and .toml.".to_owned(),
         };
