@@ -4,6 +4,8 @@
 
 use busbar_ledger::span::{Function, Span};
 
+use crate::identity::{Asked, Objects};
+
 /// The most bits that one read may ask for.
 const MAX_BITS: u16 = 2000;
 /// The most registers that one read may ask for.
@@ -12,7 +14,8 @@ const MAX_REGISTERS: u16 = 125;
 /// What a device said to a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// The words asked for; for coils and discrete inputs 0 or 1 each.
+    /// The words asked for; for coils and discrete inputs 0 or 1 each. Of an identification the bytes behind the
+    /// function code.
     Words(Vec<u16>),
     /// A refusal, by its code.
     Exception(u8),
@@ -54,6 +57,9 @@ pub enum BadAnswer {
         /// What the answer claims.
         got: u8,
     },
+    /// What came is not the identification that was asked for, or its lengths do not fit.
+    #[error("it is no identification")]
+    Identification,
     /// The answer is shorter or longer than it says.
     #[error("it is {got} bytes long instead of {expected}")]
     Length {
@@ -98,12 +104,13 @@ pub(crate) fn asked(pdu: &[u8]) -> Option<Span> {
     })
 }
 
-/// Judges the answer to a read of `span` at `unit`.
-pub(crate) fn answer(unit: u8, span: Span, from: u8, pdu: &[u8]) -> Result<Answer, BadAnswer> {
+/// Judges the answer to what `unit` was asked.
+pub(crate) fn answer(unit: u8, asked: impl Into<Asked>, from: u8, pdu: &[u8]) -> Result<Answer, BadAnswer> {
+    let asked = asked.into();
     if from != unit {
         return Err(BadAnswer::Unit { got: from });
     }
-    let expected = span.function.code();
+    let expected = asked.function();
     // A frame holds at most 253 bytes of PDU, so no length here can be cut.
     let got = pdu.len() as u8;
     let Some((&function, data)) = pdu.split_first() else {
@@ -121,6 +128,23 @@ pub(crate) fn answer(unit: u8, span: Span, from: u8, pdu: &[u8]) -> Result<Answe
             _ => Err(BadAnswer::Length { expected: 2, got }),
         };
     }
+    let span = match asked {
+        Asked::Span(span) => span,
+        Asked::Identification { .. } => {
+            Objects::parse(data)?;
+            return Ok(bytes(data));
+        }
+        Asked::ServerId => {
+            let counted = data
+                .first()
+                .is_some_and(|count| usize::from(*count) + 1 == data.len());
+            return if counted {
+                Ok(bytes(data))
+            } else {
+                Err(BadAnswer::Identification)
+            };
+        }
+    };
     let bytes = match span.function {
         Function::Coils | Function::Discrete => span.count.div_ceil(8),
         Function::Holding | Function::Input => span.count * 2,
@@ -150,6 +174,11 @@ pub(crate) fn answer(unit: u8, span: Span, from: u8, pdu: &[u8]) -> Result<Answe
             .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
             .collect(),
     }))
+}
+
+/// Bytes, each in a word.
+fn bytes(data: &[u8]) -> Answer {
+    Answer::Words(data.iter().map(|byte| u16::from(*byte)).collect())
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ use tokio_modbus::slave::{Slave, SlaveContext};
 use tokio_modbus::{Error, ExceptionCode};
 
 use crate::error::WireError;
+use crate::identity::Asked;
 use crate::link::{Link, ReadPlan};
 use crate::queue::Priority;
 use crate::serial::PortError;
 
-/// A thin adapter: it reads with functions 1 to 4 and refuses every other before anything is sent.
+/// A thin adapter: it reads with functions 1 to 4 and 17 and refuses every other before anything is sent. Function 43/14
+/// is asked by [`Link::identify`]: the trait's answer to it cannot be made outside of tokio-modbus.
 #[derive(Clone, Debug)]
 pub struct EngineClient {
     link: Option<Link>,
@@ -38,17 +40,28 @@ impl EngineClient {
         let Some(link) = &self.link else {
             return Err(Error::Transport(io::ErrorKind::NotConnected.into()));
         };
-        match link
-            .read(ReadPlan {
-                unit: self.unit,
-                span,
-                priority: self.priority,
-            })
-            .await
-        {
-            Ok(words) => Ok(Ok(words)),
-            Err(WireError::Exception { code, .. }) => Ok(Err(ExceptionCode::new(code))),
-            Err(error) => Err(Error::Transport(io::Error::new(kind(&error), error))),
+        let plan = ReadPlan {
+            unit: self.unit,
+            span,
+            priority: self.priority,
+        };
+        told(link.read(plan).await)
+    }
+
+    /// Asks for bytes; `of` makes the response of them.
+    async fn ask(
+        &self,
+        asked: Asked,
+        of: impl FnOnce(&[u8]) -> Option<Response>,
+    ) -> tokio_modbus::Result<Response> {
+        let Some(link) = &self.link else {
+            return Err(Error::Transport(io::ErrorKind::NotConnected.into()));
+        };
+        match told(link.ask(self.unit, asked, self.priority).await)? {
+            Ok(data) => of(&data)
+                .map(Ok)
+                .ok_or(Error::Transport(io::ErrorKind::InvalidData.into())),
+            Err(code) => Ok(Err(code)),
         }
     }
 
@@ -59,11 +72,23 @@ impl EngineClient {
             Request::ReadDiscreteInputs(at, count) => (at, count, Function::Discrete),
             Request::ReadHoldingRegisters(at, count) => (at, count, Function::Holding),
             Request::ReadInputRegisters(at, count) => (at, count, Function::Input),
+            Request::ReportServerId => {
+                return self
+                    .ask(Asked::ServerId, |data| match data {
+                        &[_, id, run, ref more @ ..] => {
+                            Some(Response::ReportServerId(id, run == 0xff, more.to_vec()))
+                        }
+                        _ => None,
+                    })
+                    .await;
+            }
             other => {
                 let code = other.function_code();
                 return Err(Error::Transport(io::Error::new(
                     io::ErrorKind::PermissionDenied,
-                    format!("function {code} is refused: this client only reads, with functions 1 to 4"),
+                    format!(
+                        "function {code} is refused: this client only reads, with functions 1 to 4 and 17"
+                    ),
                 )));
             }
         };
@@ -74,6 +99,15 @@ impl EngineClient {
             Function::Holding => Response::ReadHoldingRegisters(words),
             Function::Input => Response::ReadInputRegisters(words),
         }))
+    }
+}
+
+/// A refusal is an answer, in the words of that trait.
+fn told<T>(result: Result<T, WireError>) -> tokio_modbus::Result<T> {
+    match result {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(WireError::Exception { code, .. }) => Ok(Err(ExceptionCode::new(code))),
+        Err(error) => Err(Error::Transport(io::Error::new(kind(&error), error))),
     }
 }
 

@@ -4,9 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_ledger::span::Span;
-
 use crate::check::BadAnswer;
+use crate::identity::Asked;
 use crate::serial::PortError;
 
 /// How the URL of a gateway begins that hands RTU through.
@@ -110,38 +109,38 @@ pub enum WireError {
         after: Duration,
     },
     /// A unit did not answer in time. Neither "absent" nor "present": nothing is known.
-    #[error("{endpoint}: unit {unit} did not answer {span} within {}", human(*after))]
+    #[error("{endpoint}: unit {unit} did not answer {asked} within {}", human(*after))]
     Silent {
         /// The endpoint.
         endpoint: Arc<str>,
         /// The unit asked.
         unit: u8,
         /// What was asked.
-        span: Span,
+        asked: Asked,
         /// How long was waited.
         after: Duration,
     },
     /// A valid answer that refuses.
-    #[error("{endpoint}: unit {unit} answers {span} with exception {code} ({})", exception_name(*code))]
+    #[error("{endpoint}: unit {unit} answers {asked} with exception {code} ({})", exception_name(*code))]
     Exception {
         /// The endpoint.
         endpoint: Arc<str>,
         /// The unit asked.
         unit: u8,
         /// What was asked.
-        span: Span,
+        asked: Asked,
         /// The exception code.
         code: u8,
     },
     /// An answer came, and it does not fit the request. None of it is used.
-    #[error("{endpoint}: the answer of unit {unit} to {span} is wrong: {reason}")]
+    #[error("{endpoint}: the answer of unit {unit} to {asked} is wrong: {reason}")]
     BadAnswer {
         /// The endpoint.
         endpoint: Arc<str>,
         /// The unit asked.
         unit: u8,
         /// What was asked.
-        span: Span,
+        asked: Asked,
         /// What does not fit.
         reason: BadAnswer,
     },
@@ -166,14 +165,14 @@ pub enum WireError {
         retry_in: Duration,
     },
     /// No frame can carry the request.
-    #[error("{endpoint}: unit {unit}, {span}: cannot be asked: {reason}")]
+    #[error("{endpoint}: unit {unit}, {asked}: cannot be asked: {reason}")]
     BadRequest {
         /// The endpoint.
         endpoint: Arc<str>,
         /// The unit meant.
         unit: u8,
         /// What was to be asked.
-        span: Span,
+        asked: Asked,
         /// Why not.
         reason: &'static str,
     },
@@ -279,6 +278,8 @@ fn human(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use busbar_ledger::span::Span;
+
     use super::*;
 
     #[test]
@@ -286,7 +287,7 @@ mod tests {
         let error = WireError::Silent {
             endpoint: "modbus+tcp://gx.local:502".into(),
             unit: 100,
-            span: Span::holding(800, 6),
+            asked: Span::holding(800, 6).into(),
             after: Duration::from_millis(300),
         };
         assert_eq!(

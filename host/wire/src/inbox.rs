@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use busbar_ledger::span::Span;
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::WireError;
+use crate::identity::Asked;
 use crate::queue::{Priority, Queue};
 use crate::stats::Stats;
 use crate::tap::Tap;
@@ -20,7 +20,7 @@ const LANE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) unit: u8,
-    pub(crate) span: Span,
+    pub(crate) asked: Asked,
     pub(crate) priority: Priority,
     pub(crate) reply: oneshot::Sender<Result<Vec<u16>, WireError>>,
     /// How often the device said that it is busy.
@@ -84,7 +84,12 @@ impl Inbox {
     }
 
     /// One read, from its place in the queue to its end. Dropping this withdraws it.
-    pub(crate) async fn read(&self, unit: u8, span: Span, priority: Priority) -> Result<Vec<u16>, WireError> {
+    pub(crate) async fn read(
+        &self,
+        unit: u8,
+        asked: Asked,
+        priority: Priority,
+    ) -> Result<Vec<u16>, WireError> {
         let closed = || WireError::Closed {
             endpoint: self.endpoint.clone(),
         };
@@ -103,7 +108,7 @@ impl Inbox {
                 unit,
                 Job {
                     unit,
-                    span,
+                    asked,
                     priority,
                     reply,
                     busy: 0,

@@ -11,6 +11,7 @@ use crate::check;
 use crate::endpoint::{Endpoint, SerialLine};
 use crate::error::WireError;
 use crate::frames::MbapStream;
+use crate::identity::{self, Asked, Identity};
 use crate::inbox::Inbox;
 use crate::open::{Bind, Connect, Framed, Lines, Open, Sockets};
 use crate::options::{InFlight, Options};
@@ -131,10 +132,39 @@ impl Link {
         check::request(span).map_err(|reason| WireError::BadRequest {
             endpoint: inbox.endpoint.clone(),
             unit,
-            span,
+            asked: span.into(),
             reason,
         })?;
-        inbox.read(unit, span, priority).await
+        inbox.read(unit, span.into(), priority).await
+    }
+
+    /// Asks a unit who it is, with functions 43/14 and 17. A device that knows neither gives an empty identity. It
+    /// waits for polls, as a scan does.
+    ///
+    /// # Errors
+    /// See [`WireError`]; a refusal is none. Over RTU it cannot be asked: there an answer is recognised by its
+    /// length, and the length of this one is not known before.
+    pub async fn identify(&self, unit: u8) -> Result<Identity, WireError> {
+        identity::identify(
+            |asked| self.ask(unit, asked, Priority::Scan),
+            |error| matches!(error, WireError::Exception { code, .. } if *code != 10 && *code != 11),
+        )
+        .await
+    }
+
+    /// What a unit answers behind the function code.
+    pub(crate) async fn ask(&self, unit: u8, asked: Asked, priority: Priority) -> Result<Vec<u8>, WireError> {
+        let inbox = &self.0.inbox;
+        if inbox.endpoint.starts_with("modbus+rtu") {
+            return Err(WireError::BadRequest {
+                endpoint: inbox.endpoint.clone(),
+                unit,
+                asked,
+                reason: "over RTU an answer is recognised by its length, which is not known here",
+            });
+        }
+        let words = inbox.read(unit, asked, priority).await?;
+        Ok(words.into_iter().map(|word| word as u8).collect())
     }
 
     /// What is known of the connection, now and at each change.

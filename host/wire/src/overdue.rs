@@ -123,9 +123,9 @@ impl Engine {
         } else {
             self.latency.timeout()
         };
-        let Job { unit, span, .. } = sent.item;
+        let Job { unit, asked, .. } = sent.item;
         let id = self.wire.resend(sent, now, wait.min(rest));
-        self.put(frames, id, unit, span);
+        self.put(frames, id, unit, asked);
         let mut stats = self.inbox.stats();
         stats.requests += 1;
         stats.resent += 1;
@@ -133,7 +133,7 @@ impl Engine {
 
     /// Why a request has no answer. What came while it waited, and was no answer to it, is the likelier cause.
     fn silent(&self, sent: &Sent<Job>, missing: &Missing) -> WireError {
-        let Job { unit, span, .. } = sent.item;
+        let Job { unit, asked, .. } = sent.item;
         let endpoint = self.inbox.endpoint.clone();
         match missing {
             Missing::Silent => {}
@@ -142,7 +142,7 @@ impl Engine {
                 return WireError::BadAnswer {
                     endpoint,
                     unit,
-                    span,
+                    asked,
                     reason,
                 };
             }
@@ -169,7 +169,7 @@ impl Engine {
             return WireError::BadAnswer {
                 endpoint,
                 unit,
-                span,
+                asked,
                 reason,
             };
         }
@@ -182,7 +182,7 @@ impl Engine {
             _ => WireError::Silent {
                 endpoint,
                 unit,
-                span,
+                asked,
                 after: sent.deadline - sent.since,
             },
         }

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use busbar_ledger::span::Span;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::breaker::Leave;
@@ -15,6 +14,7 @@ use crate::check::{self, Answer};
 use crate::error::{Framing, WireError};
 use crate::frame::{self, Frame};
 use crate::frames::{Aside, Frames, Kind};
+use crate::identity::Asked;
 use crate::inbox::{Call, Job};
 use crate::inflight::{Owner, Sent};
 use crate::queue::Priority;
@@ -124,11 +124,11 @@ impl Engine {
                 job.finish(Err(error));
                 continue;
             }
-            let (unit, span, timeout) = (job.unit, job.span, self.first_wait());
-            job.line = frames.takes(unit, &check::read_pdu(span));
+            let (unit, asked, timeout) = (job.unit, job.asked, self.first_wait());
+            job.line = frames.takes(unit, asked.pdu(&mut [0; 5]));
             let timeout = timeout + job.line;
             let id = self.wire.send(job, now, timeout);
-            self.put(frames, id, unit, span);
+            self.put(frames, id, unit, asked);
             self.session.look_at(now + timeout);
             let mut stats = self.inbox.stats();
             stats.requests += 1;
@@ -137,8 +137,9 @@ impl Engine {
     }
 
     /// Hands a request over to be sent.
-    pub(crate) fn put<F: Frames>(&self, frames: &mut F, id: u16, unit: u8, span: Span) {
-        let pdu = &check::read_pdu(span);
+    pub(crate) fn put<F: Frames>(&self, frames: &mut F, id: u16, unit: u8, asked: Asked) {
+        let mut buffer = [0; 5];
+        let pdu = asked.pdu(&mut buffer);
         frames.put(id, unit, pdu);
         let frame = Frame { id, unit, pdu };
         self.inbox
@@ -269,8 +270,8 @@ impl Engine {
 
     /// Judges the answer to a request.
     fn answer(&mut self, sent: Sent<Job>, frame: Frame<'_>, now: Instant) {
-        let Job { unit, span, .. } = sent.item;
-        let judged = check::answer(unit, span, frame.unit, frame.pdu);
+        let Job { unit, asked, .. } = sent.item;
+        let judged = check::answer(unit, asked, frame.unit, frame.pdu);
         let endpoint = || self.inbox.endpoint.clone();
         let result = match judged {
             Ok(Answer::Words(words)) => {
@@ -283,7 +284,7 @@ impl Engine {
                 let error = WireError::Exception {
                     endpoint: endpoint(),
                     unit,
-                    span,
+                    asked,
                     code,
                 };
                 self.heard(&sent, code != 11, now);
@@ -299,7 +300,7 @@ impl Engine {
                 let error = WireError::BadAnswer {
                     endpoint: endpoint(),
                     unit,
-                    span,
+                    asked,
                     reason,
                 };
                 self.inbox.stats().bad_answers += 1;

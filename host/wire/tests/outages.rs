@@ -69,10 +69,10 @@ async fn faults_22_to_24_exceptions_are_typed_and_prove_the_link() {
             WireError::Exception {
                 code: got,
                 unit: 100,
-                span,
+                asked,
                 ..
             } => {
-                assert_eq!((got, span), (code, Span::holding(u16::from(code), 3)));
+                assert_eq!((got, asked), (code, Span::holding(u16::from(code), 3).into()));
             }
             other => panic!("expected an exception: {other}"),
         }
