@@ -251,7 +251,7 @@ async fn fault_28_a_closed_port_is_refused_without_a_storm() {
 /// Fault 18 in datagrams, for ten minutes: no reading, a bounded log, and the link lives.
 #[tokio::test(start_paused = true)]
 async fn fault_18_random_datagrams_are_never_a_reading() {
-    let (lines, _log) = count_lines();
+    let lines = count_lines();
     let link = meter(Options::default(), |mut meter| async move {
         let mut dice = Dice(7);
         let noisy = Instant::now();
