@@ -9,10 +9,12 @@ use busbar_ledger::span::Span;
 use crate::error::SiteError;
 use crate::gx::Gx;
 use crate::house::{House, Now};
+use crate::identity::Identity;
 use crate::options::Options;
 use crate::pdu::{self, Request, exception};
 use crate::plain::Plain;
-use crate::site::{Cell, DeviceSpec, Kind};
+use crate::sheet::Put;
+use crate::site::{DeviceSpec, Kind};
 use crate::stats::{Stats, Write};
 
 /// A point in time, handed in so that nothing below the server has a clock.
@@ -74,7 +76,8 @@ impl Device {
     /// The answer to one request: always one, an exception at worst.
     pub(crate) fn answer(&self, unit: u8, request: &[u8], moment: Moment) -> Vec<u8> {
         let answer = {
-            let now = self.house.at(moment.elapsed);
+            let mut now = self.house.at(moment.elapsed);
+            now.request = self.stats().requests;
             let options = self.options();
             match Request::parse(request) {
                 Ok(_) if !self.reaches(unit, &options) => Err(exception::TARGET),
@@ -136,10 +139,21 @@ impl Device {
     }
 
     /// Gives a point another content; `false` where this unit has no such ledger.
-    pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, cell: Option<Cell>) -> bool {
+    pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, put: Put) -> bool {
         match &self.personality {
-            Personality::Gx(gx) => gx.set(unit, ledger, point, cell),
-            Personality::Plain(plain) => plain.set(unit, ledger, point, cell),
+            Personality::Gx(gx) => gx.set(unit, ledger, point, put),
+            Personality::Plain(plain) => plain.set(unit, ledger, point, put),
+        }
+    }
+
+    /// Changes what a unit says of itself; an error is a sentence.
+    pub(crate) fn identify(&self, unit: u8, what: Identity<'_>) -> Result<(), String> {
+        match &self.personality {
+            Personality::Gx(_) => Err(format!(
+                "`{}` is a GX: its points say what it is, `serial` and `firmware_version` of its system",
+                self.name
+            )),
+            Personality::Plain(plain) => plain.identify(unit, what),
         }
     }
 

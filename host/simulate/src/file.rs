@@ -35,6 +35,8 @@ pub(crate) struct DeviceFile {
     #[serde(default)]
     pub(crate) shuffle: bool,
     #[serde(default)]
+    pub(crate) zeros: bool,
+    #[serde(default)]
     pub(crate) drop: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) hide: Vec<Spanned<String>>,

@@ -16,7 +16,7 @@ use crate::error::SiteError;
 use crate::house::Now;
 use crate::options::Options;
 use crate::pdu::exception;
-use crate::sheet::Sheet;
+use crate::sheet::{Put, Sheet};
 use crate::site::{Cell, PartSpec};
 use crate::words::{self, spread};
 
@@ -187,19 +187,19 @@ impl Gx {
             let mut merged = self.words(item, sheet, now, moment);
             merged[offset..offset + count].copy_from_slice(part);
             let value = value_of(self.register(item.kind, place), &merged, whole);
-            sheet.set(place.home, Some(Cell::Fixed(value)));
+            sheet.set(place.home, Put::Cell(Cell::Fixed(value)));
         }
         Ok(())
     }
 
     /// Gives a point of the service at this unit another value; `false` where there is no such service.
-    pub(crate) fn set(&self, unit: u8, service: &str, point: usize, cell: Option<Cell>) -> bool {
+    pub(crate) fn set(&self, unit: u8, service: &str, point: usize, put: Put) -> bool {
         let kind = self.kinds.iter().position(|ledger| ledger.name == service);
         let Some((kind, sheet)) = kind.and_then(|kind| Some((kind, self.find(kind, unit)?))) else {
             return false;
         };
         let mut sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
-        sheets[sheet].set(home(&self.kinds[kind], point), cell);
+        sheets[sheet].set(home(&self.kinds[kind], point), put);
         true
     }
 
@@ -261,6 +261,9 @@ impl Gx {
         let Some(place) = item.place else {
             return vec![0xFFFF; item.count.into()];
         };
+        if let Some(words) = sheet.words(place.home, item.count, now) {
+            return words.to_vec();
+        }
         let value = |key: &str| {
             let point = *sheet.ledger.index.get(key)?;
             sheet.value(home(&sheet.ledger, point), now)?.as_f64()

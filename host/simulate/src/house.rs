@@ -120,6 +120,7 @@ impl House {
             memo.advance(&self.plan);
         }
         Now {
+            request: 0,
             plan: &self.plan,
             memo,
         }
@@ -214,6 +215,8 @@ impl Memo {
 /// One moment of a site.
 #[derive(Debug)]
 pub(crate) struct Now<'a> {
+    /// Counts the device's requests.
+    pub(crate) request: u64,
     plan: &'a Plan,
     memo: MutexGuard<'a, Memo>,
 }

@@ -25,6 +25,7 @@ mod expression;
 mod file;
 mod gx;
 mod house;
+mod identity;
 mod image;
 mod listen;
 mod options;
@@ -44,8 +45,10 @@ pub use stats::{Stats, Write};
 
 use device::Device;
 use house::House;
+use identity::Identity;
 use listen::{Listen, Socket};
 use serve::{Clock, Place};
+use sheet::Put;
 use site::Cell;
 
 /// The site of the demo: a house with a GX and a meter.
@@ -56,10 +59,16 @@ pub const DEMO: &str = include_str!("../sites/demo.toml");
 pub enum Content {
     /// This value, from now on.
     Value(Value),
+    /// This pattern of bits, whatever it means, from now on.
+    Raw(u64),
+    /// Another of these patterns at each request, in turn: never two requests alike.
+    Turns(Vec<u64>),
     /// The device has the point and knows no value for it.
     Invalid,
     /// The device does not have the point.
     Absent,
+    /// What the site file says.
+    Given,
 }
 
 /// A site that is being served. It ends when this is dropped; [`Running::stop`] waits for that.
@@ -176,6 +185,19 @@ async fn bind(
     }
 }
 
+/// Patterns as the registers of a point.
+fn raw(ledger: &Ledger, point: usize, patterns: &[u64]) -> Result<Cell, String> {
+    let point = &ledger.points[point];
+    let (Some(register), false) = (point.register(), patterns.is_empty()) else {
+        return Err(format!("`{}` has no register, or was given nothing", point.key));
+    };
+    let words = |&pattern: &u64| {
+        let words = words::spread(pattern.into(), register.span.count.into());
+        words::in_order(words, register.order)
+    };
+    Ok(Cell::Words(patterns.iter().map(words).collect()))
+}
+
 impl Running {
     /// The devices' names and URLs, in the order of the file.
     pub fn devices(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -227,18 +249,45 @@ impl Running {
             .index
             .get(key)
             .ok_or_else(|| format!("{ledger} has no point `{key}`"))?;
-        let cell = match content {
-            Content::Value(value) => Some(Cell::Fixed(value)),
-            Content::Invalid => Some(Cell::Invalid),
-            Content::Absent => None,
+        let put = match content {
+            Content::Value(value) => Put::Cell(Cell::Fixed(value)),
+            Content::Raw(pattern) => Put::Cell(raw(known, point, &[pattern])?),
+            Content::Turns(patterns) => Put::Cell(raw(known, point, &patterns)?),
+            Content::Invalid => Put::Cell(Cell::Invalid),
+            Content::Absent => Put::Nothing,
+            Content::Given => Put::Given,
         };
-        cell.as_ref()
-            .map_or(Ok(()), |cell| sheet::fits(known, point, cell))?;
-        if target.set(unit, ledger, point, cell) {
+        if let Put::Cell(cell) = &put {
+            sheet::fits(known, point, cell)?;
+        }
+        if target.set(unit, ledger, point, put) {
             Ok(())
         } else {
             Err(format!("`{device}` has no {ledger} at unit {unit}"))
         }
+    }
+
+    /// Gives the device at a unit another serial number.
+    ///
+    /// # Errors
+    /// A sentence that says what does not exist, or why this cannot be one.
+    pub fn set_serial(&self, device: &str, unit: u8, serial: &str) -> Result<(), String> {
+        self.identify(device, unit, Identity::Serial(serial))
+    }
+
+    /// Gives the device at a unit another firmware: what came `since` a later one is gone.
+    ///
+    /// # Errors
+    /// A sentence that says what does not exist, or why this cannot be one.
+    pub fn set_firmware(&self, device: &str, unit: u8, version: &str) -> Result<(), String> {
+        self.identify(device, unit, Identity::Firmware(version))
+    }
+
+    fn identify(&self, device: &str, unit: u8, what: Identity<'_>) -> Result<(), String> {
+        let target = self.device(device);
+        target
+            .ok_or_else(|| format!("there is no device `{device}`"))?
+            .identify(unit, what)
     }
 
     /// Stops listening, closes every connection and waits until that is done.

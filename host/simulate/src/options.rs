@@ -18,6 +18,8 @@ pub struct Options {
     pub writes: bool,
     /// Whether it knows no function 4, where its ledger leaves open by which function it is read.
     pub holding_only: bool,
+    /// Whether registers that the ledger knows and this device lacks read 0; else they are refused.
+    pub zeros: bool,
     /// Connections served at once; more are accepted and closed.
     pub connections: usize,
     /// How fast the serial line behind an RTU gateway is; `None` for as fast as its socket. A serial line's own is
@@ -34,6 +36,7 @@ impl Default for Options {
             hide: Vec::new(),
             writes: true,
             holding_only: false,
+            zeros: false,
             connections: 32,
             baud: None,
         }

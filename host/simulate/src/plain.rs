@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use busbar_ledger::codec::{self, Decoded};
-use busbar_ledger::identify;
-use busbar_ledger::model::{
-    Bridge, IdentityField, IdentityFormat, Ledger, Point, ProbeValue, Register, ValueType,
-};
+use busbar_ledger::identify::firmware_at_least;
+use busbar_ledger::model::{Bridge, Ledger, Point, Register, ValueType};
 use busbar_ledger::span::{Function, Span};
 
 use crate::error::SiteError;
 use crate::house::Now;
+use crate::identity::{self, Identity};
 use crate::options::Options;
 use crate::pdu::exception;
-use crate::sheet::Sheet;
+use crate::sheet::{Put, Sheet};
 use crate::site::{Cell, PartSpec};
-use crate::words::{self, in_order, spread};
+use crate::words::{in_order, spread};
 
 #[derive(Debug)]
 pub(crate) struct Plain {
@@ -28,6 +27,8 @@ struct Unit {
     sheet: Sheet,
     /// Words that say what the device is, beside its points.
     identity: Vec<(Span, Vec<u16>)>,
+    /// What came with a later one does not exist; `None` for a device that has all.
+    firmware: Option<String>,
 }
 
 impl Plain {
@@ -49,15 +50,15 @@ impl Plain {
                     ))
                 })?;
             let sheet = Sheet::bind(file, ledger, &part.entries, |point| point)?;
-            let mut identity = identity(ledger);
+            let mut unit = Unit {
+                sheet,
+                identity: identity::words(ledger),
+                firmware: None,
+            };
             if let Some(version) = &part.firmware {
-                let told = firmware(ledger, version).ok_or_else(|| {
-                    wrong(format!("a {} cannot say that its firmware is `{version}`", ledger.title))
-                })?;
-                identity.retain(|(at, _)| *at != told.0);
-                identity.push(told);
+                unit.identify(Identity::Firmware(version)).map_err(wrong)?;
             }
-            let unit = Mutex::new(Unit { sheet, identity });
+            let unit = Mutex::new(unit);
             // The number came from a `u8` in the file.
             if units.insert(part.number as u8, unit).is_some() {
                 return Err(wrong(format!("unit {} is there twice", part.number)));
@@ -100,20 +101,65 @@ impl Plain {
     }
 
     /// Gives a point another value; `false` where there is no such unit with that ledger.
-    pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, cell: Option<Cell>) -> bool {
+    pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, put: Put) -> bool {
         let Some(unit) = self.units.get(&unit) else {
             return false;
         };
         let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
         let known = unit.sheet.ledger.name == ledger;
         if known {
-            unit.sheet.set(point, cell);
+            unit.sheet.set(point, put);
         }
         known
+    }
+
+    /// Changes what a unit says of itself; an error is a sentence.
+    pub(crate) fn identify(&self, unit: u8, what: Identity<'_>) -> Result<(), String> {
+        let found = self
+            .units
+            .get(&unit)
+            .ok_or_else(|| format!("there is no unit {unit}"))?;
+        found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .identify(what)
     }
 }
 
 impl Unit {
+    fn identify(&mut self, what: Identity<'_>) -> Result<(), String> {
+        let ledger = Arc::clone(&self.sheet.ledger);
+        let (span, words) = what.words(&ledger)?;
+        // A point that shows the same register says the same.
+        for (place, point) in ledger.points.iter().enumerate() {
+            if point.register().is_some_and(|register| register.span == span) {
+                self.sheet
+                    .set(place, Put::Cell(Cell::Words([words.clone()].into())));
+            }
+        }
+        self.identity.retain(|(at, _)| *at != span);
+        self.identity.push((span, words));
+        if let Identity::Firmware(version) = what {
+            self.firmware = Some(version.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether this device has the point.
+    fn has(&self, place: usize, point: &Point) -> bool {
+        let field = self
+            .sheet
+            .ledger
+            .identify
+            .as_ref()
+            .and_then(|identify| identify.firmware.as_ref());
+        let reached = match (&point.since, &self.firmware, field) {
+            (Some(since), Some(have), Some(field)) => firmware_at_least(field.format, have, since),
+            _ => None,
+        };
+        reached.unwrap_or(true) && self.sheet.cell(place).is_some()
+    }
+
     fn read(&self, span: Span, options: &Options, now: &Now<'_>) -> Result<Vec<u16>, u8> {
         let ledger = &self.sheet.ledger;
         let span = match (ledger.read.fall_back_to_holding, span.function) {
@@ -128,13 +174,14 @@ impl Unit {
         if !span.function.is_bit() && span.count > ledger.read.max_words {
             return Err(exception::VALUE);
         }
-        // What says who the device is may lie amid other values, and is meant only when it is read by itself; a site that
-        // gives the very point (a serial number, say) wins.
-        let given = |(i, point): (usize, &Point)| {
-            self.sheet.cell(i).is_some() && point.registers().iter().any(|r| r.span == span)
+        // What says who the device is may lie amid other values, and is meant only when it is read by itself; a
+        // point of just these registers says it better.
+        let told = |point: usize| {
+            let registers = ledger.points[point].registers();
+            self.sheet.cell(point).is_some() && registers.iter().any(|register| register.span == span)
         };
         if let Some((_, words)) = self.identity.iter().find(|(at, _)| *at == span)
-            && !ledger.points.iter().enumerate().any(given)
+            && !(0..ledger.points.len()).any(told)
         {
             return Ok(words.clone());
         }
@@ -162,7 +209,10 @@ impl Unit {
                 .iter()
                 .filter(|register| here(register.span))
             {
-                if self.sheet.cell(point).is_some() {
+                if options.zeros {
+                    lay(register.span, &vec![0; register.span.count.into()], true);
+                }
+                if self.has(point, described) {
                     // Bits of one register come from several points.
                     let merge = matches!(register.ty, ValueType::Bits { .. });
                     lay(register.span, &self.words(point, register, now), merge);
@@ -187,7 +237,7 @@ impl Unit {
                 let starts = register.span.function == Function::Holding
                     && u32::from(register.span.at) == address
                     && usize::from(register.span.count) <= rest.len();
-                let open = described.writable && self.sheet.cell(point).is_some();
+                let open = described.writable && self.has(point, described);
                 (starts && open && !options.drops(register.span.at)).then_some((point, register))
             });
             let (point, register) = found.filter(|_| options.writes).ok_or(exception::ADDRESS)?;
@@ -201,13 +251,16 @@ impl Unit {
             rest = behind;
         }
         for (point, cell) in changes {
-            self.sheet.set(point, Some(cell));
+            self.sheet.set(point, Put::Cell(cell));
         }
         Ok(())
     }
 
     /// The words of a point's register: its value, or what the device says when it has none.
     fn words(&self, point: usize, register: &Register, now: &Now<'_>) -> Vec<u16> {
+        if let Some(words) = self.sheet.words(point, register.span.count, now) {
+            return words.to_vec();
+        }
         let value = self.sheet.value(point, now);
         let encoded =
             value.and_then(|value| codec::encode(register, &value, self.exponent(register, now)).ok());
@@ -232,57 +285,4 @@ fn no_value(register: &Register) -> Vec<u16> {
         _ => 0,
     });
     in_order(spread(pattern.into(), count), register.order)
-}
-
-/// The words of a firmware version; `None` where the ledger does not know such a version.
-fn firmware(ledger: &Ledger, version: &str) -> Option<(Span, Vec<u16>)> {
-    let field = ledger.identify.as_ref()?.firmware.as_ref()?;
-    Some((field.span, identify::field_words(field, version)?))
-}
-
-/// The words by which a ledger recognises its device.
-pub(crate) fn identity(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
-    let Some(identify) = &ledger.identify else {
-        return Vec::new();
-    };
-    let mut words = Vec::new();
-    if let Some(probe) = &identify.probe {
-        let pattern = match probe.equals.first() {
-            Some((ProbeValue::Integer(number), _)) => spread(i128::from(*number), probe.span.count.into()),
-            Some((ProbeValue::Text(text), _)) => words::text(text, probe.span.count.into()),
-            None => {
-                let text = probe.starts_with.first().map_or("", String::as_str);
-                words::text(text, probe.span.count.into())
-            }
-        };
-        words.push((probe.span, in_order(pattern, probe.order)));
-    }
-    let fields = [
-        (&identify.serial, "SIM0001"),
-        (&identify.model, ledger.model.as_str()),
-    ];
-    for (field, text) in fields {
-        words.extend(
-            field
-                .as_ref()
-                .map(|field| (field.span, identity_words(field, text))),
-        );
-    }
-    words.extend(
-        identify
-            .firmware
-            .as_ref()
-            .map(|field| (field.span, identity_words(field, "1.0"))),
-    );
-    words
-}
-
-fn identity_words(field: &IdentityField, text: &str) -> Vec<u16> {
-    match field.format {
-        IdentityFormat::Text => in_order(words::text(text, field.span.count.into()), field.order),
-        IdentityFormat::Number => spread(1, field.span.count.into()),
-        // A release of a version that has everything.
-        IdentityFormat::Bytes4 => spread(0x0001_10FF, field.span.count.into()),
-        IdentityFormat::Gx => spread(0x0365_0000, field.span.count.into()),
-    }
 }

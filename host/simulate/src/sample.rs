@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use busbar_ledger::model::{Ledger, Point, Register, Total, ValueType};
 
-use crate::{gx, plain};
+use crate::{gx, identity};
 
 /// Ledgers whose device is worth a site of its own.
 const SITES: &[(&str, &str)] = &[("victron/vm-3p75ct", include_str!("../sites/vm-3p75ct.toml"))];
@@ -42,7 +42,7 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
         ),
     };
     // What says which device it is is filled from `[identify]`.
-    let identity = plain::identity(ledger);
+    let identity = identity::words(ledger);
     let is_identity = |register: &Register| identity.iter().any(|(span, _)| span.overlaps(register.span));
     let mut homes = BTreeSet::new();
     for (place, point) in ledger.points.iter().enumerate() {

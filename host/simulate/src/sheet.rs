@@ -15,6 +15,18 @@ use crate::site::{Cell, Entry};
 pub(crate) struct Sheet {
     pub(crate) ledger: Arc<Ledger>,
     cells: BTreeMap<usize, Cell>,
+    /// What the site file says.
+    given: BTreeMap<usize, Cell>,
+}
+
+/// What a point is given.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Put {
+    Cell(Cell),
+    /// It is taken away.
+    Nothing,
+    /// What the site file says.
+    Given,
 }
 
 impl Sheet {
@@ -48,6 +60,7 @@ impl Sheet {
         }
         Ok(Sheet {
             ledger: Arc::clone(ledger),
+            given: cells.clone(),
             cells,
         })
     }
@@ -62,12 +75,26 @@ impl Sheet {
         match self.cells.get(&home)? {
             Cell::Fixed(value) => Some(value.clone()),
             Cell::Living(node) => Some(Value::Number(now.value(node))),
-            Cell::Invalid => None,
+            Cell::Words(_) | Cell::Invalid => None,
         }
     }
 
+    /// The registers that the point holds now, where it is given as such.
+    pub(crate) fn words(&self, home: usize, count: u16, now: &Now<'_>) -> Option<&[u16]> {
+        let Cell::Words(turns) = self.cells.get(&home)? else {
+            return None;
+        };
+        let words = turns.get((now.request % turns.len() as u64) as usize)?;
+        (words.len() == usize::from(count)).then_some(words)
+    }
+
     /// Gives a point another value, or none at all.
-    pub(crate) fn set(&mut self, home: usize, cell: Option<Cell>) {
+    pub(crate) fn set(&mut self, home: usize, put: Put) {
+        let cell = match put {
+            Put::Cell(cell) => Some(cell),
+            Put::Nothing => None,
+            Put::Given => self.given.get(&home).cloned(),
+        };
         match cell {
             Some(cell) => self.cells.insert(home, cell),
             None => self.cells.remove(&home),

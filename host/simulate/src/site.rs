@@ -24,7 +24,9 @@ const MAX_SIGNALS: usize = 1000;
 
 /// A simulated site, checked as far as that goes without its ledgers.
 ///
-/// A site file names signals, and devices whose points show them:
+/// A site file names signals, and devices whose points show them. A device of kind `ledger` may also have
+/// `zeros = true` (what the ledger knows and this device lacks reads 0) and `holding_only = true` (it does not
+/// know function 4):
 ///
 /// ```
 /// let site = r#"
@@ -59,10 +61,10 @@ const MAX_SIGNALS: usize = 1000;
 /// kind   = "ledger"          # one ledger a unit
 /// listen = "modbus+tcp://127.0.0.1:0"
 ///
-/// [[device.unit]]
+/// [[device.unit]]            # also: firmware = "0.1.7.255", without what came `since` a later one
 /// unit   = 1
 /// ledger = "generic/demo-meter"
-/// values = { power = { signal = "load" }, wiring = 0 }    # beside them: firmware = "104", a version to tell
+/// values = { power = { signal = "load" }, wiring = 0 }
 ///
 /// [[device]]                 # also modbus+udp, and modbus+rtu:///dev/ttyUSB0?baud=9600&parity=even
 /// name   = "first"
@@ -114,7 +116,7 @@ pub(crate) struct PartSpec {
     pub(crate) ledger: String,
     /// Device instance on a GX, unit elsewhere.
     pub(crate) number: u16,
-    /// The version that it tells, where it is no ordinary one.
+    /// The device's firmware, in the ledger's format.
     pub(crate) firmware: Option<String>,
     pub(crate) entries: Vec<Entry>,
 }
@@ -131,6 +133,8 @@ pub(crate) struct Entry {
 pub(crate) enum Cell {
     Fixed(Value),
     Living(Node),
+    /// Registers as they are, whatever they mean: others at each request, in turn. Never empty.
+    Words(Box<[Vec<u16>]>),
     /// The device has the point and knows no value for it.
     Invalid,
 }
@@ -293,6 +297,7 @@ impl Source<'_> {
             delay: Duration::from_secs_f64(file.delay.unwrap_or_default().0),
             shuffle: file.shuffle,
             holding_only: file.holding_only,
+            zeros: file.zeros,
             ..Options::default()
         };
         options.writes = file.writes.unwrap_or(options.writes);

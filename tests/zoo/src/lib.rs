@@ -21,6 +21,7 @@ use tokio::time::{Duration, timeout};
 
 mod air;
 mod conversation;
+pub mod device;
 mod fault;
 mod frame;
 pub mod line;
