@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use busbar_ledger::codec::{self, Decoded};
 use busbar_ledger::identify::firmware_at_least;
-use busbar_ledger::model::{Bridge, Ledger, Point, Register, ValueType};
+use busbar_ledger::model::{Bridge, Ledger, Point, ProbeValue, Register, ValueType};
 use busbar_ledger::span::{Function, Span};
+use busbar_ledger::value::Value;
 
 use crate::error::SiteError;
 use crate::house::Now;
@@ -145,6 +146,25 @@ impl Unit {
         Ok(())
     }
 
+    /// The model that the device says it is.
+    fn model(&self) -> Option<&str> {
+        let probe = self.sheet.ledger.identify.as_ref()?.probe.as_ref()?;
+        let shows = |point: &Point| {
+            point
+                .register()
+                .is_some_and(|register| register.span == probe.span)
+        };
+        let place = self.sheet.ledger.points.iter().position(shows);
+        let said = match place.and_then(|place| self.sheet.cell(place)) {
+            Some(Cell::Fixed(Value::Integer(number))) => ProbeValue::Integer(*number),
+            Some(Cell::Fixed(Value::Text(text))) => ProbeValue::Text(text.clone()),
+            // What is made up is the first.
+            _ => return probe.equals.first().map(|(_, model)| model.as_str()),
+        };
+        let model = probe.equals.iter().find(|(value, _)| *value == said);
+        model.map(|(_, model)| model.as_str())
+    }
+
     /// Whether this device has the point.
     fn has(&self, place: usize, point: &Point) -> bool {
         let field = self
@@ -185,6 +205,7 @@ impl Unit {
         {
             return Ok(words.clone());
         }
+        let model = self.model();
         let mut words: Vec<Option<u16>> = vec![None; span.count.into()];
         let mut lay = |at: Span, source: &[u16], merge: bool| {
             for (address, &word) in (u32::from(at.at)..at.end()).zip(source) {
@@ -212,7 +233,7 @@ impl Unit {
                 if options.zeros {
                     lay(register.span, &vec![0; register.span.count.into()], true);
                 }
-                if self.has(point, described) {
+                if self.has(point, described) && register.is_on(model) {
                     // Bits of one register come from several points.
                     let merge = matches!(register.ty, ValueType::Bits { .. });
                     lay(register.span, &self.words(point, register, now), merge);

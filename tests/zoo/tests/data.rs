@@ -183,6 +183,23 @@ async fn a_firmware_changes_the_map() {
             (1, (-614_i16) as u16)
         );
     }
+    // The currents of the other model are a hole in this one.
+    running
+        .set("vm", 1, VM, "current_l1", Content::Value(Value::Number(-3.06)))
+        .unwrap();
+    assert_eq!(
+        words(&mut client, 1, 4, 0x3041, 1).await,
+        Ok(vec![(-306_i16) as u16])
+    );
+    assert_eq!(words(&mut client, 1, 4, 0x3058, 2).await, Ok(vec![0, 0]));
+    running
+        .set("vm", 1, VM, "product_id", Content::Value(Value::Integer(0xA1B2)))
+        .unwrap();
+    assert_eq!(words(&mut client, 1, 4, 0x3041, 1).await, Ok(vec![0]));
+    assert_eq!(
+        words(&mut client, 1, 4, 0x3058, 2).await,
+        Ok(vec![0xFFFF, (-306_i16) as u16])
+    );
     // Far away is nothing.
     assert_eq!(words(&mut client, 1, 3, 0x5000, 1).await, Err(2));
     assert_eq!(
