@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::str::FromStr;
 
 use busbar_wire::Endpoint;
+use busbar_zoo::line::Pair;
 use busbar_zoo::simulate::Running;
 use busbar_zoo::site;
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
@@ -349,4 +350,29 @@ async fn a_running_host_follows_the_device_with_the_right_serial_number() {
         (&Value::Bool(true), "grid")
     );
     assert!(vm["moved_from"].is_null());
+}
+
+#[tokio::test]
+async fn a_meter_on_a_serial_line_is_found_at_its_unit() {
+    let Some(line) = Pair::new().await else { return };
+    let url = line.device_url("baud=9600&parity=none");
+    let _running = site(&format!(
+        "[[device]]\nname = \"meter\"\nkind = \"ledger\"\nlisten = \"{url}\"\n\
+         [[device.unit]]\nunit = 7\nledger = \"generic/demo-meter\"\n"
+    ))
+    .await;
+    let home = home_on(mdns_port(), "");
+    let port = line.client().display().to_string();
+    let report = home
+        .run(&["discover", "--serial", "--serial-port", &port, "--json"])
+        .await
+        .json();
+    let [meter] = list(&report, "found") else {
+        panic!("{report:#}")
+    };
+    assert_eq!(
+        (text(meter, "via"), &meter["unit_id"]),
+        ("serial", &Value::from(7))
+    );
+    assert_eq!(text(meter, "url"), line.client_url("baud=9600&parity=none"));
 }

@@ -248,6 +248,13 @@ fn nothing(summary: &Summary<'_>) -> HostError {
     for note in &report.notes {
         message += &format!("\n{note}");
     }
+    if networks.is_empty() && !summary.plan.serial.is_empty() {
+        return HostError::nothing_found(
+            message,
+            "Check that the device is on, A and B are not swapped, and the adapter is the right one; --full tries every \
+             setting and unit.",
+        );
+    }
     let network = match networks.is_empty() {
         true => {
             "Most devices do not announce themselves: search their network, too (without --mdns-only; \
