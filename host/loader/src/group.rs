@@ -261,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_sealed_copy_the_file_is_loaded() {
         let (image, _, _dir) = unsealed();
-        assert_eq!(describe(image).await.unwrap(), "Generic meters");
+        assert_eq!(describe(image).await.unwrap(), "Meters and inverters");
     }
 
     #[tokio::test]

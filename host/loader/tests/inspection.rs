@@ -58,7 +58,7 @@ fn another_abi_is_refused_by_its_number() {
         record[8..12].copy_from_slice(&[200, 0, 7, 0]);
         record[16..].fill(0xEE);
     }));
-    assert!(text.contains("ABI 7.0"), "{text}");
+    assert!(text.contains("ABI 7.1"), "{text}");
 }
 
 #[test]
