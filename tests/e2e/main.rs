@@ -20,5 +20,6 @@ mod plugins;
 mod poll;
 mod registry;
 mod scan;
+mod serial;
 mod shipped;
 mod sunspec;

@@ -1,10 +1,13 @@
 //! Takes over what a scan found into the registry, as a whole.
 
+use std::path::{Path, PathBuf};
+
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::span::Function;
 use busbar_store::{
     Asked, Connection, Diff, Found, FoundDevice, FoundEntity, NewConnection, Registry, ScanState, Tally,
 };
+use busbar_wire::Endpoint;
 use serde_json::json;
 
 use super::words::{stored_evidence, stored_ranges, stored_status};
@@ -28,8 +31,17 @@ pub struct Saved {
     pub diff: Diff,
 }
 
-/// A name for a connection nobody has named: the host in its URL.
+/// The serial port in a URL.
+fn port(url: &str) -> Option<PathBuf> {
+    let endpoint: Endpoint = url.parse().ok()?;
+    endpoint.line().map(|line| line.path.clone())
+}
+
+/// A name for a connection nobody has named: the host in its URL, or the port's file name.
 pub fn connection_name(url: &str) -> String {
+    if let Some(name) = port(url).as_deref().and_then(Path::file_name) {
+        return name.to_string_lossy().into_owned();
+    }
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = match rest.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(v6),
@@ -45,18 +57,23 @@ pub fn connection_name(url: &str) -> String {
     }
 }
 
-/// The connection that is meant: by name where one was given, else the one that has this URL.
+/// The connection that is meant: by name where one was given, else the one that has this URL. A serial port is one
+/// connection, however the line is set.
 ///
 /// # Errors
 /// The store's.
 pub async fn known(registry: &Registry, url: &str, name: Option<&str>) -> Result<Option<Connection>> {
     Ok(match name {
         Some(name) => registry.connection(name).await?,
-        None => registry.connections().await?.into_iter().find(|c| c.url == url),
+        None => {
+            let line = port(url);
+            let same = |other: &str| other == url || (line.is_some() && port(other) == line);
+            registry.connections().await?.into_iter().find(|c| same(&c.url))
+        }
     })
 }
 
-/// The connection that is meant, made when it is new. One that is known by its name moves to this URL.
+/// The connection that is meant, made when it is new. One that is known by its name or its port moves to this URL.
 ///
 /// # Errors
 /// The store's.
@@ -242,6 +259,12 @@ mod tests {
             ("modbus+tcp://gx.local:502", "gx.local"),
             ("modbus+tcp://192.168.1.20:5020", "192.168.1.20:5020"),
             ("modbus+tcp://[fe80::1]:502", "fe80::1"),
+            ("modbus+rtu+tcp://gateway:4001", "gateway:4001"),
+            ("modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none", "ttyUSB0"),
+            (
+                "modbus+rtu:///dev/serial/by-id/usb-FTDI_FT232R%20UART-if00?baud=9600&parity=none",
+                "usb-FTDI_FT232R UART-if00",
+            ),
         ] {
             assert_eq!(connection_name(url), name);
         }

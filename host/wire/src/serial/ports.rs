@@ -40,32 +40,38 @@ fn stable_in(dir: &Path, port: &Path) -> Option<PathBuf> {
     names.into_iter().next()
 }
 
-/// Who else has a device open, as `NAME (pid N)`, as far as this user may know.
+/// Who else has a port, as `NAME (pid N)`, as far as this user may know: who locked it, else who has it open.
 pub(super) fn holder(port: &Path) -> Option<String> {
-    let device = fs::metadata(port).ok()?.rdev();
+    let file = fs::metadata(port).ok()?;
+    let pid = locked_by(&file).or_else(|| opened_by(&file))?;
+    if pid == std::process::id() {
+        return Some("another connection of this program".to_owned());
+    }
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("{} (pid {pid})", name.trim()))
+}
+
+fn locked_by(file: &fs::Metadata) -> Option<u32> {
+    let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    let wanted = format!("{major:02x}:{minor:02x}:{}", file.ino());
+    fs::read_to_string("/proc/locks").ok()?.lines().find_map(|line| {
+        // As in `1: FLOCK  ADVISORY  WRITE 708 00:13:1234 0 EOF`.
+        let mut fields = line.split_whitespace().skip(4);
+        let pid = fields.next()?.parse().ok()?;
+        (fields.next()? == wanted).then_some(pid)
+    })
+}
+
+fn opened_by(file: &fs::Metadata) -> Option<u32> {
+    let device = file.rdev();
     let has = |fd: &Path| {
         fs::metadata(fd).is_ok_and(|file| file.file_type().is_char_device() && file.rdev() == device)
     };
-    for process in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = process
-            .file_name()
-            .to_str()
-            .and_then(|pid| pid.parse::<u32>().ok())
-        else {
-            continue;
-        };
-        let Ok(open) = fs::read_dir(process.path().join("fd")) else {
-            continue;
-        };
-        if open.flatten().any(|fd| has(&fd.path())) {
-            if pid == std::process::id() {
-                return Some("another connection of this program".to_owned());
-            }
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {pid})", name.trim()));
-        }
-    }
-    None
+    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let open = fs::read_dir(process.path().join("fd")).ok()?;
+        open.flatten().any(|fd| has(&fd.path())).then_some(pid)
+    })
 }
 
 /// The group that may use a port.
