@@ -47,6 +47,18 @@ pub struct ReadReport {
     pub device: serde_json::Value,
     /// Its points by key; those that the device lacks are left out.
     pub points: Map<String, serde_json::Value>,
+    /// Why some of them could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+impl ReadReport {
+    /// Whether nothing at all could be read.
+    pub fn is_empty(&self) -> bool {
+        self.points
+            .values()
+            .all(|point| point["quality"] == "unavailable")
+    }
 }
 
 /// The unit to read: the one named, else the ledger's only one.
@@ -195,7 +207,8 @@ impl OneDevice {
             self.link.read(ReadPlan {
                 unit: self.unit,
                 span: *span,
-                priority: Priority::Poll,
+                // A unit that was silent is asked all the same: somebody waits to see it back.
+                priority: Priority::Scan,
             })
         }))
         .await;
@@ -259,7 +272,8 @@ impl OneDevice {
                 .filter(|_| reading.quality == Quality::Good);
             let mut entry = json!({
                 "value": value, "unit": point.unit, "quality": reading.quality, "raw": &*reading.raw,
-                "status": snapshot.verdicts.get(i).map(|v| v.status),
+                "status": snapshot.verdicts.get(i).map(|v| v.status), "name": point.label, "class": point.class,
+                "decimals": point.decimals,
             });
             if let Some(label) = value.and_then(|v: &Value| point.meaning(v)) {
                 entry["label"] = label.into();
@@ -271,7 +285,11 @@ impl OneDevice {
             "name": self.name(snapshot), "model": self.identity.model, "serial": self.identity.serial,
             "firmware": self.identity.firmware,
         });
-        ReadReport { device, points }
+        ReadReport {
+            device,
+            points,
+            missing: snapshot.failed.clone(),
+        }
     }
 }
 

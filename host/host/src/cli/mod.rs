@@ -9,6 +9,7 @@ mod endpoint;
 pub mod import;
 mod ledger;
 pub mod ledger_new;
+mod live;
 pub mod map;
 pub(crate) mod output;
 mod plugin;

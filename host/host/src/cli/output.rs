@@ -29,6 +29,11 @@ impl Output {
         self.json
     }
 
+    /// Whether somebody looks at a terminal.
+    pub fn is_terminal(&self) -> bool {
+        !self.json && std::io::stdout().is_terminal()
+    }
+
     /// Whether text may be coloured.
     pub fn colour(&self) -> bool {
         self.colour && !self.json

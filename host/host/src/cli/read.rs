@@ -7,10 +7,11 @@ use std::time::Duration;
 use busbar_ledger::map::{Endian, Settings};
 use busbar_ledger::model::Ledger;
 use busbar_ledger::value::{Quality, Value};
-use busbar_wire::{Endpoint, Link};
+use busbar_wire::{Endpoint, Link, Options};
 
 use super::args::ReadArgs;
 use super::endpoint;
+use super::live;
 use super::map;
 use super::output::{Output, number};
 use crate::catalog::Catalog;
@@ -46,7 +47,7 @@ pub async fn run(
         Some(host) => Through::Host(host),
         None => {
             let manners = described.ledger.read.manners;
-            let options = with_manners(endpoint::one_shot(args.timeout), manners);
+            let options = with_manners(options(args), manners);
             Through::Link(Link::open(endpoint, options))
         }
     };
@@ -61,14 +62,77 @@ pub async fn run(
         described.take_order(args, map::pick(&orders)?)?;
     }
     match through {
-        Through::Host(mut host) => {
-            let call = described.call(url);
-            through_host(&mut host, &call, args.every(), output).await
+        Through::Host(host) => {
+            let call = described.call(url.clone());
+            through_host(host, call, args.every(), output).await
         }
         Through::Link(link) => {
-            let (device, first) = OneDevice::open(link, described.unit, described.ledger).await?;
-            watch(device, first, args.every(), output).await
+            let Described { ledger, unit, .. } = described;
+            match args.every() {
+                None => {
+                    let (device, first) = OneDevice::open(link, unit, ledger).await?;
+                    once(&device.report(&first), output)
+                }
+                Some(interval) => {
+                    let open = move || {
+                        let (link, ledger) = (link.clone(), Arc::clone(&ledger));
+                        async move { OneDevice::open(link, unit, ledger).await }
+                    };
+                    live::run(Again { open, device: None }, &url, interval, output).await
+                }
+            }
         }
+    }
+}
+
+/// The options of the link: a command that watches does not give up.
+fn options(args: &ReadArgs) -> Options {
+    Options {
+        one_shot: args.every().is_none(),
+        ..endpoint::one_shot(args.timeout)
+    }
+}
+
+/// A device that is read again and again, and opened when it answers for the first time.
+struct Again<O> {
+    open: O,
+    device: Option<OneDevice>,
+}
+
+impl<O, F> live::Reader for Again<O>
+where
+    O: FnMut() -> F + Send + 'static,
+    F: Future<Output = Result<(OneDevice, Snapshot)>> + Send,
+{
+    async fn read(&mut self) -> Result<ReadReport> {
+        if let Some(device) = &self.device {
+            return Ok(device.report(&device.read().await));
+        }
+        let (device, first) = (self.open)().await?;
+        let report = device.report(&first);
+        self.device = Some(device);
+        Ok(report)
+    }
+}
+
+/// A device that answered already.
+struct Open(OneDevice);
+
+impl live::Reader for Open {
+    async fn read(&mut self) -> Result<ReadReport> {
+        Ok(self.0.report(&self.0.read().await))
+    }
+}
+
+/// A host that reads for this command.
+struct Asked {
+    host: Client,
+    call: ReadCall,
+}
+
+impl live::Reader for Asked {
+    async fn read(&mut self) -> Result<ReadReport> {
+        self.host.post("/control/read", &self.call).await
     }
 }
 
@@ -82,18 +146,22 @@ async fn by_plugin(
     plugin: &str,
 ) -> Result<()> {
     let url = endpoint.to_string();
-    if let Some(mut host) = endpoint::owner(data_dir, &url).await? {
+    if let Some(host) = endpoint::owner(data_dir, &url).await? {
         let call = ReadCall {
             url,
             ledger: plugin.to_owned(),
             text: None,
             unit: args.unit,
         };
-        return through_host(&mut host, &call, args.every(), output).await;
+        return through_host(host, call, args.every(), output).await;
     }
-    let link = Link::open(endpoint, endpoint::one_shot(args.timeout));
+    let link = Link::open(endpoint, options(args));
     let (device, first) = OneDevice::named(link, catalog, plugin, args.unit).await?;
-    watch(device, first, args.every(), output).await
+    let report = device.report(&first);
+    match args.every() {
+        None => once(&report, output),
+        Some(interval) => live::run(Open(device), &url, interval, output).await,
+    }
 }
 
 /// What describes the device: a ledger, or a register list that became one.
@@ -173,64 +241,29 @@ impl Through {
 
 /// The host reads; this only shows.
 async fn through_host(
-    host: &mut Client,
-    call: &ReadCall,
+    mut host: Client,
+    call: ReadCall,
     watch: Option<Duration>,
     output: Output,
 ) -> Result<()> {
-    loop {
-        let report: ReadReport = host.post("/control/read", call).await?;
-        match (output.is_json(), watch) {
-            (true, None) => output.document(&report)?,
-            (true, Some(_)) => output.json_line(&report)?,
-            (false, _) => report_table(&report, output),
-        }
-        let Some(interval) = watch else { return Ok(()) };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            () = tokio::time::sleep(interval) => {}
+    match watch {
+        None => once(&host.post("/control/read", &call).await?, output),
+        Some(interval) => {
+            let url = call.url.clone();
+            live::run(Asked { host, call }, &url, interval, output).await
         }
     }
 }
 
-/// Shows one reading, and with `watch` one after the other until stopped.
-async fn watch(device: OneDevice, first: Snapshot, watch: Option<Duration>, output: Output) -> Result<()> {
-    let Some(interval) = watch else {
-        return if output.is_json() {
-            output.document(&device.report(&first))
-        } else {
-            table(&device, &first, output)
-        };
-    };
-    show(&device, &first, output)?;
-    let mut timer = tokio::time::interval(interval);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    timer.tick().await;
-    loop {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            _ = timer.tick() => {}
-        }
-        show(&device, &device.read().await, output)?;
-    }
-}
-
-/// One round of `--watch`: a line of JSON, or the table drawn over the last one.
-fn show(device: &OneDevice, snapshot: &Snapshot, output: Output) -> Result<()> {
+/// Shows one reading.
+fn once(report: &ReadReport, output: Output) -> Result<()> {
     if output.is_json() {
-        return output.json_line(&device.report(snapshot));
+        return output.document(report);
     }
-    if output.colour() {
-        output.line("\x1b[H\x1b[J");
-    }
-    table(device, snapshot, output)
-}
-
-fn table(device: &OneDevice, snapshot: &Snapshot, output: Output) -> Result<()> {
-    if let Some(cause) = &snapshot.failed {
+    if let Some(cause) = &report.missing {
         output.line(&output.yellow(&format!("some values are missing: {}", visible(cause))));
     }
-    report_table(&device.report(snapshot), output);
+    report_table(report, output);
     Ok(())
 }
 
