@@ -50,7 +50,7 @@ pub use crate::link::{Link, LinkState, ReadPlan};
 pub use crate::open::{Bind, Connect, ConnectError};
 pub use crate::options::{InFlight, Options};
 pub use crate::queue::Priority;
-pub use crate::serial::{PortError, ports, stable_path};
+pub use crate::serial::{PortError, stable_path};
 pub use crate::stats::Stats;
 pub use crate::sweep::{Sweep, sweep};
 pub use crate::tap::{Direction, Seen, Traffic};

@@ -486,7 +486,7 @@ async fn thirty_two_meters(dead: u8) -> (Vec<Duration>, busbar_wire::Stats) {
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(every);
             let (mut worst, mut last) = (Duration::ZERO, None);
-            for _ in 0..60 {
+            for _ in 0..30 {
                 ticks.tick().await;
                 if honest(&link, unit, 100, 40).await {
                     let now = Instant::now();
@@ -513,8 +513,8 @@ async fn fault_8_one_dead_meter_of_32_takes_nothing_from_the_others() {
     for gap in &worst {
         assert!(*gap <= Duration::from_millis(6500), "{worst:?}");
     }
-    assert_eq!(stats.answers, 31 * 60);
-    assert!(stats.timeouts <= 20, "{stats:?}");
+    assert_eq!(stats.answers, 31 * 30);
+    assert!(stats.timeouts <= 14, "{stats:?}");
 }
 
 /// Half of the line dead: what may be spent on the dead has a limit.
@@ -525,5 +525,5 @@ async fn fault_8_many_dead_meters_share_a_bounded_part_of_the_line() {
     for gap in &worst {
         assert!(*gap <= Duration::from_secs(10), "{worst:?}");
     }
-    assert!(stats.timeouts <= 300 / 2, "{stats:?}");
+    assert!(stats.timeouts <= 100, "{stats:?}");
 }

@@ -192,6 +192,20 @@ async fn an_adapter_that_is_unplugged_is_used_again_when_it_is_back() {
     );
 }
 
+/// A port that cannot switch an RS485 driver says so instead of leaving it as it is.
+#[tokio::test]
+async fn rs485_is_switched_or_refused() {
+    let cable = Cable::new();
+    let line = SerialLine {
+        rs485: true,
+        ..SerialLine::new(&cable.port)
+    };
+    let link = Link::open(Endpoint::Rtu(line), Options::default());
+    let (code, text, _) = reason(read(&link, 1, 0, 1).await.unwrap_err());
+    assert_eq!(code, "port_failed");
+    assert!(text.contains("leave out rs485=yes"), "{text}");
+}
+
 #[tokio::test]
 async fn what_is_no_port_is_said_in_words() {
     let names = Names::new("no-port");

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use busbar_ledger::model::Ledger;
 use busbar_ledger::ranges::Ranges;
 use busbar_plugin_sdk::{Found, Mode};
-use busbar_wire::Link;
+use busbar_wire::{Endpoint, Link, SerialLine};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -171,6 +171,7 @@ pub async fn scan(
     let mut warnings = recognition.notes;
     warnings.extend(learned.warnings);
     warnings.extend(identity::one_of_each(&mut devices));
+    warnings.extend(passing_name(&request.connection));
     if recognition.cancelled {
         warnings.push(
             "The scan was stopped before its end: what it had found is kept, more may be there.".into(),
@@ -248,6 +249,18 @@ fn is_narrow(catalog: &Catalog, request: &Request) -> bool {
         request.ledger.as_ref().is_some_and(|l| l.name != *ledger)
             || (request.plugin.is_some() && catalog.plugin_of(ledger) != request.plugin)
     })
+}
+
+/// A word on a serial port that has a name that lasts, and was given by another.
+fn passing_name(url: &str) -> Option<String> {
+    let endpoint: Endpoint = url.parse().ok()?;
+    let line = endpoint.line()?;
+    let path = busbar_wire::stable_path(&line.path)?;
+    let given = line.path.display();
+    let lasting = Endpoint::Rtu(SerialLine { path, ..line.clone() });
+    Some(format!(
+        "{given} may be another adapter after a replug or a restart; this one is always {lasting}"
+    ))
 }
 
 /// `quick`, `full` or `listed`.

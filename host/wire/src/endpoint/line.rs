@@ -26,6 +26,9 @@ pub struct SerialLine {
     /// Pause that a slow RS485 converter needs between an answer and the next request, beside the silence of
     /// 3.5 characters that Modbus asks for; none when left out.
     pub turnaround: Duration,
+    /// Whether the system is to switch the port's RS485 driver (by RTS, or as the port does it). Off when left out:
+    /// USB adapters switch by themselves.
+    pub rs485: bool,
 }
 
 /// The parity bit.
@@ -61,6 +64,7 @@ impl SerialLine {
             stop_bits: 1,
             data_bits: 8,
             turnaround: Duration::ZERO,
+            rs485: false,
         }
     }
 
@@ -90,6 +94,9 @@ impl fmt::Display for SerialLine {
         }
         if !self.turnaround.is_zero() {
             write!(f, "&turnaround={}ms", self.turnaround.as_millis())?;
+        }
+        if self.rs485 {
+            f.write_str("&rs485=yes")?;
         }
         Ok(())
     }
@@ -164,9 +171,16 @@ impl SerialLine {
                     .ok_or("turnaround is 0ms to 1000ms")?;
                 self.turnaround = Duration::from_millis(millis);
             }
+            "rs485" => {
+                self.rs485 = match value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err("rs485 is yes or no".to_owned()),
+                }
+            }
             _ => {
                 return Err(format!(
-                    "unknown setting `{name}`: there are baud, parity, stop, data and turnaround"
+                    "unknown setting `{name}`: there are baud, parity, stop, data, turnaround and rs485"
                 ));
             }
         }
@@ -197,7 +211,7 @@ mod tests {
             );
         }
         for text in [
-            "/dev/ttyS1?baud=19200&parity=even&stop=2&turnaround=5ms",
+            "/dev/ttyS1?baud=19200&parity=even&stop=2&turnaround=5ms&rs485=yes",
             "/dev/serial/by-id/usb-FTDI_FT232R%20USB-if00?baud=9600&parity=none",
         ] {
             assert_eq!(line(text).unwrap().to_string(), text);
@@ -223,6 +237,7 @@ mod tests {
             ("/dev/x?stop=3", "1 or 2"),
             ("/dev/x?data=7", "ASCII"),
             ("/dev/x?turnaround=5", "0ms to 1000ms"),
+            ("/dev/x?rs485=on", "yes or no"),
             ("/dev/x?speed=9600", "baud"),
             ("/dev/x#1", "#"),
             ("/dev/%00", "control"),

@@ -13,10 +13,12 @@ use std::task::{Context, Poll};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::termios::ioctl_tiocexcl;
+use serial2_tokio::rs4xx::Rs485Config;
 use serial2_tokio::{CharSize, FlowControl, SerialPort, Settings, StopBits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub use self::ports::{ports, stable_path};
+use self::ports::ports;
+pub use self::ports::stable_path;
 use crate::endpoint::{Parity, SerialLine};
 use crate::open::{Connect, ConnectError};
 
@@ -194,6 +196,14 @@ impl Port {
             // From here on nobody else can open it, but the administrator, whom only the lock stops. It ends with the
             // last user of a port; with a pseudo terminal that would be its other end.
             ioctl_tiocexcl(&lock).map_err(|error| failed(error.into()))?;
+        }
+        if line.rs485 {
+            let mode = Rs485Config::new();
+            port.set_rs4xx_mode(mode).map_err(|error| {
+                PortError::Failed(format!(
+                    "the port has no RS485 driver that could be switched ({error}): leave out rs485=yes"
+                ))
+            })?;
         }
         port.discard_input_buffer().map_err(failed)?;
         Ok(Port { port, _lock: lock })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const BY_ID: &str = "/dev/serial/by-id";
 
 /// The serial ports of this machine, each under the name that lasts where it has one.
-pub fn ports() -> Vec<PathBuf> {
+pub(super) fn ports() -> Vec<PathBuf> {
     let mut ports: Vec<PathBuf> = serial2_tokio::SerialPort::available_ports()
         .unwrap_or_default()
         .into_iter()
