@@ -16,6 +16,7 @@ mod doctor;
 mod errors;
 mod http;
 mod maps;
+mod peers;
 mod plugins;
 mod poll;
 mod registry;

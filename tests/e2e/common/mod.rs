@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod http;
+pub mod peers;
 pub mod site;
 
 use std::collections::BTreeSet;
