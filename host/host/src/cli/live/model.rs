@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use crate::format::visible;
 use crate::one_device::ReadReport;
@@ -34,6 +35,10 @@ pub struct Point {
     pub class: String,
     /// The value as it is shown; `None` when it is not known now.
     pub text: Option<String>,
+    /// How wide it was when it was last known.
+    pub width: usize,
+    /// Whether it is a quantity, and no setting or state.
+    pub measured: bool,
     /// Whether the value is below 0.
     pub negative: bool,
     /// When it was last known.
@@ -91,8 +96,8 @@ impl Live {
             cause: cause.clone(),
             hint: String::new(),
         });
-        let before: BTreeMap<String, Option<Duration>> =
-            self.points.drain(..).map(|point| (point.key, point.at)).collect();
+        let before = self.points.drain(..);
+        let before: BTreeMap<String, Point> = before.map(|point| (point.key.clone(), point)).collect();
         for (key, said) in &report.points {
             let number = said["value"].as_f64();
             let known = said["quality"] != "unavailable";
@@ -100,16 +105,24 @@ impl Live {
             if class == "power" {
                 self.note(key, now, number);
             }
+            let old = before.get(key);
+            let text = text(said);
             self.points.push(Point {
                 key: key.clone(),
                 name: visible(said["name"].as_str().unwrap_or(key)),
                 class: class.to_owned(),
-                text: known.then(|| text(said)),
+                width: if known {
+                    text.width()
+                } else {
+                    old.map_or(0, |old| old.width)
+                },
+                text: known.then_some(text),
+                measured: said["unit"].is_string() || class == "power_factor",
                 negative: number.is_some_and(|n| n < 0.0),
                 at: if known {
                     Some(now)
                 } else {
-                    before.get(key).copied().flatten()
+                    old.and_then(|old| old.at)
                 },
             });
         }

@@ -16,8 +16,11 @@ const UNKNOWN: &str = "–";
 const NARROW: usize = 58;
 /// The widest a column of numbers gets.
 const WIDEST: usize = 22;
-/// Room for an age.
+/// Room for an age, behind a row of phases and behind a single value.
 const AGE: usize = 8;
+const LIST_AGE: usize = 7;
+/// So few values stand one below the other.
+const FEW: usize = 7;
 /// The order of the rows: what people look for first.
 const CLASSES: [&str; 7] = [
     "power",
@@ -88,14 +91,11 @@ pub fn table(live: &Live, now: Duration, clock: &str, size: Size, style: Style) 
         }
         _ => shown,
     };
-    lines.extend(list(
-        live,
-        &rest,
-        now,
+    let room = Size {
         width,
-        size.height.saturating_sub(lines.len() + 1),
-        style,
-    ));
+        height: size.height.saturating_sub(lines.len()),
+    };
+    lines.extend(list(live, &rest, now, room, style));
     if lines.len() > size.height {
         lines.truncate(size.height.saturating_sub(1));
         lines.push(style.dim(&fit("… more than fits: make the window larger", width)));
@@ -292,7 +292,7 @@ impl<'a> Grid<'a> {
                 })
                 .collect();
             if curves.iter().any(|curve| !curve.trim().is_empty()) {
-                let mut line = left(&format!("  last {}", span(live.window())), labels);
+                let mut line = left(&last(live.window()), labels);
                 curves.iter().for_each(|curve| line.push_str(&right(curve, each)));
                 lines.push(style.dim(line.trim_end()));
             }
@@ -343,54 +343,43 @@ fn without_phase(name: &str, phase: char) -> String {
     name
 }
 
-/// What is of no phase: as many columns as fit, and a curve behind each power where there is only one.
-fn list(
-    live: &Live,
-    points: &[&Point],
-    now: Duration,
-    width: usize,
-    height: usize,
-    style: Style,
-) -> Vec<String> {
-    let labels = points.iter().map(|point| point.name.width()).max().unwrap_or(0);
-    let values = points
-        .iter()
-        .filter_map(|point| point.text.as_ref())
-        .map(|text| text.width());
-    let values = values.max().unwrap_or(0).max(UNKNOWN.width());
-    // Two blanks on each side of the value, and an age.
-    let whole = labels + values + AGE + 4;
-    let fitting = (width / whole.max(1)).clamp(1, 4);
-    let columns = if points.len() <= height {
-        fitting.min(points.len().div_ceil(6).max(1))
-    } else {
-        fitting
+/// What is of no phase: measurements, then settings and states, in as many columns as fit; with a curve behind each
+/// power where there is one column.
+fn list(live: &Live, points: &[&Point], now: Duration, size: Size, style: Style) -> Vec<String> {
+    let mut points = points.to_vec();
+    points.sort_by_key(|point| !point.measured);
+    let widest = |of: &dyn Fn(&Point) -> usize| points.iter().map(|point| of(point)).max().unwrap_or(0);
+    let labels = widest(&|point| point.name.width());
+    let values = widest(&|point| point.width).max(UNKNOWN.width());
+    let whole = labels + values + LIST_AGE + 4;
+    let fitting = ((size.width + 2) / whole).clamp(1, 4);
+    // A few values need no columns.
+    let columns = match points.len() {
+        0..FEW if points.len() <= size.height => 1,
+        _ => fitting,
     };
-    let each = width / columns;
+    let each = (size.width + 2) / columns - 2;
     let labels = labels.min(each / 2);
-    let values = values.min(each.saturating_sub(labels + AGE + 2));
+    let values = values.min(each.saturating_sub(labels + LIST_AGE + 2));
     let count = points.len().div_ceil(columns);
-    (0..count)
-        .map(|row| {
-            let mut line = String::new();
-            for (i, point) in (0..columns)
-                .filter_map(|column| points.get(column * count + row))
-                .enumerate()
-            {
-                line.push_str(&left(&fit(&point.name, labels), labels));
-                line.push_str(&value(point, values + 2, style));
-                line.push_str(&style.dim(&right(&oldest([*point], now), AGE)));
-                let used = labels + values + 2 + AGE;
-                if columns == 1 {
-                    let curve = spark(live, point, now, width.saturating_sub(used + 2).min(60));
-                    line.push_str(&style.dim(&format!("  {curve}")));
-                } else if i + 1 < columns {
-                    line.push_str(&" ".repeat(each.saturating_sub(used)));
-                }
+    let line = |row: usize| {
+        let mut line = String::new();
+        for (column, point) in (0..columns).filter_map(|c| Some((c, points.get(c * count + row)?))) {
+            if column > 0 {
+                line.push_str(&" ".repeat(each.saturating_sub(labels + values + LIST_AGE + 2) + 2));
             }
-            line.trim_end().to_owned()
-        })
-        .collect()
+            line.push_str(&left(&point.name, labels));
+            line.push_str(&value(point, values + 2, style));
+            line.push_str(&style.dim(&right(&oldest([*point], now), LIST_AGE)));
+            if columns == 1 {
+                let used = labels + values + LIST_AGE + 4;
+                let curve = spark(live, point, now, size.width.saturating_sub(used).min(60));
+                line.push_str(&style.dim(&format!("  {curve}")));
+            }
+        }
+        line.trim_end().to_owned()
+    };
+    (0..count).map(line).collect()
 }
 
 fn value(point: &Point, width: usize, style: Style) -> String {
@@ -421,6 +410,14 @@ fn oldest<'a>(points: impl IntoIterator<Item = &'a Point>, now: Duration) -> Str
         Some(Some(age)) if age < Duration::from_secs(1) => "now".to_owned(),
         Some(Some(age)) => span(age),
         _ => UNKNOWN.to_owned(),
+    }
+}
+
+/// What stands before curves.
+fn last(window: Duration) -> String {
+    match window.as_secs() {
+        60 => "  last minute".to_owned(),
+        _ => format!("  last {}", span(window)),
     }
 }
 
