@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bus;
+mod capture;
 pub mod catalog;
 pub mod cli;
 mod clock;

@@ -13,6 +13,7 @@ use crate::identity::Identity;
 use crate::options::Options;
 use crate::pdu::{self, Request, exception};
 use crate::plain::Plain;
+use crate::replay::Replay;
 use crate::sheet::Put;
 use crate::site::{DeviceSpec, Kind};
 use crate::stats::{Stats, Write};
@@ -39,6 +40,7 @@ pub(crate) struct Device {
 enum Personality {
     Gx(Gx),
     Plain(Plain),
+    Replay(Replay),
 }
 
 impl Device {
@@ -51,6 +53,7 @@ impl Device {
         let personality = match spec.kind {
             Kind::Gx => Personality::Gx(Gx::new(file, &spec.parts, ledgers)?),
             Kind::Ledger => Personality::Plain(Plain::new(file, &spec.parts, ledgers)?),
+            Kind::Replay(ref capture) => Personality::Replay(Replay::new(capture)),
         };
         Ok(Device {
             name: spec.name.clone(),
@@ -70,11 +73,28 @@ impl Device {
         match &self.personality {
             Personality::Gx(_) => true,
             Personality::Plain(plain) => plain.has(unit) && !options.hides("", unit),
+            Personality::Replay(replay) => replay.has(unit) && !options.hides("", unit),
         }
     }
 
-    /// The answer to one request: always one, an exception at worst.
-    pub(crate) fn answer(&self, unit: u8, request: &[u8], moment: Moment) -> Vec<u8> {
+    /// The answer to one request and how long it takes by itself; `None` where there is none.
+    pub(crate) fn reply(&self, unit: u8, request: &[u8], moment: Moment) -> Option<(Vec<u8>, Duration)> {
+        let Personality::Replay(replay) = &self.personality else {
+            return Some((self.answer(unit, request, moment), Duration::ZERO));
+        };
+        let mut stats = self.stats();
+        stats.requests += 1;
+        let answer = replay.answer(unit, request, moment.elapsed);
+        if let Some(([code, exception], _)) = answer.as_ref().map(|(pdu, took)| (&pdu[..], took))
+            && code & 0x80 != 0
+        {
+            stats.exception(*exception);
+        }
+        answer
+    }
+
+    /// The answer of a device that always gives one, an exception at worst.
+    fn answer(&self, unit: u8, request: &[u8], moment: Moment) -> Vec<u8> {
         let answer = {
             let mut now = self.house.at(moment.elapsed);
             now.request = self.stats().requests;
@@ -109,6 +129,7 @@ impl Device {
         let words = match &self.personality {
             Personality::Gx(gx) => gx.read(unit, span, options, now, moment)?,
             Personality::Plain(plain) => plain.read(unit, span, options, now)?,
+            Personality::Replay(_) => return Err(exception::ADDRESS),
         };
         self.stats().read(unit, span);
         Ok(pdu::words(span.function, &words))
@@ -126,6 +147,7 @@ impl Device {
         let taken = match &self.personality {
             Personality::Gx(gx) => gx.write(unit, at, &words, options, now, moment),
             Personality::Plain(plain) => plain.write(unit, at, &words, options, now),
+            Personality::Replay(_) => Err(exception::FUNCTION),
         };
         let exception = taken.err();
         self.stats().write(Write {
@@ -143,6 +165,7 @@ impl Device {
         match &self.personality {
             Personality::Gx(gx) => gx.set(unit, ledger, point, put),
             Personality::Plain(plain) => plain.set(unit, ledger, point, put),
+            Personality::Replay(_) => false,
         }
     }
 
@@ -154,6 +177,7 @@ impl Device {
                 self.name
             )),
             Personality::Plain(plain) => plain.identify(unit, what),
+            Personality::Replay(_) => Err(format!("`{}` is a capture: it says what it said then", self.name)),
         }
     }
 

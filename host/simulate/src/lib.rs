@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub mod capture;
 pub mod crc;
 mod device;
 mod error;
@@ -31,6 +32,7 @@ mod listen;
 mod options;
 mod pdu;
 mod plain;
+mod replay;
 mod sample;
 mod serve;
 mod sheet;

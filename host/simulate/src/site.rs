@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_ledger::model::Ledger;
@@ -9,6 +10,7 @@ use busbar_ledger::value::Value;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::capture::Capture;
 use crate::error::SiteError;
 use crate::expression::{Compiler, order};
 use crate::file::{DeviceFile, File, Given, ServiceFile, UnitFile};
@@ -100,13 +102,16 @@ pub(crate) struct DeviceSpec {
 }
 
 /// How a device behaves as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// A Victron GX: services behind units, its own rules for addresses and values.
     Gx,
     /// One ledger a unit; what is not defined is refused.
     Ledger,
+    /// What a capture says. No site file names it.
+    #[serde(skip)]
+    Replay(Arc<Capture>),
 }
 
 /// One ledger on a device, with values.
@@ -238,6 +243,31 @@ impl Site {
         let mut site = Site::parse(&ledger.name, &sample(ledger, url))?;
         site.listen_on(url)?;
         Ok(site)
+    }
+
+    /// A site of one device that answers as it did when it was captured.
+    ///
+    /// # Errors
+    /// The URL cannot be listened on.
+    pub fn of_capture(name: &str, capture: Capture, url: &str) -> Result<Site, SiteError> {
+        let listen = Listen::parse(url).map_err(|message| SiteError {
+            file: name.to_owned(),
+            line: 0,
+            message,
+        })?;
+        let device = DeviceSpec {
+            name: name.to_owned(),
+            listen,
+            place: 0,
+            kind: Kind::Replay(Arc::new(capture)),
+            options: Options::default(),
+            parts: Vec::new(),
+        };
+        Ok(Site {
+            file: name.to_owned(),
+            plan: Plan::default(),
+            devices: vec![device],
+        })
     }
 
     /// Makes the site's only device listen elsewhere, or all of its only line.

@@ -102,6 +102,10 @@ pub enum Command {
     Plugin(PluginCommand),
     /// Serve a ledger or a whole site as simulated devices
     Simulate(SimulateArgs),
+    /// Write down what goes over a device's wire, for a bug report or a test
+    Capture(CaptureArgs),
+    /// Serve a device made from a capture
+    Replay(ReplayArgs),
     /// Print a completion script for your shell
     Completions {
         /// The shell to complete for
@@ -376,6 +380,59 @@ pub struct SimulateArgs {
     /// A ledger's name, a ledger file, or a site file
     pub what: String,
     /// Where to serve it: modbus+tcp://127.0.0.1:5020, modbus+udp://…, modbus+rtu+tcp://…, modbus+rtu:///dev/ttyUSB0
+    #[arg(long, value_name = "URL")]
+    pub listen: Option<String>,
+    /// Stop by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+}
+
+/// `busbar capture`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar capture modbus+tcp://192.168.1.20 --for 60s\n  \
+    busbar capture modbus+udp://192.168.1.30 --output meter.jsonl --interval 500ms\n\n\
+    It scans, then polls what it found, and only reads. Serial numbers, names and places are taken out of the file: \
+    letters and digits become others. `busbar replay FILE` is that device.")]
+pub struct CaptureArgs {
+    /// The device: modbus+tcp://HOST, modbus+udp://HOST, modbus+rtu:///dev/ttyUSB0
+    pub url: String,
+    /// For how long, the scan included
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
+    /// How often what was found is read
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Look only for this ledger: a name, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub ledger: Option<String>,
+    /// Look only at these units: 1,3-9
+    #[arg(long, value_name = "LIST")]
+    pub units: Option<UnitList>,
+    /// Keep texts that no ledger describes (they may hold names)
+    #[arg(long)]
+    pub keep_texts: bool,
+    /// The longest wait for one answer
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `busbar replay`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar replay busbar-capture.jsonl\n  \
+    busbar replay meter.jsonl --listen modbus+udp://127.0.0.1:5020\n\n\
+    The device answers as it answered then, in the time that it took then, and begins again at the end.")]
+pub struct ReplayArgs {
+    /// A file that `busbar capture` made
+    pub file: PathBuf,
+    /// Where to serve it: modbus+tcp://127.0.0.1:5020; any free port of the same kind when left out
     #[arg(long, value_name = "URL")]
     pub listen: Option<String>,
     /// Stop by itself after this time

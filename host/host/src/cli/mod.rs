@@ -2,6 +2,7 @@
 
 pub mod args;
 mod ask;
+pub(crate) mod capture;
 mod discover;
 mod discover_report;
 mod doctor;
@@ -145,6 +146,8 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
         Command::Plugin(command) => plugin::run(command, output, catalog).await,
+        Command::Capture(args) => capture::run(&args, data_dir, output, catalog).await,
+        Command::Replay(args) => capture::replay(&args, output).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "busbar", &mut std::io::stdout());

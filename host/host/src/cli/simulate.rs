@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use busbar_ledger::model::Ledger;
 use busbar_simulate::Site;
@@ -24,7 +25,17 @@ pub async fn run(
 ) -> Result<()> {
     let catalog = catalog().await?;
     let (site, ledgers) = site(args, &catalog)?;
-    let running = busbar_simulate::start(&site, &ledgers)
+    serve(&site, &ledgers, args.duration, output).await
+}
+
+/// Serves a site until told to stop, or for a while.
+pub async fn serve(
+    site: &Site,
+    ledgers: &[Arc<Ledger>],
+    duration: Option<Duration>,
+    output: Output,
+) -> Result<()> {
+    let running = busbar_simulate::start(site, ledgers)
         .await
         .map_err(|e| simulate_error(&e))?;
     for (name, url) in running.devices() {
@@ -36,7 +47,7 @@ pub async fn run(
     }
     output.say("Ctrl-C stops it.");
     let stop = stop_on_signal();
-    match args.duration {
+    match duration {
         Some(time) => {
             tokio::select! {
                 () = stop.cancelled() => {}

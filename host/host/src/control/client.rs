@@ -13,7 +13,8 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::place;
-use super::server::ScanCall;
+use super::server::{CaptureCall, ScanCall};
+use crate::capture::Captured;
 use crate::cli::scan_report::SavedAs;
 use crate::discover::progress::Progress;
 use crate::discover::report::ScanReport;
@@ -110,7 +111,21 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn scan(&mut self, call: &ScanCall, progress: &dyn Progress) -> Result<Scanned> {
-        let response = self.send(Method::POST, "/control/scan", body(call)?).await?;
+        scanned(self.watch("/control/scan", call, progress).await?)
+    }
+
+    /// Has the host capture, telling the progress of its scan. [`Client::stop_scan`] ends it early.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn capture(&mut self, call: &CaptureCall, progress: &dyn Progress) -> Result<Captured> {
+        let done = self.watch("/control/capture", call, progress).await?;
+        serde_json::from_value(done).map_err(|e| unexpected(&e.to_string()))
+    }
+
+    /// Has something done that takes a while, telling its progress, and gives what came of it.
+    async fn watch(&mut self, path: &str, call: &impl Serialize, progress: &dyn Progress) -> Result<Value> {
+        let response = self.send(Method::POST, path, body(call)?).await?;
         let mut incoming = response.into_body();
         let mut buffer: Vec<u8> = Vec::new();
         while let Some(frame) = incoming.frame().await {
@@ -129,7 +144,7 @@ impl Client {
                 } else if line["failed"].is_object() {
                     return Err(remote(&line["failed"]));
                 } else if line["done"].is_object() {
-                    return scanned(line["done"].take());
+                    return Ok(line["done"].take());
                 }
             }
         }

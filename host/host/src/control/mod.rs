@@ -6,4 +6,4 @@ mod place;
 mod server;
 
 pub use client::Client;
-pub use server::{MoveCall, RawCall, ReadCall, ScanCall, listen};
+pub use server::{CaptureCall, MoveCall, RawCall, ReadCall, ScanCall, listen};

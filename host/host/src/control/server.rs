@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path as UrlPath, State};
@@ -22,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::place;
-use crate::cli::raw;
+use crate::capture::{self, Wanted};
 use crate::cli::scan_report::SavedAs;
-use crate::discover::progress::Event;
+use crate::cli::{self, raw};
+use crate::discover::progress::{Event, Progress};
 use crate::discover::{self, Request};
 use crate::doctor::LinkReport;
 use crate::error::{HostError, Result};
@@ -91,6 +93,23 @@ pub struct ScanCall {
     pub mode: Mode,
     /// With listed mode: where.
     pub units: Vec<u8>,
+}
+
+/// `POST /control/capture`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CaptureCall {
+    /// Canonical URL of an endpoint that the host owns.
+    pub url: String,
+    /// Only these units.
+    pub units: Vec<u8>,
+    /// Look only for this ledger.
+    pub ledger: Option<String>,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+    /// How often what was found is read, in milliseconds.
+    pub every_ms: u64,
+    /// Whether texts that no ledger describes stay as they are.
+    pub keep_texts: bool,
 }
 
 #[derive(Clone)]
@@ -171,6 +190,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .route("/control/raw", post(read_raw))
         .route("/control/move", post(relocate))
         .route("/control/scan", post(scan).delete(stop_scan))
+        .route("/control/capture", post(capture))
         .with_state(door)
         .merge(web::api(shared));
     tokio::spawn(serve(listener, router, cancel));
@@ -263,16 +283,32 @@ async fn stop_scan(State(door): State<Door>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// One JSON document a line: events, then `{"done": …}` or `{"failed": …}`.
 async fn scan(State(door): State<Door>, Json(call): Json<ScanCall>) -> Response {
+    told_as_it_goes(|tell| async move { run_scan(&door, call, &tell).await })
+}
+
+async fn capture(State(door): State<Door>, Json(call): Json<CaptureCall>) -> Response {
+    told_as_it_goes(|tell| async move { run_capture(&door, call, &tell).await })
+}
+
+/// Hands progress on as far as it is read in time; the result is not dropped.
+struct Tell(mpsc::Sender<Value>);
+
+impl Progress for Tell {
+    fn event(&self, event: Event) {
+        let _ = self.0.try_send(json!({ "progress": event }));
+    }
+}
+
+/// One JSON document a line: events, then `{"done": …}` or `{"failed": …}`.
+fn told_as_it_goes<F>(work: impl FnOnce(Tell) -> F) -> Response
+where
+    F: Future<Output = Result<Value>> + Send + 'static,
+{
     let (tell, told) = mpsc::channel::<Value>(PROGRESS);
+    let work = work(Tell(tell.clone()));
     tokio::spawn(async move {
-        let progress = tell.clone();
-        let event = move |event: Event| {
-            // Progress that nobody reads in time is dropped; the result is not.
-            let _ = progress.try_send(json!({ "progress": event }));
-        };
-        let last = match run_scan(&door, call, &event).await {
+        let last = match work.await {
             Ok(done) => json!({ "done": done }),
             Err(error) => json!({ "failed": refusal(&error) }),
         };
@@ -292,20 +328,43 @@ async fn scan(State(door): State<Door>, Json(call): Json<ScanCall>) -> Response 
         .into_response()
 }
 
-async fn run_scan(door: &Door, call: ScanCall, progress: &dyn discover::progress::Progress) -> Result<Value> {
-    let Ok(_one) = door.scan.try_lock() else {
+async fn run_capture(door: &Door, call: CaptureCall, progress: &dyn Progress) -> Result<Value> {
+    let (_one, cancel) = the_only(door)?;
+    let host = &door.host;
+    let link = owned(door, &call.url)?;
+    let request = cli::capture::request(&call.url, &host.catalog, call.ledger.as_deref(), call.units)?;
+    let wanted = Wanted {
+        request: &request,
+        duration: Duration::from_millis(call.for_ms),
+        interval: Duration::from_millis(call.every_ms.max(100)),
+        keep_texts: call.keep_texts,
+    };
+    let captured = capture::capture(&link, &host.catalog, &wanted, progress, &cancel).await?;
+    serde_json::to_value(captured)
+        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))
+}
+
+/// One scan or capture at a time comes through the door: its turn, and what stops it.
+fn the_only(door: &Door) -> Result<(tokio::sync::OwnedMutexGuard<()>, CancellationToken)> {
+    let Ok(turn) = Arc::clone(&door.scan).try_lock_owned() else {
         return Err(HostError::failed(
             "already_in_progress",
             "the host is scanning already",
             "Wait for it to end.",
         ));
     };
-    let host = &door.host;
     let cancel = CancellationToken::new();
-    *door
+    let mut stop = door
         .stop_scan
         .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner) = cancel.clone();
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    *stop = cancel.clone();
+    Ok((turn, cancel))
+}
+
+async fn run_scan(door: &Door, call: ScanCall, progress: &dyn Progress) -> Result<Value> {
+    let (_one, cancel) = the_only(door)?;
+    let host = &door.host;
     let ledger = call
         .ledger
         .as_deref()

@@ -45,8 +45,10 @@ pub(crate) async fn serve(socket: UdpSocket, mut place: Place) {
                         continue;
                     }
                     count += 1;
-                    let (answer, device) = mbap::answer(datagram, &place);
-                    answers.push(Reverse((Instant::now() + pause(device, count), count, client, answer)));
+                    if let Some((answer, took, device)) = mbap::answer(datagram, &place) {
+                        let due = Instant::now() + took + pause(device, count);
+                        answers.push(Reverse((due, count, client, answer)));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot receive a datagram");

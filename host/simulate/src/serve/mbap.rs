@@ -1,6 +1,7 @@
 //! The frames of Modbus TCP and UDP: a header of seven bytes, then the PDU.
 
 use std::io;
+use std::time::Duration;
 
 use super::Place;
 use crate::device::Device;
@@ -17,14 +18,15 @@ pub(super) fn next_frame(bytes: &[u8]) -> Result<Option<usize>, io::ErrorKind> {
     Ok((bytes.len() >= 6 + length).then_some(6 + length))
 }
 
-/// The answer to a whole frame, as a frame, and the device that gives it.
-pub(super) fn answer<'a>(frame: &[u8], place: &'a Place) -> (Vec<u8>, &'a Device) {
+/// The answer to a whole frame, as a frame, how long it takes by itself, and the device that gives it; `None` where it
+/// is silent.
+pub(super) fn answer<'a>(frame: &[u8], place: &'a Place) -> Option<(Vec<u8>, Duration, &'a Device)> {
     let unit = frame[6];
     let device = place.addressed(unit);
-    let pdu = device.answer(unit, &frame[7..], place.clock.moment());
+    let (pdu, took) = device.reply(unit, &frame[7..], place.clock.moment())?;
     let mut answer = frame[..4].to_vec();
     answer.extend((pdu.len() as u16 + 1).to_be_bytes());
     answer.push(unit);
     answer.extend(pdu);
-    (answer, device)
+    Some((answer, took, device))
 }

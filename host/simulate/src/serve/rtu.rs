@@ -169,10 +169,14 @@ async fn exchange<S: AsyncWrite + Unpin>(
         return Ok(());
     };
     let silence = pace.of(7) / 2;
-    let mut passed = heard + silence + pause(device, count);
+    let Some((reply, took)) = device.reply(unit, pdu, place.clock.moment()) else {
+        sleep_until(heard).await;
+        return Ok(());
+    };
+    let mut passed = heard + silence + took + pause(device, count);
     sleep_until(passed).await;
     let mut answer = vec![unit];
-    answer.extend(device.answer(unit, pdu, place.clock.moment()));
+    answer.extend(reply);
     crc::append(&mut answer);
     for piece in answer.chunks(if pace.character.is_some() { FIFO } else { MAX_FRAME }) {
         passed += pace.of(piece.len());

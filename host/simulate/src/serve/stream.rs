@@ -76,8 +76,13 @@ async fn converse(mut stream: TcpStream, mut place: Place) {
             };
             let Some(frame) = frame else { break };
             count += 1;
-            let (answer, device) = mbap::answer(&bytes[..frame], &place);
-            answers.push(Reverse((Instant::now() + pause(device, count), count, answer)));
+            if let Some((answer, took, device)) = mbap::answer(&bytes[..frame], &place) {
+                answers.push(Reverse((
+                    Instant::now() + took + pause(device, count),
+                    count,
+                    answer,
+                )));
+            }
             bytes.drain(..frame);
         }
         while let Some(Reverse((due, ..))) = answers.peek()
