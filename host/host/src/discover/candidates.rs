@@ -6,6 +6,7 @@ use busbar_ledger::model::Ledger;
 use busbar_plugin_sdk::{Found, Mode};
 
 use super::{Identity, Request, Search, converse, device_id, recognise, scheme};
+use crate::catalog::Catalog;
 use crate::error::Result;
 
 /// A device that is known to be there and still has to be learned.
@@ -40,8 +41,16 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
     }
     let plugins = match &request.plugin {
         Some(name) => vec![catalog.usable_plugin(name)?],
-        None => catalog.discovering_plugins(),
+        None => plugins_for(catalog, scheme(link)),
     };
+    // Where a silent unit costs a time-out, one register of a known meter is asked for before long conversations.
+    let ledgers_first = request.plugin.is_none() && scheme(link) != "modbus+tcp";
+    if ledgers_first {
+        by_identity(search, &mut all).await?;
+        if !all.candidates.is_empty() || all.cancelled {
+            return Ok(all);
+        }
+    }
     for plugin in plugins {
         if !catalog.discovers(&plugin) {
             let ledgers = catalog.ledgers_of(&plugin)?;
@@ -74,15 +83,30 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         }
         return Ok(all);
     }
-    if request.plugin.is_none() {
-        let ledgers = catalog.identifying_ledgers(scheme(link))?;
-        by_ledgers(search, &ledgers, &mut all).await?;
-        all.plugin = all
-            .candidates
-            .first()
-            .and_then(|c| catalog.plugin_of(&c.ledger.name));
+    if request.plugin.is_none() && !ledgers_first {
+        by_identity(search, &mut all).await?;
     }
     Ok(all)
+}
+
+/// The plugins that recognise devices on this kind of wire: those without ledgers of their own know by themselves.
+fn plugins_for(catalog: &Catalog, scheme: &str) -> Vec<String> {
+    let speaks = |plugin: &String| {
+        let ledgers = catalog.ledgers_of(plugin).unwrap_or_default();
+        let mut ways = ledgers.iter().flat_map(|ledger| &ledger.transports);
+        ledgers.is_empty() || ways.any(|transport| transport.scheme == scheme)
+    };
+    catalog.discovering_plugins().into_iter().filter(speaks).collect()
+}
+
+/// Recognises by what ledgers say of their devices.
+async fn by_identity(search: &Search<'_>, all: &mut Recognition) -> Result<()> {
+    let catalog = search.catalog;
+    let ledgers = catalog.identifying_ledgers(scheme(search.link))?;
+    by_ledgers(search, &ledgers, all).await?;
+    let first = all.candidates.first();
+    all.plugin = first.and_then(|c| catalog.plugin_of(&c.ledger.name));
+    Ok(())
 }
 
 /// Recognises by `[identify]`; a ledger without one, named by the user, is taken at its word: what answers is it.

@@ -35,7 +35,7 @@ use report::{Coverage, DeviceReport, ScanReport};
 pub use again::FoundBefore;
 pub use dialect::dialect;
 pub use glance::{Glance, Seen, glance};
-pub use identity::{device_id, own_name};
+pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
 pub use recognise::{Identity, identity};

@@ -69,6 +69,10 @@ pub async fn recognise(
         for ledger in ledgers {
             let Some(rule) = &ledger.identify else { continue };
             let Some(probe) = &rule.probe else { continue };
+            let known = |f: &Recognised| f.unit == *unit && f.ledger.name == ledger.name;
+            if found.iter().any(known) {
+                continue;
+            }
             if silent_to_input && probe.span.function == Function::Input {
                 continue;
             }
@@ -84,10 +88,7 @@ pub async fn recognise(
             };
             match outcome {
                 Outcome::Words(words) => {
-                    let twice = found
-                        .iter()
-                        .any(|f: &Recognised| f.unit == *unit && f.ledger.name == ledger.name);
-                    if let Some(model) = identify::matches(rule, &words).filter(|_| !twice) {
+                    if let Some(model) = identify::matches(rule, &words) {
                         let identity = identity(link, *unit, rule, Some(model), tally).await?;
                         found.push(Recognised {
                             unit: *unit,
@@ -114,14 +115,18 @@ pub async fn recognise(
 fn units(candidates: &[Arc<Ledger>], scheme: &str, mode: Mode, listed: &[u8]) -> Vec<(u8, Vec<Arc<Ledger>>)> {
     let mut plan: Vec<(u8, Vec<Arc<Ledger>>)> = Vec::new();
     for ledger in candidates {
-        let usual = ledger
-            .transports
-            .iter()
-            .filter(|t| t.scheme == scheme)
-            .flat_map(|t| t.units.iter().copied());
+        let mut ways: Vec<_> = ledger.transports.iter().filter(|t| t.scheme == scheme).collect();
+        if ways.is_empty() {
+            // Asked for by its name on a wire that it does not name: a meter behind a gateway, say.
+            ways = ledger.transports.iter().collect();
+        }
+        let mut usual: Vec<u8> = ways.iter().flat_map(|t| t.units.iter().copied()).collect();
+        if usual.is_empty() {
+            usual.push(1);
+        }
         let all: Vec<u8> = match mode {
-            Mode::Quick => usual.collect(),
-            Mode::Full => usual.chain(1..=247).collect(),
+            Mode::Quick => usual,
+            Mode::Full => usual.into_iter().chain(1..=247).collect(),
             Mode::Listed => listed.to_vec(),
         };
         for unit in all {
