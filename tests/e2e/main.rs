@@ -9,8 +9,11 @@
     reason = "what cannot be set up fails the test, loudly"
 )]
 
+mod capture;
 mod commands;
 mod common;
+
+mod devices;
 mod discover;
 mod doctor;
 mod errors;

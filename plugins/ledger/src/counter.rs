@@ -42,7 +42,8 @@ pub enum Step {
 
 /// A dip of less than this part is a device's rounding, and no reset.
 const DIP: f64 = 0.01;
-/// So many readings in a row that do not rise are believed, too: a meter that was reset may stand still.
+/// So many readings in a row that do not rise are believed, too, unless they are 0: a meter that was exchanged may stand
+/// still, but 0 is also what is read of one that is away.
 const STANDS: u32 = 10;
 /// A counter that wraps has counted less than this part of its range since the last reading.
 const STRIDE: f64 = 0.1;
@@ -72,7 +73,8 @@ impl Counter {
         };
         self.low = Some(low);
         let rises = low.now > low.first && last - value > last.abs() * DIP;
-        if !rises && low.readings < STANDS {
+        let stands = low.readings >= STANDS && value != 0.0;
+        if !rises && !stands {
             return Step::Doubtful;
         }
         self.believe(value);
@@ -82,6 +84,11 @@ impl Counter {
                 by: value - low.first,
             },
         }
+    }
+
+    /// Whether it reads 0 since it stood higher, and that is not believed.
+    pub fn is_doubtful_at_zero(&self) -> bool {
+        self.low.is_some_and(|low| low.now == 0.0)
     }
 
     fn believe(&mut self, value: f64) {
@@ -133,12 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_that_was_reset_and_stands_still_is_believed_in_the_end() {
-        let mut values = vec![100.0];
-        values.extend([0.0; 10]);
-        let steps = steps(None, &values);
-        assert_eq!(steps[9], Step::Doubtful);
-        assert_eq!(steps[10], Step::Reset { by: 0.0 });
+    fn a_meter_that_was_exchanged_and_stands_still_is_believed_in_the_end_but_not_at_zero() {
+        let standing = |at: f64| {
+            let mut values = vec![100.0];
+            values.extend([at; 100]);
+            steps(None, &values)
+        };
+        let exchanged = standing(12.0);
+        assert_eq!(exchanged[9], Step::Doubtful);
+        assert_eq!(exchanged[10], Step::Reset { by: 0.0 });
+        assert!(standing(0.0)[1..].iter().all(|step| *step == Step::Doubtful));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::blocks::Limits;
+use super::identity::{Gateways, Identities};
 use super::news::{News, Promotion};
 use super::schedule::Schedule;
 use super::trust::Trust;
@@ -114,8 +115,15 @@ fn lane(
     for device in polled.devices.into_iter().filter(|d| !d.meta.missing) {
         by_unit.entry(device.meta.unit).or_default().push(device);
     }
+    let gateways = Gateways::default();
+    let all: Vec<Arc<Device>> = by_unit.values().flatten().cloned().collect();
     let turns = by_unit.into_iter().map(|(id, devices)| Turn {
-        unit: Unit::new(id, devices, limits(polled.max_words, polled.profile.unit(id))),
+        unit: Unit::new(
+            id,
+            devices.clone(),
+            limits(polled.max_words, polled.profile.unit(id)),
+            (Identities::of(&devices, &all), gateways.clone()),
+        ),
         trust: Trust::default(),
     });
     let lane = Lane {

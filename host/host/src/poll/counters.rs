@@ -12,6 +12,11 @@ use busbar_ledger::value::{Quality, Reading};
 pub struct Counters(HashMap<usize, Counter>);
 
 impl Counters {
+    /// Whether one of them reads 0 and is not believed.
+    pub fn any_doubtful_at_zero(&self) -> bool {
+        self.0.values().any(Counter::is_doubtful_at_zero)
+    }
+
     /// A reading as it may be published: one that is not to be believed yet is none. Says what happened, where that is
     /// worth a line in the log.
     pub fn judge(&mut self, index: usize, point: &Point, reading: Reading) -> (Reading, Option<String>) {

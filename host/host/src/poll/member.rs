@@ -48,6 +48,11 @@ pub enum Heard {
         /// What they said.
         cause: String,
     },
+    /// Another device, in its place.
+    Stranger {
+        /// Which.
+        cause: String,
+    },
     /// Nothing.
     Nothing {
         /// Why.
@@ -66,6 +71,7 @@ impl Member {
                 self.relearn |= refused;
             }
             Heard::Nothing { .. } => self.missed = self.missed.saturating_add(1),
+            Heard::Stranger { .. } => self.missed = self.missed.saturating_add(1).max(MISSED_UNTIL_OFFLINE),
             Heard::Refused { cause } => {
                 self.missed = self.missed.saturating_add(1);
                 if let (None, Some(probe)) = (&self.away, probe) {

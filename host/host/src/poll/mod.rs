@@ -4,8 +4,10 @@
 mod blocks;
 pub mod connection;
 mod counters;
+mod identity;
 mod member;
 pub mod news;
 mod schedule;
 mod trust;
 mod unit;
+mod zeros;

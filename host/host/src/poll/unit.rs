@@ -15,8 +15,10 @@ use tracing::info;
 
 use super::blocks::{DeviceWants, Limits, Plans, UnitPlan, device_blocks};
 use super::counters::Counters;
+use super::identity::{Gateways, Held, Identities};
 use super::member::{Heard, Member};
 use super::schedule::{Due, due, patience};
+use super::zeros::{Zeros, disbelieved};
 use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
 
 /// A unit and everything that lives at it.
@@ -26,6 +28,9 @@ pub struct Unit {
     pub id: u8,
     members: Vec<Member>,
     counters: Vec<Counters>,
+    zeros: Vec<Zeros>,
+    identities: Identities,
+    gateways: Gateways,
     devices: Vec<Arc<Device>>,
     plans: Plans,
     limits: Limits,
@@ -40,13 +45,17 @@ type Answer = (Span, Result<Vec<u16>, WireError>);
 
 impl Unit {
     /// A unit with its devices.
-    pub fn new(id: u8, devices: Vec<Arc<Device>>, limits: Limits) -> Self {
+    pub fn new(id: u8, devices: Vec<Arc<Device>>, limits: Limits, who: (Identities, Gateways)) -> Self {
         let members = devices.iter().map(|_| Member::default()).collect();
         let counters = devices.iter().map(|_| Counters::default()).collect();
+        let zeros = devices.iter().map(|_| Zeros::default()).collect();
         Unit {
             id,
             members,
             counters,
+            zeros,
+            identities: who.0,
+            gateways: who.1,
             devices,
             plans: Plans::default(),
             limits,
@@ -103,11 +112,31 @@ impl Unit {
         let nth = self.nth;
         self.nth += 1;
         let due = due(nth).and(std::mem::take(&mut self.owed));
-        self.look_for_the_absent(link).await;
-        let plan = self.plan(due);
-        let answers = read_all(link, self.id, &plan.blocks).await;
+        self.identities.look(link, &self.gateways).await;
+        let on = link.stats().connects;
+        let strangers =
+            (0..self.devices.len()).all(|i| matches!(self.identities.held(i, on), Some(Held::Other(_))));
+        let (plan, answers) = if strangers {
+            // Whoever stands here now is not asked for what another had.
+            (self.plan(due), Vec::new())
+        } else {
+            self.look_for_the_absent(link).await;
+            self.read_over_one_connection(link, due).await
+        };
+        let on = link.stats().connects;
         let (shared, refused) = sort(answers);
         for (i, wanted) in plan.devices.iter().enumerate() {
+            if let Some(held) = self.identities.held(i, on) {
+                let heard = match held {
+                    Held::Other(cause) => Heard::Stranger { cause },
+                    Held::Unproven => Heard::Nothing {
+                        cause: "it did not say who it is".to_owned(),
+                    },
+                };
+                self.owed = Due::ALL;
+                self.settle(i, wanted, Image::default(), heard, bus, interval);
+                continue;
+            }
             if let Some(cause) = self.members[i].away().map(str::to_owned) {
                 self.settle(
                     i,
@@ -156,9 +185,26 @@ impl Unit {
             if !matches!(heard, Heard::All) {
                 self.owed = self.owed.and(due);
             }
+            if matches!(heard, Heard::Nothing { .. }) {
+                self.identities.doubt();
+            }
             self.settle(i, wanted, outcome.image, heard, bus, interval);
         }
         nth
+    }
+
+    /// Reads what is due, all of it over the connection on which the devices said who they are: when another was made
+    /// meanwhile, they are asked again, and then for everything once more.
+    async fn read_over_one_connection(&mut self, link: &Link, due: Due) -> (Arc<UnitPlan>, Vec<Answer>) {
+        let on = link.stats().connects;
+        let plan = self.plan(due);
+        let answers = read_all(link, self.id, &plan.blocks).await;
+        if self.identities.is_empty() || link.stats().connects == on {
+            return (plan, answers);
+        }
+        self.identities.look(link, &self.gateways).await;
+        let answers = read_all(link, self.id, &plan.blocks).await;
+        (plan, answers)
     }
 
     /// Asks devices that refuse everything for one value, when it is time to.
@@ -232,6 +278,9 @@ impl Unit {
                 .filter(|i| state.slots[*i].is_polled())
                 .collect();
         }
+        let at_zero = self.counters[index].any_doubtful_at_zero();
+        let due = points.iter().map(|&i| (&ledger.points[i], &all[i]));
+        let zeros = self.zeros[index].doubts(due, at_zero);
         let mut fresh: Vec<Option<Reading>> = all.into_iter().map(Some).collect();
         for &i in &points {
             let point = &ledger.points[i];
@@ -244,6 +293,11 @@ impl Unit {
                     if let Some(note) = note {
                         info!(device = %device.meta.id, "{note}");
                     }
+                    let reading = if zeros {
+                        disbelieved(point, reading)
+                    } else {
+                        reading
+                    };
                     slot.take(reading, now, patience(point.rate, interval));
                 }
                 _ => slot.reading = Reading::unavailable(),
@@ -252,6 +306,7 @@ impl Unit {
         let before = state.availability.clone();
         match heard {
             Heard::All | Heard::Part { .. } => state.availability = Availability::Online,
+            Heard::Stranger { cause } => state.availability = Availability::Offline(cause),
             Heard::Refused { cause } | Heard::Nothing { cause } if offline => {
                 state.availability = Availability::Offline(cause);
             }
