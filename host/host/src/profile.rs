@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use busbar_store::{Connection, Registry};
-use busbar_wire::Stats;
+use busbar_wire::{Learned, Stats};
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
@@ -19,6 +19,12 @@ pub struct Profile {
     pub in_flight: Option<u16>,
     /// From request to answer, smoothed, in steps of a quarter: what is kept does not change with every packet.
     pub latency_ms: Option<u64>,
+    /// What an answer is given before it counts as missing, in the same steps.
+    pub timeout_ms: Option<u64>,
+    /// The pause that it needs between an answer and the next request.
+    pub spacing_ms: Option<u64>,
+    /// The pause that it needs between connecting and the first request.
+    pub settle_ms: Option<u64>,
     /// What of each unit behind it is known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub units: BTreeMap<u8, UnitProfile>,
@@ -46,6 +52,12 @@ pub struct DeviceProfile {
     pub in_flight: Option<u16>,
     /// From request to answer, in milliseconds.
     pub latency_ms: Option<u64>,
+    /// What an answer is given, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// The pause that it needs between an answer and the next request, in milliseconds.
+    pub spacing_ms: Option<u64>,
+    /// The pause that it needs between connecting and the first request, in milliseconds.
+    pub settle_ms: Option<u64>,
 }
 
 impl Profile {
@@ -58,6 +70,15 @@ impl Profile {
                 debug!("the profile of \"{}\" cannot be read: {error}", connection.name);
                 Profile::default()
             }
+        }
+    }
+
+    /// The pauses to begin with.
+    pub fn learned(&self) -> Learned {
+        let pause = |ms: Option<u64>| Duration::from_millis(ms.unwrap_or(0));
+        Learned {
+            spacing: pause(self.spacing_ms),
+            settle: pause(self.settle_ms),
         }
     }
 
@@ -77,6 +98,9 @@ impl Profile {
             spans_holes,
             in_flight: self.in_flight,
             latency_ms: self.latency_ms,
+            timeout_ms: self.timeout_ms,
+            spacing_ms: self.spacing_ms,
+            settle_ms: self.settle_ms,
         };
         let nothing = max_words.is_none() && spans_holes.is_none() && self.latency_ms.is_none();
         (!nothing).then_some(known)
@@ -87,6 +111,10 @@ impl Profile {
         if let Some(latency) = stats.latency {
             self.latency_ms = Some(in_steps(latency));
             self.in_flight = Some(stats.window);
+            self.timeout_ms = Some(in_steps(stats.timeout));
+            let whole = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            self.spacing_ms = Some(whole(stats.spacing));
+            self.settle_ms = Some(whole(stats.settle));
         }
     }
 

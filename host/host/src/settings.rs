@@ -98,6 +98,7 @@ impl Settings {
             options: Options {
                 timeout,
                 in_flight,
+                learned: profile.learned(),
                 ..defaults
             },
             interval: interval.unwrap_or(DEFAULT_INTERVAL),

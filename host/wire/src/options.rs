@@ -21,6 +21,9 @@ pub struct Options {
     pub spacing: Duration,
     /// Pause between connecting and the first request: some devices are deaf until then. Default none.
     pub pause_after_connect: Duration,
+    /// What an earlier link to the same endpoint has learned ([`Stats::spacing`](crate::Stats::spacing),
+    /// [`Stats::settle`](crate::Stats::settle)). Default nothing.
+    pub learned: Learned,
     /// For commands that end: reads wait for the link instead of failing while it is down, and the link gives
     /// up for good after 3 failed attempts to connect, or after 10 s without one valid answer. Default off.
     pub one_shot: bool,
@@ -28,6 +31,15 @@ pub struct Options {
     /// time, and each time-out reopens the connection, because a late answer cannot be told from the next.
     /// Without effect over UDP, where a doubled answer could not be told from the next either. Default off.
     pub fixed_transaction_id: bool,
+}
+
+/// Pauses that a device was found to need. They are given up again when it turns out that it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Between an answer and the next request.
+    pub spacing: Duration,
+    /// Between connecting and the first request.
+    pub settle: Duration,
 }
 
 /// How many requests may be on the wire at once: it begins with `start` and doubles up to `max` while the
@@ -58,6 +70,7 @@ impl Default for Options {
             in_flight: InFlight::default(),
             spacing: Duration::ZERO,
             pause_after_connect: Duration::ZERO,
+            learned: Learned::default(),
             one_shot: false,
             fixed_transaction_id: false,
         }

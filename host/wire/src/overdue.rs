@@ -46,6 +46,11 @@ impl Engine {
             if well {
                 self.latency.timed_out();
             }
+            // A datagram is lost on its way at any pace.
+            let counts = well || self.pauses.is_fresh();
+            if sent.depth == 1 && counts && self.session.kind != Kind::Datagrams {
+                self.pauses.lost();
+            }
             // That says nothing of the unit, so it is asked once more, alone.
             if overtaken && !job.alone && (well || !self.window.proven()) {
                 trouble = true;
@@ -79,8 +84,8 @@ impl Engine {
         }
         self.gauges();
         let Some(error) = last else { return Ok(()) };
-        if !self.options.spacing.is_zero() {
-            self.session.hold_until(now + self.options.spacing);
+        if !self.spacing().is_zero() {
+            self.session.hold_until(now + self.spacing());
         }
         if self.options.fixed_transaction_id {
             let reason = "no answer in time, and a late one could not be told from the next".to_owned();
@@ -102,7 +107,7 @@ impl Engine {
 
     /// After how long a datagram is sent again. A device that wants a pause between requests gets it.
     fn overdue(&self) -> Duration {
-        self.latency.overdue(RESENDS).max(self.options.spacing)
+        self.latency.overdue(RESENDS).max(self.spacing())
     }
 
     /// Whether a datagram may have been lost, and there is time to send it again.

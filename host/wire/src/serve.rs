@@ -58,8 +58,12 @@ impl Engine {
         let now = Instant::now();
         self.inbox.stats().connects += 1;
         self.session = Session::new(F::KIND, now);
-        if !self.options.pause_after_connect.is_zero() {
-            self.session.hold_until(now + self.options.pause_after_connect);
+        if F::KIND == Kind::Stream {
+            self.pauses.connected(now);
+        }
+        let settle = self.options.pause_after_connect.max(self.pauses.settle());
+        if !settle.is_zero() {
+            self.session.hold_until(now + settle);
         }
         if let Some(give_up_at) = self.give_up_at {
             self.session.look_at(give_up_at);
@@ -84,10 +88,23 @@ impl Engine {
         }
     }
 
+    /// How many requests may be on the wire now.
+    fn room(&self) -> u16 {
+        match self.spacing().is_zero() {
+            true => self.window.size(),
+            false => 1,
+        }
+    }
+
+    /// The pause between an answer and the next request.
+    pub(crate) fn spacing(&self) -> Duration {
+        self.options.spacing.max(self.pauses.spacing())
+    }
+
     /// Sends what is due, as far as there is room on the wire.
     fn fill<F: Frames>(&mut self, frames: &mut F) {
         let mut now = None;
-        while self.wire.len() < self.window.size() {
+        while self.wire.len() < self.room() {
             if let Some(not_before) = self.session.not_before {
                 if *now.get_or_insert_with(Instant::now) < not_before {
                     return;
@@ -162,7 +179,7 @@ impl Engine {
             alarm.as_mut().reset(soonest);
             *armed = Some(soonest);
         }
-        let full = self.wire.len() >= self.window.size() || (self.session.alone && self.wire.len() > 0);
+        let full = self.wire.len() >= self.room() || (self.session.alone && self.wire.len() > 0);
         let room = !full && self.session.not_before.is_none();
         poll_fn(|cx| {
             // First what has come: answers may stand before the end of a stream that takes no more.
@@ -247,8 +264,8 @@ impl Engine {
         match owner {
             Owner::Request(sent) => {
                 self.answer(sent, frame, now);
-                if !self.options.spacing.is_zero() {
-                    self.session.hold_until(now + self.options.spacing);
+                if !self.spacing().is_zero() {
+                    self.session.hold_until(now + self.spacing());
                 }
             }
             Owner::Late(took) => {
@@ -325,6 +342,9 @@ impl Engine {
         self.session.foreign = 0;
         self.latency
             .answered((now - sent.at).saturating_sub(sent.item.line), sent.depth);
+        if sent.depth == 1 && self.session.kind != Kind::Datagrams {
+            self.pauses.answered(sent.at);
+        }
         let size = self.window.size();
         if self.latency.forbids_as_many() && sent.depth == size {
             self.window.shrink();
@@ -343,6 +363,9 @@ impl Engine {
 
     /// The device says "later": fewer at once, a pause for all, and the request again.
     fn busy(&mut self, sent: Sent<Job>, error: WireError, now: Instant) {
+        if sent.depth == 1 {
+            self.pauses.lost();
+        }
         self.window.trouble();
         self.session.pause = (self.session.pause * 2).clamp(BUSY_PAUSE, LONGEST_PAUSE);
         self.session.hold_until(now + self.session.pause);

@@ -40,6 +40,10 @@ pub struct Stats {
     pub latency: Option<Duration>,
     /// The time that the next request is given.
     pub timeout: Duration,
+    /// The pause between an answer and the next request, as learned so far.
+    pub spacing: Duration,
+    /// The pause between connecting and the first request, as learned so far.
+    pub settle: Duration,
     /// Requests on the wire now.
     pub in_flight: u16,
     /// Requests that may be on the wire at once, as learned so far. A later link to the same device may

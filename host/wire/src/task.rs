@@ -18,6 +18,7 @@ use crate::latency::Latency;
 use crate::link::LinkState;
 use crate::open::{ConnectError, Open};
 use crate::options::Options;
+use crate::pauses::Pauses;
 use crate::serve::End;
 use crate::session::Session;
 use crate::window::Window;
@@ -39,6 +40,7 @@ pub(crate) struct Engine {
     pub(crate) wire: InFlight<Job>,
     pub(crate) window: Window,
     pub(crate) latency: Latency,
+    pub(crate) pauses: Pauses,
     pub(crate) breakers: Breakers,
     pub(crate) session: Session,
     backoff: Backoff,
@@ -66,6 +68,7 @@ impl Engine {
             wire: InFlight::new(rand::random()),
             window: Window::new(window.start, window.max),
             latency: Latency::new(options.patience()),
+            pauses: Pauses::new(options.learned),
             breakers: Breakers::default(),
             session: Session::new(Kind::Stream, Instant::now()),
             backoff: if options.one_shot {
@@ -286,6 +289,8 @@ impl Engine {
         let mut stats = self.inbox.stats();
         stats.latency = self.latency.smoothed();
         stats.timeout = self.latency.timeout();
+        stats.spacing = self.pauses.spacing();
+        stats.settle = self.pauses.settle();
         stats.in_flight = self.wire.len();
         stats.window = self.window.size();
     }

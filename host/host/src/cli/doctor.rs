@@ -7,6 +7,7 @@ use crate::catalog::Catalog;
 use crate::doctor::{Finding, Level, LinkReport, Report, gather};
 use crate::error::{HostError, Result};
 use crate::format::visible;
+use crate::profile::DeviceProfile;
 
 /// Runs the command: exit 1 when something does not work.
 pub async fn run(
@@ -64,6 +65,8 @@ fn connections(links: &[LinkReport], output: Output) {
         "over holes",
         "at once",
         "answers in",
+        "time-out",
+        "pauses",
     ]);
     let mut any = false;
     for link in links {
@@ -85,6 +88,8 @@ fn connections(links: &[LinkReport], output: Output) {
                 .into(),
                 number(known(profile.in_flight.map(|n| n.to_string()))),
                 number(known(profile.latency_ms.map(|ms| format!("{ms} ms")))),
+                number(known(profile.timeout_ms.map(|ms| format!("{ms} ms")))),
+                pauses(&profile).into(),
             ]);
         }
     }
@@ -94,5 +99,21 @@ fn connections(links: &[LinkReport], output: Output) {
             output.bold("What was learned about talking to them")
         ));
         output.table_lines(&table);
+    }
+}
+
+/// The pauses that a device needs, in words.
+fn pauses(profile: &DeviceProfile) -> String {
+    let needed = [
+        (profile.spacing_ms, "between requests"),
+        (profile.settle_ms, "after connecting"),
+    ];
+    let parts: Vec<String> = needed
+        .into_iter()
+        .filter_map(|(ms, when)| ms.filter(|ms| *ms > 0).map(|ms| format!("{ms} ms {when}")))
+        .collect();
+    match parts.is_empty() {
+        true => "none".to_owned(),
+        false => parts.join(", "),
     }
 }
