@@ -19,6 +19,7 @@ mod doctor;
 mod errors;
 mod http;
 mod maps;
+mod meter;
 mod peers;
 mod plugins;
 mod poll;

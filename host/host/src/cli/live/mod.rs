@@ -105,14 +105,10 @@ impl View {
                     .missing
                     .clone()
                     .unwrap_or_else(|| "it does not answer".to_owned());
+                let check = "Check that the device is switched on and within reach.";
+                let hint = HostError::no_answer(&self.live.url, "", check).hint();
                 self.last = Some(report);
-                self.gap(
-                    now,
-                    Gap {
-                        cause,
-                        hint: String::new(),
-                    },
-                );
+                self.gap(now, Gap { cause, hint });
             }
             Ok(report) => {
                 self.answered = true;
