@@ -326,7 +326,7 @@ async fn on_a_bad_network_every_line_is_right_or_a_gap() {
     peer.turn(Air {
         double: 0.2,
         late: 0.2,
-        lateness: Duration::from_millis(400),
+        lateness: Duration::from_millis(150),
         merge: 0.2,
         foreign: 0.3,
         stranger: 0.1,
@@ -342,16 +342,16 @@ async fn on_a_bad_network_every_line_is_right_or_a_gap() {
             "--ledger",
             LEDGER,
             "--watch",
-            "100ms",
+            "200ms",
             "--json",
         ],
     );
-    let right = until("forty right lines", async || {
+    let right = until("twenty right lines", async || {
         let all = documents(&watch);
         (all.iter()
             .filter(|d| d["points"]["power_total"]["value"] == -614)
             .count()
-            >= 40)
+            >= 20)
             .then_some(all)
     })
     .await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use busbar_ledger::identify;
 use busbar_ledger::image::Image;
-use busbar_ledger::model::Ledger;
+use busbar_ledger::model::{Ledger, Rate};
 use busbar_ledger::plan::{PlanRules, plan, wants};
 use busbar_ledger::presence::{Status, Verdict, verdicts};
 use busbar_ledger::ranges::Ranges;
@@ -27,6 +27,9 @@ pub struct OneDevice {
     ledger: Arc<Ledger>,
     identity: discover::Identity,
     readable: Ranges,
+    /// The words of what never changes, as the device said them when it was opened.
+    identity_words: Image,
+    is_whole: bool,
 }
 
 /// What one reading brought.
@@ -160,7 +163,19 @@ impl OneDevice {
             Some(rule) => {
                 let model = words.and_then(|words| identify::matches(rule, &words));
                 let model = model.filter(|model| !model.is_empty());
-                discover::identity(&link, unit, rule, model, &tally).await?
+                let told = Tally::default();
+                let identity = discover::identity(&link, unit, rule, model, &told).await?;
+                // Without its version, registers would be read that mean nothing on older firmware.
+                let needed =
+                    rule.firmware.is_some() && ledger.points.iter().any(|point| point.since.is_some());
+                if needed && identity.firmware.is_none() && told.anything_unanswered() {
+                    return Err(HostError::no_answer(
+                        link.endpoint(),
+                        &format!("unit {unit} does not tell its firmware version"),
+                        "Try again: without it, what the registers hold cannot be told.",
+                    ));
+                }
+                identity
             }
             None => discover::Identity::default(),
         };
@@ -179,9 +194,15 @@ impl OneDevice {
             model: identity.model.as_deref(),
             readable: None,
         };
-        let learned = discover::learn(&link, unit, &ledger, &facts, tally).await?;
+        let asked = Tally::default();
+        let learned = discover::learn(&link, unit, &ledger, &facts, &asked).await?;
         if learned.readable.is_empty() {
-            return Err(nothing_readable(&link, unit, &ledger, tally));
+            return Err(nothing_readable(
+                &link,
+                unit,
+                &ledger,
+                tally.anything_answered() || asked.anything_answered(),
+            ));
         }
         let device = OneDevice {
             link,
@@ -189,15 +210,38 @@ impl OneDevice {
             ledger,
             identity,
             readable: learned.readable,
+            identity_words: Image::default(),
+            is_whole: !learned.lost && !asked.anything_unanswered(),
         };
+        let device = device.remembering(&learned.image);
         let snapshot = device.judge(&learned.image, None);
         Ok((device, snapshot))
     }
 
-    /// Reads every point once more, in as few blocks as its registers allow.
+    /// Whether it answered all that it was asked when it was opened. What it did not answer counts as not there.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Keeps the words of what is read once.
+    fn remembering(mut self, image: &Image) -> Self {
+        let points = self.ledger.points.iter().filter(|point| point.rate == Rate::Once);
+        for register in points.flat_map(|point| point.registers()) {
+            if let Some(words) = image.get(register.span) {
+                self.identity_words.insert(register.span, words.to_vec());
+            }
+        }
+        self
+    }
+
+    /// Reads every point that may change once more, in as few blocks as its registers allow.
     pub async fn read(&self) -> Snapshot {
         let facts = self.facts();
-        let wants = wants(&self.ledger, 0..self.ledger.points.len(), &facts);
+        let points = self.ledger.points.iter().enumerate();
+        let changing = points
+            .filter(|(_, point)| point.rate != Rate::Once)
+            .map(|(i, _)| i);
+        let wants = wants(&self.ledger, changing, &facts);
         let rules = PlanRules {
             max_words: self.ledger.read.max_words,
             bridge: self.ledger.read.bridge,
@@ -214,11 +258,19 @@ impl OneDevice {
         .await;
         let mut image = Image::default();
         let mut failed: Option<WireError> = None;
+        let mut answered = blocks.is_empty();
         for (span, answer) in blocks.into_iter().zip(answers) {
             match answer {
-                Ok(words) => image.insert(span, words),
+                Ok(words) => {
+                    answered = true;
+                    image.insert(span, words);
+                }
                 Err(error) => failed = Some(error),
             }
+        }
+        // A device that says nothing says nothing of itself either.
+        if answered {
+            image.extend(self.identity_words.clone());
         }
         self.judge(&image, failed.map(|e| e.to_string()))
     }
@@ -293,9 +345,9 @@ impl OneDevice {
     }
 }
 
-fn nothing_readable(link: &Link, unit: u8, ledger: &Ledger, tally: &Tally) -> HostError {
+fn nothing_readable(link: &Link, unit: u8, ledger: &Ledger, answers: bool) -> HostError {
     let endpoint = link.endpoint();
-    if tally.anything_answered() {
+    if answers {
         HostError::nothing_found(
             format!(
                 "unit {unit} at {endpoint} answers, but has none of the registers of {}",

@@ -3,12 +3,32 @@
 use crate::model::{Condition, Expression, Test};
 use crate::value::{Quality, Reading, Value};
 
-/// The value of an expression, or why there is none: `unavailable` when something it needs was not there,
-/// else `invalid`. `look_up` gives the reading of a point.
+/// Why there is no value; the weightier the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lack {
+    /// It was read, and is no value.
+    Invalid,
+    /// The device does not have it.
+    Absent,
+    /// The device has it, as far as is known, but it was not read.
+    Unread,
+}
+
+impl Lack {
+    /// The quality of a reading without a value.
+    pub(crate) fn quality(self) -> Quality {
+        match self {
+            Lack::Invalid => Quality::Invalid,
+            Lack::Absent | Lack::Unread => Quality::Unavailable,
+        }
+    }
+}
+
+/// The value of an expression, or why there is none. `look_up` gives the value of a point.
 pub(crate) fn evaluate(
     expression: &Expression,
-    look_up: &mut impl FnMut(&str) -> Result<f64, Quality>,
-) -> Result<f64, Quality> {
+    look_up: &mut impl FnMut(&str) -> Result<f64, Lack>,
+) -> Result<f64, Lack> {
     let value = match expression {
         Expression::Point(key) => look_up(key)?,
         Expression::Constant(n) => *n,
@@ -25,7 +45,7 @@ pub(crate) fn evaluate(
         } => {
             let (over, under) = both(over, under, look_up)?;
             if under.abs() < *min_denominator {
-                return Err(Quality::Invalid);
+                return Err(Lack::Invalid);
             }
             over / under
         }
@@ -40,12 +60,18 @@ pub(crate) fn evaluate(
         Expression::Clamp(value, low, high) => evaluate(value, look_up)?.max(*low).min(*high),
         Expression::Absolute(value) => evaluate(value, look_up)?.abs(),
         Expression::FirstValid(choices) => {
-            let mut worst = Quality::Unavailable;
+            let mut worst = Lack::Absent;
+            let mut unread = false;
             for choice in choices {
+                // A number stands in for what the device does not have, never for what was only not read.
+                if unread && matches!(choice, Expression::Constant(_)) {
+                    return Err(Lack::Unread);
+                }
                 match evaluate(choice, look_up) {
                     Ok(value) => return Ok(value),
-                    Err(Quality::Unavailable) => {}
-                    Err(quality) => worst = quality,
+                    Err(Lack::Unread) => unread = true,
+                    Err(Lack::Absent) => {}
+                    Err(Lack::Invalid) => worst = Lack::Invalid,
                 }
             }
             return Err(worst);
@@ -54,25 +80,25 @@ pub(crate) fn evaluate(
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(Quality::Invalid)
+        Err(Lack::Invalid)
     }
 }
 
 fn both(
     a: &Expression,
     b: &Expression,
-    look_up: &mut impl FnMut(&str) -> Result<f64, Quality>,
-) -> Result<(f64, f64), Quality> {
+    look_up: &mut impl FnMut(&str) -> Result<f64, Lack>,
+) -> Result<(f64, f64), Lack> {
     let a = evaluate(a, look_up);
     merge(a, evaluate(b, look_up), |a, b| (a, b))
 }
 
 fn fold(
     terms: &[Expression],
-    look_up: &mut impl FnMut(&str) -> Result<f64, Quality>,
+    look_up: &mut impl FnMut(&str) -> Result<f64, Lack>,
     start: f64,
     join: fn(f64, f64) -> f64,
-) -> Result<f64, Quality> {
+) -> Result<f64, Lack> {
     let mut all = Ok(start);
     for term in terms {
         all = merge(all, evaluate(term, look_up), join);
@@ -81,15 +107,11 @@ fn fold(
 }
 
 /// Two operands joined. What was not there weighs more than what was no value, whichever stands first.
-fn merge<T>(
-    a: Result<f64, Quality>,
-    b: Result<f64, Quality>,
-    join: impl Fn(f64, f64) -> T,
-) -> Result<T, Quality> {
+fn merge<T>(a: Result<f64, Lack>, b: Result<f64, Lack>, join: impl Fn(f64, f64) -> T) -> Result<T, Lack> {
     match (a, b) {
         (Ok(a), Ok(b)) => Ok(join(a, b)),
-        (Err(Quality::Unavailable), _) | (_, Err(Quality::Unavailable)) => Err(Quality::Unavailable),
-        (Err(quality), _) | (_, Err(quality)) => Err(quality),
+        (Err(a), Err(b)) => Err(a.max(b)),
+        (Err(lack), _) | (_, Err(lack)) => Err(lack),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From words to readings: one for each point, decoded by its address.
 
 use crate::codec::{self, Decoded};
-use crate::computed;
+use crate::computed::{self, Lack};
 use crate::identify;
 use crate::image::Image;
 use crate::model::{Condition, Expression, Ledger, Point, PointSource, Register, Scale, ValueType};
@@ -121,16 +121,10 @@ impl Work<'_> {
         let mut reading = match formula(ledger, point, self.facts) {
             None => self.measured(point, depth),
             Some(expression) => {
-                let result = computed::evaluate(expression, &mut |key| {
-                    let reading = self.look_up(key, depth).ok_or(Quality::Unavailable)?;
-                    match &reading.value {
-                        Some(value) => value.as_f64().ok_or(Quality::Invalid),
-                        None => Err(reading.quality),
-                    }
-                });
+                let result = computed::evaluate(expression, &mut |key| self.operand(key, depth));
                 let (value, quality) = match result {
                     Ok(value) => (Some(Value::Number(value)), Quality::Good),
-                    Err(quality) => (None, quality),
+                    Err(lack) => (None, lack.quality()),
                 };
                 Reading {
                     value,
@@ -148,6 +142,37 @@ impl Work<'_> {
         }
         self.readings[i] = reading;
         self.state[i] = State::Done;
+    }
+
+    /// The value of another point, or why there is none.
+    fn operand(&mut self, key: &str, depth: u8) -> Result<f64, Lack> {
+        let reading = self.look_up(key, depth).ok_or(Lack::Unread)?;
+        let number = reading.value.as_ref().and_then(Value::as_f64);
+        let unavailable = reading.quality == Quality::Unavailable;
+        match number {
+            Some(number) => Ok(number),
+            None if !unavailable => Err(Lack::Invalid),
+            None if self.lacks(key, depth) => Err(Lack::Absent),
+            None => Err(Lack::Unread),
+        }
+    }
+
+    /// Whether the device is known not to have a point: no register of it, or a group that requires what is not so.
+    fn lacks(&mut self, key: &str, depth: u8) -> bool {
+        let ledger = self.ledger;
+        let Some(point) = ledger.point(key) else {
+            return true;
+        };
+        if formula(ledger, point, self.facts).is_none() && usable(ledger, point, self.facts).next().is_none()
+        {
+            return true;
+        }
+        let group = point.group.as_ref().and_then(|name| ledger.groups.get(name));
+        let requires = group.and_then(|group| group.requires.as_ref());
+        requires.is_some_and(|requires| {
+            let reading = self.look_up(&requires.point, depth);
+            reading.and_then(|reading| computed::holds(requires, reading)) == Some(false)
+        })
     }
 
     /// The reading of another point; `None` while it is not known because the two lean on each other.

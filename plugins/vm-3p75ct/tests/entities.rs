@@ -273,6 +273,10 @@ fn a_phase_that_is_not_measured_takes_nothing_from_the_power_factor() {
     for span in [
         Span {
             function: busbar_ledger::span::Function::Input,
+            ..Span::holding(0x2000, 1)
+        },
+        Span {
+            function: busbar_ledger::span::Function::Input,
             ..Span::holding(0x3048, 2)
         },
         Span {
@@ -321,4 +325,34 @@ fn sentinels_are_no_value() {
             "{key}"
         );
     }
+}
+
+#[test]
+fn a_phase_that_was_only_not_read_is_not_taken_for_none() {
+    let ledger = ledger("victron/vm-3p75ct");
+    let meter = loaded(3, [(23000, 100, 230); 3], 690);
+    let span = |at, count| Span {
+        function: busbar_ledger::span::Function::Input,
+        ..Span::holding(at, count)
+    };
+    let facts = Facts {
+        firmware: Some("v1.07"),
+        model: Some("VM-3P75CT"),
+        readable: None,
+    };
+    let factor = |spans: &[Span]| {
+        let mut image = Image::default();
+        spans
+            .iter()
+            .for_each(|span| image.insert(*span, meter.words(*span)));
+        readings(&ledger, &image, &facts)[ledger.index["power_factor"]].clone()
+    };
+    let all = [span(0x2000, 1), span(0x3040, 0x18), span(0x3080, 2)];
+    assert_eq!(number(&factor(&all)), 1.0);
+    // The third phase went unanswered: its 230 VA are unknown, and so is what they are part of.
+    let two = [span(0x2000, 1), span(0x3040, 0x10), span(0x3080, 2)];
+    assert_eq!(
+        (factor(&two).value, factor(&two).quality),
+        (None, Quality::Unavailable)
+    );
 }

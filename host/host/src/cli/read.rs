@@ -78,7 +78,17 @@ pub async fn run(
                         let (link, ledger) = (link.clone(), Arc::clone(&ledger));
                         async move { OneDevice::open(link, unit, ledger).await }
                     };
-                    live::run(Again { open, device: None }, &url, interval, output).await
+                    live::run(
+                        Again {
+                            open,
+                            device: None,
+                            opened: 0,
+                        },
+                        &url,
+                        interval,
+                        output,
+                    )
+                    .await
                 }
             }
         }
@@ -97,7 +107,11 @@ fn options(args: &ReadArgs) -> Options {
 struct Again<O> {
     open: O,
     device: Option<OneDevice>,
+    opened: u32,
 }
+
+/// Some devices never answer for what they do not have: after so many times, what is silent is not there.
+const OPENED_AT_MOST: u32 = 4;
 
 impl<O, F> live::Reader for Again<O>
 where
@@ -110,7 +124,11 @@ where
         }
         let (device, first) = (self.open)().await?;
         let report = device.report(&first);
-        self.device = Some(device);
+        self.opened += 1;
+        // What was lost on the way must not be missing for as long as somebody watches.
+        if device.is_whole() || self.opened >= OPENED_AT_MOST {
+            self.device = Some(device);
+        }
         Ok(report)
     }
 }

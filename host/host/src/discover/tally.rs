@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use busbar_ledger::evidence::Outcome;
+use busbar_ledger::ranges::Ranges;
 use busbar_ledger::span::Span;
 
 /// One request of a scan and what came of it: what the registry keeps as evidence.
@@ -85,6 +86,15 @@ impl Tally {
         self.asked()
             .iter()
             .all(|a| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(1..=3)))
+    }
+
+    /// Whether something was asked that went without an answer to the end, in pieces too.
+    pub fn anything_unanswered(&self) -> bool {
+        let asked = self.asked();
+        let is_answer = |a: &&Asked| matches!(a.outcome, Outcome::Words(_) | Outcome::Exception(_));
+        let answered: Ranges = asked.iter().filter(is_answer).map(|a| a.span).collect();
+        let mut silent = asked.iter().filter(|a| !is_answer(a));
+        silent.any(|a| !answered.contains(a.span))
     }
 
     /// Everything asked, in order; the tally is empty afterwards.
