@@ -9,6 +9,7 @@ use busbar_ledger::plan::{PlanRules, plan, wants};
 use busbar_ledger::presence::{Status, Verdict, verdicts};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
+use busbar_ledger::span::Function;
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_wire::{Link, Priority, ReadPlan, WireError};
 use futures_util::future::join_all;
@@ -353,7 +354,14 @@ fn nothing_readable(link: &Link, unit: u8, ledger: &Ledger, answers: bool) -> Ho
                 "unit {unit} at {endpoint} answers, but has none of the registers of {}",
                 ledger.name
             ),
-            "Check the unit id and the ledger; `busbar scan` finds what is really there.",
+            match ledger.read.function {
+                Function::Holding => {
+                    "Check the unit id and the list of registers. It asks for holding registers (function 3): where the \
+                     manual calls them input registers (function 4), say so (function = \"input\" in a ledger, a column \
+                     `function` with `input` in a list)."
+                }
+                _ => "Check the unit id and the ledger; `busbar scan` finds what is really there.",
+            },
         )
     } else {
         HostError::no_answer(

@@ -64,7 +64,10 @@ async fn a_device_that_needs_none_keeps_its_pace() {
     let link = hasty(Options::default(), Duration::ZERO);
     let begun = Instant::now();
     assert_eq!(losses(&link, 1000).await, 0);
-    assert_eq!((begun.elapsed(), link.stats().spacing), (ms(5000), Duration::ZERO));
+    assert_eq!(
+        (begun.elapsed(), link.stats().spacing),
+        (ms(5000), Duration::ZERO)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +77,9 @@ async fn a_device_that_is_deaf_after_connecting_is_waited_for() {
         let begun = Instant::now();
         let mut answers = 0;
         while answers < 3 {
-            let Some(request) = peer.try_asked().await else { return };
+            let Some(request) = peer.try_asked().await else {
+                return;
+            };
             if begun.elapsed() >= ms(900) {
                 peer.send(request.answer()).await;
                 answers += 1;
