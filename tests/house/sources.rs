@@ -38,6 +38,11 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "a datagram that comes late; its tests pause the clock",
     ),
     (
+        "host/wire/tests/pauses.rs",
+        1,
+        "a device takes a while to answer; its tests pause the clock",
+    ),
+    (
         "tests/e2e/common/mod.rs",
         1,
         "how often it asks again, until patience ends",
