@@ -18,6 +18,7 @@ mod discover;
 mod doctor;
 mod errors;
 mod http;
+mod lossy;
 mod maps;
 mod meter;
 mod peers;

@@ -48,6 +48,11 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "how often it asks again, until patience ends",
     ),
     (
+        "tests/e2e/lossy.rs",
+        1,
+        "weather lasts a while, and what is seen meanwhile is what counts",
+    ),
+    (
         "tests/zoo/src/conversation.rs",
         2,
         "a slow device is what it plays",

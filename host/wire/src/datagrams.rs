@@ -6,8 +6,7 @@ use std::task::{Context, Poll, ready};
 use crate::frame::{self, Broken, Frame};
 use crate::frames::{Frames, Kind};
 
-/// Enough for 15 of the longest frames. What a longer datagram holds beyond is cut off: its last message is then
-/// broken, and is skipped as any other.
+/// Enough for 15 of the longest frames. A datagram that is longer is none of a Modbus device's, however it begins.
 const INPUT: usize = 4096;
 
 /// A socket that exchanges datagrams with one peer, and hands out none that came from elsewhere.
@@ -28,6 +27,8 @@ pub(crate) struct MbapDatagrams<S> {
     filled: usize,
     /// Whether a datagram has come that is not yet walked to its end.
     open: bool,
+    /// Whether it is too long.
+    oversize: bool,
     /// Whole frames, each to go for itself.
     output: Vec<u8>,
 }
@@ -40,6 +41,7 @@ impl<S> MbapDatagrams<S> {
             taken: 0,
             filled: 0,
             open: false,
+            oversize: false,
             output: Vec::with_capacity(frame::MAX_FRAME),
         }
     }
@@ -65,6 +67,7 @@ impl<S: Datagrams> Frames for MbapDatagrams<S> {
         let length = ready!(self.socket.poll_recv(cx, &mut self.input))?;
         (self.taken, self.filled) = (0, length.min(self.input.len()));
         self.open = true;
+        self.oversize = length >= self.input.len();
         Poll::Ready(Ok(true))
     }
 
@@ -72,6 +75,9 @@ impl<S: Datagrams> Frames for MbapDatagrams<S> {
     fn get(&self) -> Result<Option<Frame<'_>>, Broken> {
         if !self.open {
             return Ok(None);
+        }
+        if self.oversize {
+            return Err(Broken);
         }
         frame::decode(self.rest())?.map(Some).ok_or(Broken)
     }

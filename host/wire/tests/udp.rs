@@ -163,6 +163,21 @@ async fn fault_28_a_broken_datagram_is_skipped_and_never_ends_the_link() {
     assert_eq!((stats.skipped, stats.resent, stats.connects), (count, 0, 1));
 }
 
+/// What no device sends is not walked: it may begin like the very answer.
+#[tokio::test(start_paused = true)]
+async fn fault_28_a_huge_datagram_is_no_answer_however_it_begins() {
+    let link = meter(Options::default(), |mut meter| async move {
+        let asked = meter.asked().await;
+        let mut huge = asked.answer();
+        huge[10] ^= 0xff;
+        huge.resize(65_507, 0xee);
+        meter.send(huge);
+        meter.send(asked.answer());
+    });
+    assert_eq!(read(&link, 1, 9, 2).await.unwrap(), words(1, 9, 2));
+    assert_eq!((link.stats().skipped, link.stats().resent), (1, 0));
+}
+
 /// The answer itself, spoiled: it is not used, and a read for which nothing else comes says what came.
 #[tokio::test(start_paused = true)]
 async fn fault_28_a_truncated_answer_is_no_answer() {
