@@ -25,6 +25,7 @@ mod peers;
 mod plugins;
 mod poll;
 mod registry;
+mod rs485;
 mod scan;
 mod serial;
 mod shipped;
