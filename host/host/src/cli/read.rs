@@ -122,8 +122,9 @@ where
         if let Some(device) = &self.device {
             return Ok(device.report(&device.read().await));
         }
-        let (device, first) = (self.open)().await?;
-        let report = device.report(&first);
+        let (device, _) = (self.open)().await?;
+        // Where much is lost, opening takes its time: what was read at its beginning is not what is shown now.
+        let report = device.report(&device.read().await);
         self.opened += 1;
         // What was lost on the way must not be missing for as long as somebody watches.
         if device.is_whole() || self.opened >= OPENED_AT_MOST {
