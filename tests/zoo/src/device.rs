@@ -160,7 +160,11 @@ pub fn upgrade(device: Target<'_>, version: &str) {
 pub fn tear(device: Target<'_>, key: &str) {
     let count = device.register(key).span.count;
     assert!(count > 1, "`{key}` has one register, which cannot be torn");
-    device.set(key, Content::Turns(vec![0xFFFF, 0x1_0000]));
+    // A prime number of turns: however many requests a poll makes, it comes by both values.
+    device.set(
+        key,
+        Content::Turns(vec![0xFFFF, 0x1_0000, 0xFFFF, 0x1_0000, 0x1_0000]),
+    );
 }
 
 /// Everything that was done to the device's points is undone.
