@@ -111,8 +111,8 @@ async fn a_dead_meter_costs_the_others_nothing() {
             "[[connection]]\nname = \"line\"\nurl = \"{url}\"\ninterval = \"5s\"\n"
         ))
         .await;
-    // Beside the first poll, which comes at once, at least three of each.
-    let told = listen(&host, 3 * INTERVAL + Duration::from_secs(3)).await;
+    // Beside the first poll, which comes at once, at least two intervals of each.
+    let told = listen(&host, 4 * INTERVAL).await;
 
     let mut times: BTreeMap<u8, Vec<u64>> = BTreeMap::new();
     for Told { unit, at, event } in &told {
@@ -130,7 +130,8 @@ async fn a_dead_meter_costs_the_others_nothing() {
     assert_eq!(times.len(), usize::from(METERS) - 1);
     for (unit, times) in &times {
         let apart: Vec<u64> = times.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
-        let on_time = |apart: &u64| (4000..=6000).contains(apart);
+        // One that is missed would be 10 s; a busy machine takes its time.
+        let on_time = |apart: &u64| (3000..=7000).contains(apart);
         assert!(
             apart.len() >= 2 && apart.iter().all(on_time),
             "unit {unit}: {apart:?} ms apart"
