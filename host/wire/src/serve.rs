@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -26,6 +26,9 @@ use crate::task::Engine;
 /// Answers in a row that belong to nobody, after which a connection is dropped. A socket is not: a stranger's
 /// datagrams say nothing of those that come next.
 const FOREIGN: u32 = 32;
+/// After so many pieces in a row that were there at once, everything else has its turn: what never ends may not keep
+/// a request from running out of time, or the task from ending.
+const FLOOD: u32 = 32;
 /// How often a request is sent again to a device that says it is busy.
 const BUSY_REPEATS: u8 = 2;
 /// The first pause after a busy answer; each further one doubles it, each right answer halves it.
@@ -52,6 +55,15 @@ enum Event {
     Over(Option<io::Error>),
 }
 
+/// What has come.
+fn come<F: Frames>(frames: &mut F, cx: &mut Context<'_>) -> Poll<Event> {
+    frames.poll_fill(cx).map(|come| match come {
+        Ok(true) => Event::Bytes,
+        Ok(false) => Event::Over(None),
+        Err(error) => Event::Over(Some(error)),
+    })
+}
+
 impl Engine {
     /// Serves a connection from its beginning to its end.
     pub(crate) async fn serve<F: Frames>(&mut self, mut frames: F) -> End {
@@ -70,9 +82,16 @@ impl Engine {
         }
         let mut alarm = std::pin::pin!(sleep_until(now));
         let mut armed = None;
+        let mut pieces = 0;
         loop {
             self.fill(&mut frames);
-            let step = match self.event(&mut frames, alarm.as_mut(), &mut armed).await {
+            let flood = pieces >= FLOOD;
+            let event = self.event(&mut frames, alarm.as_mut(), &mut armed, flood).await;
+            pieces = match event {
+                Event::Bytes if !flood => pieces + 1,
+                _ => 0,
+            };
+            let step = match event {
                 Event::Call(Call::Work) => Ok(()),
                 Event::Call(Call::Closed) => Err(End::Closed),
                 Event::Bytes => self.receive(&mut frames),
@@ -170,6 +189,7 @@ impl Engine {
         frames: &mut F,
         mut alarm: Pin<&mut Sleep>,
         armed: &mut Option<Instant>,
+        flood: bool,
     ) -> Event {
         if let Some(soonest) = self.session.soonest
             && armed.is_none_or(|armed| soonest < armed)
@@ -183,11 +203,8 @@ impl Engine {
         let room = !full && self.session.not_before.is_none();
         poll_fn(|cx| {
             // First what has come: answers may stand before the end of a stream that takes no more.
-            match frames.poll_fill(cx) {
-                Poll::Ready(Ok(false)) => return Poll::Ready(Event::Over(None)),
-                Poll::Ready(Ok(true)) => return Poll::Ready(Event::Bytes),
-                Poll::Ready(Err(error)) => return Poll::Ready(Event::Over(Some(error))),
-                Poll::Pending => {}
+            if !flood && let Poll::Ready(event) = come(frames, cx) {
+                return Poll::Ready(event);
             }
             if let Poll::Ready(Err(error)) = frames.poll_flush(cx) {
                 return Poll::Ready(Event::Over(Some(error)));
@@ -199,7 +216,7 @@ impl Engine {
                 *armed = None;
                 return Poll::Ready(Event::Alarm);
             }
-            Poll::Pending
+            if flood { come(frames, cx) } else { Poll::Pending }
         })
         .await
     }

@@ -6,11 +6,16 @@
 
 mod common;
 
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use busbar_wire::{BadAnswer, Link, Options, WireError};
+use busbar_wire::{BadAnswer, Connect, ConnectError, Link, Options, WireError};
 use common::line::*;
 use common::*;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 fn reason(error: WireError) -> BadAnswer {
@@ -444,6 +449,90 @@ async fn another_master_is_told() {
     );
 }
 
+/// A wrong frame ends a request, and its right answer still comes: it is not taken for the next one's.
+#[tokio::test(start_paused = true)]
+async fn fault_11_the_right_answer_behind_a_wrong_one_is_late() {
+    let link = line(Options::default(), &baud(19_200), |mut peer| async move {
+        let first = peer.heard().await;
+        peer.send(OnLine { function: 4, ..first }.answer()).await;
+        // Slow: it answers in order, and so the first answer comes when the next request has been sent.
+        let next = peer.heard().await;
+        peer.send(first.answer()).await;
+        sleep(ms(20)).await;
+        peer.send(next.answer()).await;
+        peer.serve_line().await;
+    });
+    assert!(read(&link, 1, 100, 6).await.is_err());
+    for at in [200, 300] {
+        assert!(honest(&link, 1, at, 6).await, "{at}");
+    }
+}
+
+/// Another master asks the same unit for as many registers, before we do or after: its answer is none of ours.
+#[tokio::test(start_paused = true)]
+async fn another_masters_answer_is_never_taken() {
+    let theirs = OnLine {
+        unit: 1,
+        function: 3,
+        at: 700,
+        count: 4,
+    };
+    for noise in [&[][..], &[0], &[0xff, 1, 3]] {
+        // While ours is waited for.
+        let link = line(Options::default(), &baud(19_200), move |mut peer| async move {
+            peer.heard().await;
+            peer.send([noise, &theirs.request()].concat()).await;
+            sleep(ms(30)).await;
+            peer.send(theirs.answer()).await;
+            peer.serve_line().await;
+        });
+        for at in [0, 10, 20] {
+            honest(&link, 1, at, 4).await;
+        }
+        assert!(honest(&link, 1, 30, 4).await);
+    }
+    // Heard on a quiet line, and answered when ours has been sent.
+    let link = line(Options::default(), &baud(19_200), move |mut peer| async move {
+        let asked = peer.heard().await;
+        peer.send(asked.answer()).await;
+        sleep(ms(10)).await;
+        peer.send(theirs.request()).await;
+        let asked = peer.heard().await;
+        peer.send(theirs.answer()).await;
+        sleep(ms(20)).await;
+        peer.send(asked.answer()).await;
+        peer.serve_line().await;
+    });
+    assert!(honest(&link, 1, 0, 4).await);
+    sleep(ms(30)).await;
+    assert!(honest(&link, 1, 10, 4).await);
+    assert!(honest(&link, 1, 20, 4).await);
+}
+
+/// A refusal that another master got says nothing of our registers.
+#[tokio::test(start_paused = true)]
+async fn another_masters_refusal_is_not_ours() {
+    let link = line(Options::default(), &baud(19_200), |mut peer| async move {
+        let theirs = OnLine {
+            unit: 1,
+            function: 3,
+            at: 700,
+            count: 9,
+        };
+        peer.heard().await;
+        peer.send(theirs.request()).await;
+        sleep(ms(30)).await;
+        peer.send(theirs.exception(2)).await;
+        peer.serve_line().await;
+    });
+    assert_eq!(
+        reason(read(&link, 1, 0, 4).await.unwrap_err()),
+        BadAnswer::OtherMaster
+    );
+    assert!(honest(&link, 1, 0, 4).await);
+    assert!(link.stats().exceptions.is_empty());
+}
+
 /// One answer spoiled by noise costs a second try, not the reading.
 #[tokio::test(start_paused = true)]
 async fn a_broken_answer_is_asked_for_once_more() {
@@ -526,4 +615,59 @@ async fn fault_8_many_dead_meters_share_a_bounded_part_of_the_line() {
         assert!(*gap <= Duration::from_secs(10), "{worst:?}");
     }
     assert!(stats.timeouts <= 100, "{stats:?}");
+}
+
+/// What never stops to come, faster than it can be judged.
+struct Flood;
+
+impl Connect for Flood {
+    type Stream = Flood;
+
+    async fn connect(&mut self) -> Result<Flood, ConnectError> {
+        Ok(Flood)
+    }
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // As a socket does: a task that never waits is interrupted, and goes on at once.
+        ready!(pin!(tokio::task::consume_budget()).poll(cx));
+        buffer.put_slice(&[0x55; 64]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(pin!(tokio::task::consume_budget()).poll(cx));
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Fault 18: a flood does not keep a request from running out of time, nor a link alive that nobody needs.
+#[tokio::test]
+async fn fault_18_a_flood_does_not_hold_up_everything_else() {
+    let options = Options {
+        timeout: Some(ms(100)),
+        ..Options::default()
+    };
+    let link = Link::over_line("modbus+rtu:///dev/ttyUSB0", options, &baud(115_200), Flood);
+    let ends = async {
+        let error = read(&link, 1, 0, 4).await.unwrap_err();
+        assert_eq!(error.code(), "no_frame", "{error}");
+        link.close().await;
+    };
+    tokio::time::timeout(Duration::from_secs(5), ends).await.unwrap();
 }

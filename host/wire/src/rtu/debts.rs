@@ -17,11 +17,20 @@ const LATE: Duration = Duration::from_secs(60);
 /// How many are remembered; a line of 247 silent units asked at once stays below.
 const MOST: usize = 256;
 
-/// An answer that did not come.
+/// Who waits for an answer, or gave it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Creditor {
+    /// We, with the request of this id.
+    Us(u16),
+    /// Another master, whose request was heard.
+    Another,
+}
+
+/// An answer that did not come yet.
 #[derive(Clone, Copy, Debug)]
 struct Debt {
     expected: Expected,
-    id: u16,
+    to: Creditor,
     asked: Instant,
 }
 
@@ -30,13 +39,13 @@ struct Debt {
 pub(crate) struct Debts(Vec<Debt>);
 
 impl Debts {
-    /// An answer did not come in time.
-    pub(crate) fn add(&mut self, expected: Expected, id: u16, asked: Instant) {
+    /// An answer did not come in time, or is another's.
+    pub(crate) fn add(&mut self, expected: Expected, to: Creditor, asked: Instant) {
         self.forget(asked);
         if self.0.len() == MOST {
             self.0.remove(0);
         }
-        self.0.push(Debt { expected, id, asked });
+        self.0.push(Debt { expected, to, asked });
     }
 
     fn forget(&mut self, now: Instant) {
@@ -44,20 +53,20 @@ impl Debts {
             .retain(|debt| now.saturating_duration_since(debt.asked) < LATE);
     }
 
-    /// A late answer came, of so many bytes: the id of its request. All that the unit owed before it is paid too.
-    pub(crate) fn paid(&mut self, came: Expected, now: Instant) -> Option<u16> {
+    /// A late answer came, of so many bytes: whose it is. All that the unit owed before it is paid too.
+    pub(crate) fn paid(&mut self, came: Expected, now: Instant) -> Option<Creditor> {
         self.forget(now);
         let last = self.0.iter().position(|debt| debt.expected == came)?;
-        let id = self.0.get(last)?.id;
+        let to = self.0.get(last)?.to;
         self.settled_up_to(came.unit, last);
-        Some(id)
+        Some(to)
     }
 
-    /// A refusal came: it may be the answer to the oldest, whose request's id is given.
-    pub(crate) fn refused(&mut self, unit: u8, function: u8) -> Option<u16> {
+    /// A refusal came: it may be the answer to the oldest. Whose that is.
+    pub(crate) fn refused(&mut self, unit: u8, function: u8) -> Option<Creditor> {
         let of = |debt: &Debt| debt.expected.unit == unit && debt.expected.function == function;
         let first = self.0.iter().position(of)?;
-        Some(self.0.remove(first).id)
+        Some(self.0.remove(first).to)
     }
 
     /// An answer came that can only be to the newest request: what the unit owed is paid.
@@ -132,7 +141,7 @@ mod tests {
         let now = Instant::now();
         let mut debts = Debts::default();
         assert_eq!(debts.settle(1, span(200, 6), now), None);
-        debts.add(expected(1, span(100, 6)), 7, now);
+        debts.add(expected(1, span(100, 6)), Creditor::Us(7), now);
         assert_eq!(debts.settle(1, span(200, 6), now), Some(span(200, 1)));
         assert_eq!(debts.settle(1, span(200, 1), now), Some(span(200, 2)));
         assert_eq!(debts.settle(1, span(65535, 1), now), Some(span(65534, 2)));
@@ -150,7 +159,7 @@ mod tests {
             None,
             "another function tells itself apart"
         );
-        debts.add(expected(1, span(200, 1)), 8, now);
+        debts.add(expected(1, span(200, 1)), Creditor::Us(8), now);
         assert_eq!(debts.settle(1, span(200, 6), now), Some(span(200, 2)));
         assert_eq!(
             debts.settle(1, span(200, 6), now + LATE),
@@ -164,16 +173,19 @@ mod tests {
         let now = Instant::now();
         let mut debts = Debts::default();
         for (count, id) in [(6, 1), (1, 2), (2, 3)] {
-            debts.add(expected(1, span(0, count)), id, now);
+            debts.add(expected(1, span(0, count)), Creditor::Us(id), now);
         }
-        debts.add(expected(2, span(0, 1)), 9, now);
-        assert_eq!(debts.paid(expected(1, span(50, 1)), now), Some(2));
+        debts.add(expected(2, span(0, 1)), Creditor::Us(9), now);
+        assert_eq!(debts.paid(expected(1, span(50, 1)), now), Some(Creditor::Us(2)));
         assert_eq!(
             debts.paid(expected(1, span(0, 6)), now),
             None,
             "it can come no more"
         );
-        assert_eq!(debts.0.iter().map(|debt| debt.id).collect::<Vec<_>>(), [3, 9]);
+        assert_eq!(
+            debts.0.iter().map(|debt| debt.to).collect::<Vec<_>>(),
+            [3, 9].map(Creditor::Us)
+        );
         debts.settled(1);
         assert_eq!(debts.settle(1, span(0, 6), now), None);
         assert!(debts.settle(2, span(0, 6), now).is_some());
@@ -183,12 +195,12 @@ mod tests {
     fn a_refusal_pays_one() {
         let now = Instant::now();
         let mut debts = Debts::default();
-        debts.add(expected(1, span(0, 6)), 1, now);
-        debts.add(expected(1, span(0, 1)), 2, now);
+        debts.add(expected(1, span(0, 6)), Creditor::Us(1), now);
+        debts.add(expected(1, span(0, 1)), Creditor::Us(2), now);
         assert_eq!(debts.refused(1, 4), None);
-        assert_eq!(debts.refused(1, 3), Some(1));
+        assert_eq!(debts.refused(1, 3), Some(Creditor::Us(1)));
         assert!(debts.settle(1, span(0, 6), now).is_some());
-        assert_eq!(debts.refused(1, 3), Some(2));
+        assert_eq!(debts.refused(1, 3), Some(Creditor::Us(2)));
         assert_eq!(debts.settle(1, span(0, 6), now), None);
     }
 
@@ -197,7 +209,7 @@ mod tests {
         let now = Instant::now();
         let mut debts = Debts::default();
         for id in 0..10_000 {
-            debts.add(expected(id as u8, span(0, 6)), id, now);
+            debts.add(expected(id as u8, span(0, 6)), Creditor::Us(id), now);
         }
         assert_eq!(debts.0.len(), MOST);
     }
@@ -234,7 +246,7 @@ mod tests {
                     prop_assert!(debts.paid(expected(1, came), now).is_some());
                 }
                 if !answered {
-                    debts.add(expected(1, asked), id as u16, now);
+                    debts.add(expected(1, asked), Creditor::Us(id as u16), now);
                 }
             }
         }

@@ -5,7 +5,10 @@
 
 use std::ops::Range;
 
+use busbar_ledger::span::Span;
 use crc::{CRC_16_MODBUS, Crc};
+
+use crate::check;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
 
@@ -120,6 +123,15 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<usize> {
         .find(|length| bytes.get(..*length).is_some_and(is_intact))
 }
 
+/// What these bytes ask for, where it is a request to read and no answer can look like it.
+pub(crate) fn asks(frame: &[u8]) -> Option<Span> {
+    // Three bytes of coils are as long as a request.
+    let ambiguous = matches!(frame, [_, 1 | 2, 3, ..]);
+    let request = frame.len() == REQUEST && !ambiguous && is_intact(frame);
+    let pdu = frame.get(1..6).filter(|_| request)?;
+    check::asked(pdu).filter(|span| check::request(*span).is_ok())
+}
+
 /// Whether the bytes are one whole RTU frame and nothing else, as a gateway sends it that adds no MBAP header.
 pub(crate) fn is_whole(bytes: &[u8]) -> bool {
     whole(bytes) == Some(bytes.len())
@@ -207,6 +219,20 @@ mod tests {
         }
         assert_eq!(whole(b"HTTP/1.1 400 Bad Request"), None);
         assert_eq!(whole(&[0, 1, 0, 0, 0, 5, 1, 3, 2, 0, 0]), None);
+    }
+
+    #[test]
+    fn what_others_ask_is_understood() {
+        assert_eq!(asks(&framed(9, &[3, 3, 7, 0, 2])), Some(Span::holding(0x0307, 2)));
+        for none in [
+            framed(9, &[3, 0, 0, 0xff, 0xff]),
+            framed(9, &[6, 0, 1, 0, 2]),
+            framed(9, &[1, 3, 7, 0, 2]),
+            answer(7, 1, &[5, 0, 8]),
+            answer(7, 3, &[0; 4]),
+        ] {
+            assert_eq!(asks(&none), None, "{none:x?}");
+        }
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use busbar_ledger::span::Span;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::debts::{Debts, expected};
+use super::debts::{Creditor, Debts, expected};
 use super::frame::{self, Expected, MAX_FRAME};
 use super::pace::Pace;
 use crate::check::{self, BadAnswer};
@@ -43,6 +43,8 @@ struct Asked {
     echoed: bool,
     /// The last frame that came and was none of ours.
     wrong: Option<BadAnswer>,
+    /// Another master asked the same unit something since, with the same function: how many bytes that brings.
+    rival: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ struct Found {
     length: usize,
     /// The request that it answers, perhaps too late.
     id: u16,
+    /// Whether it is what that request waits for: then the unit owes nothing any more.
+    right: bool,
 }
 
 /// RTU frames over a byte stream.
@@ -163,13 +167,29 @@ impl<S> RtuStream<S> {
         let Some(range) = expected.find(&self.input) else {
             return false;
         };
+        // Behind noise, too, another master's question is one.
+        let before = self.input[..range.start].windows(frame::REQUEST);
+        let rivals: Vec<_> = before
+            .filter_map(|bytes| Some((bytes[0], frame::asks(bytes)?)))
+            .collect();
+        for (unit, span) in rivals {
+            self.rival(unit, span, now);
+        }
         self.noise(range.start);
-        if asked.settle.is_some() {
-            self.settled(asked, range.len(), now);
+        if self
+            .asked
+            .and_then(|asked| asked.rival)
+            .is_some_and(|bytes| range.len() == frame::EXCEPTION || bytes == expected.bytes)
+        {
+            // Whose answer this is, nobody can tell.
+            self.foreign(range.len(), BadAnswer::OtherMaster);
+        } else if asked.settle.is_some() {
+            self.settled(asked, range.len());
         } else {
             self.found = Some(Found {
                 length: range.len(),
                 id: asked.id,
+                right: true,
             });
         }
         true
@@ -183,23 +203,40 @@ impl<S> RtuStream<S> {
 
     /// The unit has answered what was asked only to tell its answers apart. Next comes what is wanted, unless it was a
     /// refusal and more is owed.
-    fn settled(&mut self, asked: Asked, length: usize, now: Instant) {
+    fn settled(&mut self, asked: Asked, length: usize) {
         self.input.drain(..length);
-        let settle = {
-            let mut debts = self.debts();
-            if length == frame::EXCEPTION {
-                debts.refused(asked.unit, asked.span.function.code());
-            } else {
-                debts.settled(asked.unit);
-            }
-            debts.settle(asked.unit, asked.span, now)
-        };
-        self.aside.settled += u64::from(settle.is_some());
+        if length == frame::EXCEPTION {
+            self.debts().refused(asked.unit, asked.span.function.code());
+        } else {
+            self.debts().settled(asked.unit);
+        }
         self.note(|asked| {
-            asked.settle = settle;
             asked.stage = Stage::Waiting;
             asked.echoed = false;
         });
+    }
+
+    /// Throws away a frame that is for none of us.
+    fn foreign(&mut self, length: usize, reason: BadAnswer) {
+        self.input.drain(..length);
+        self.aside.foreign += 1;
+        self.note(|asked| asked.wrong = Some(reason));
+    }
+
+    /// Another master asks: its answer will be none of ours, though it may look just like it.
+    fn rival(&mut self, unit: u8, span: Span, now: Instant) {
+        let theirs = expected(unit, span);
+        let same = self
+            .on_the_line()
+            .filter(|asked| asked.unit == unit && asked.span.function == span.function);
+        // Who asks the same gets the same; it may as well be a second echo.
+        if same.is_some_and(|asked| asked.now() == span) {
+            return;
+        }
+        self.debts().add(theirs, Creditor::Another, now);
+        if same.is_some() {
+            self.note(|asked| asked.rival = Some(theirs.bytes));
+        }
     }
 
     /// Takes a whole frame that is not what is waited for: a late answer, a wrong one, or what others say.
@@ -208,6 +245,11 @@ impl<S> RtuStream<S> {
             return false;
         };
         let (unit, function, count) = (self.input[0], self.input[1], self.input[2]);
+        if let Some(span) = frame::asks(&self.input[..length]) {
+            self.rival(unit, span, now);
+            self.foreign(length, BadAnswer::OtherMaster);
+            return true;
+        }
         let came = Expected {
             unit,
             function,
@@ -223,25 +265,35 @@ impl<S> RtuStream<S> {
         } else {
             None
         };
-        if let Some(id) = late {
-            self.found = Some(Found { length, id });
-            return true;
+        match late {
+            Some(Creditor::Us(id)) => {
+                let right = false;
+                self.found = Some(Found { length, id, right });
+                return true;
+            }
+            Some(Creditor::Another) => {
+                self.foreign(length, BadAnswer::OtherMaster);
+                return true;
+            }
+            None => {}
         }
         if let Some(asked) = asked.filter(|asked| answer && asked.unit == unit && asked.settle.is_none()) {
             // The engine refuses it and ends the request; should the right one still come, it will be late.
-            self.debts().add(asked.expected(), asked.id, asked.at);
-            self.found = Some(Found { length, id: asked.id });
+            self.debts()
+                .add(asked.expected(), Creditor::Us(asked.id), asked.at);
+            self.found = Some(Found {
+                length,
+                id: asked.id,
+                right: false,
+            });
             return true;
         }
-        self.input.drain(..length);
-        self.aside.foreign += 1;
-        self.note(|asked| {
-            asked.wrong = Some(if answer {
-                BadAnswer::Unit { got: unit }
-            } else {
-                BadAnswer::OtherMaster
-            });
-        });
+        let reason = if answer {
+            BadAnswer::Unit { got: unit }
+        } else {
+            BadAnswer::OtherMaster
+        };
+        self.foreign(length, reason);
         true
     }
 
@@ -251,7 +303,8 @@ impl<S> RtuStream<S> {
         self.output.clear();
         let broken = asked.expected().came_broken(&self.input);
         if asked.stage != Stage::Waiting && !broken {
-            self.debts().add(asked.expected(), asked.id, asked.at);
+            self.debts()
+                .add(asked.expected(), Creditor::Us(asked.id), asked.at);
         }
         Some(asked)
     }
@@ -262,19 +315,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
 
     fn put(&mut self, id: u16, unit: u8, pdu: &[u8]) {
         let Some(span) = check::asked(pdu) else { return };
-        let now = Instant::now();
-        let settle = self.debts().settle(unit, span, now);
-        self.aside.settled += u64::from(settle.is_some());
         self.sample.clear();
         self.asked = Some(Asked {
             id,
             unit,
             span,
-            settle,
+            settle: None,
             stage: Stage::Waiting,
-            at: now,
+            at: Instant::now(),
             echoed: false,
             wrong: None,
+            rival: None,
         });
     }
 
@@ -304,6 +355,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
                 ready!(self.alarm.as_mut().poll(cx));
             }
             asked.stage = Stage::Sending;
+            asked.rival = None;
+            // Only now: what is owed may have been paid, or another master may have asked, while the line was in use.
+            asked.settle = self.debts.lock().unwrap_or_else(PoisonError::into_inner).settle(
+                asked.unit,
+                asked.span,
+                Instant::now(),
+            );
+            self.aside.settled += u64::from(asked.settle.is_some());
             self.output = asked.request();
             // Whatever came until now is no answer to this.
             let room = SAMPLE.saturating_sub(self.sample.len());
@@ -341,7 +400,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
     }
 
     fn get(&self) -> Result<Option<Frame<'_>>, Broken> {
-        Ok(self.found.map(|Found { length, id }| Frame {
+        Ok(self.found.map(|Found { length, id, .. }| Frame {
             id,
             unit: self.input[0],
             pdu: &self.input[1..length - 2],
@@ -349,11 +408,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
     }
 
     fn done(&mut self, _bytes: usize) {
-        let Some(Found { length, id }) = self.found.take() else {
+        let Some(Found { length, id, right }) = self.found.take() else {
             return;
         };
         self.input.drain(..length);
-        if let Some(asked) = self.asked.take_if(|asked| asked.id == id) {
+        if let Some(asked) = self.asked.take_if(|asked| asked.id == id)
+            && right
+        {
             self.debts().settled(asked.unit);
         }
         self.judge(Instant::now());
