@@ -170,3 +170,29 @@ async fn a_sample_can_be_served_by_hand() {
     served.signal(rustix::process::Signal::TERM);
     served.end().await;
 }
+
+#[tokio::test]
+async fn it_is_found_in_the_network_with_its_name() {
+    let (site, ledger) = Site::of_sample("sample", &sample(INVERTER), "modbus+tcp://127.0.22.4:0").unwrap();
+    let running = start(&site, &[ledger]).await.unwrap();
+    let port = running.address("sample").unwrap().port().to_string();
+    let home = Home::new();
+    home.write("busbar.toml", "[discover]\nmdns_port = 1\n");
+    let search = [
+        "discover",
+        "--network",
+        "127.0.22.0/29",
+        "--port",
+        &port,
+        "--json",
+    ];
+    let report = home.run(&search).await.json();
+    let [found] = list(&report, "found") else {
+        panic!("{report:#}")
+    };
+    assert_eq!(found["ledger"], "sunspec/inverter-3p", "{found:#}");
+    assert_eq!(
+        (text(found, "serial"), text(found, "confidence")),
+        ("34567890", "certain")
+    );
+}

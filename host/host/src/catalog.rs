@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use busbar_ledger::Diagnostics;
 use busbar_ledger::model::Ledger;
 use busbar_loader::{Options, PluginLedger, PluginState, Plugins};
-use busbar_plugin_sdk::{Conversation, Step};
+use busbar_plugin_sdk::{Conversation, Found, Step};
 use tracing::warn;
 
 use crate::config::PluginsConfig;
@@ -180,6 +180,17 @@ impl Catalog {
             ));
         }
         Ok(Arc::new(ledger))
+    }
+
+    /// What a plugin reads a device by that it has found: a ledger made for it, or one that is known.
+    ///
+    /// # Errors
+    /// As [`Catalog::composed`] and [`Catalog::ledger`].
+    pub fn ledger_found(&self, plugin: &str, found: &Found) -> Result<Arc<Ledger>> {
+        match &found.ledger_text {
+            Some(text) => self.composed(plugin, &found.ledger, text),
+            None => self.ledger(&found.ledger),
+        }
     }
 
     /// From now on this device is read by this ledger, which was made for it.

@@ -68,10 +68,7 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
             if found.serial.is_none() {
                 found.id = format!("{}_{}", request.connection_id, found.id);
             }
-            let ledger = match &found.ledger_text {
-                Some(text) => catalog.composed(&plugin, &found.ledger, text)?,
-                None => catalog.ledger(&found.ledger)?,
-            };
+            let ledger = catalog.ledger_found(&plugin, &found)?;
             all.candidates.push(Candidate { found, ledger });
         }
         all.possible = talk.possible;

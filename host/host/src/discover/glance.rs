@@ -12,6 +12,8 @@ use super::{Request, Search, Tally, candidates, converse, recognise, scheme};
 use crate::catalog::Catalog;
 use crate::error::Result;
 
+/// So many requests without any answer, at the usual units of several kinds of device, are enough.
+const MUTE: u32 = 4;
 /// Units that one plugin is asked about; where its ledgers name more, it looks where it would in a quick scan.
 const FEW_UNITS: usize = 4;
 
@@ -82,7 +84,7 @@ pub async fn glance(
         let ids: Vec<String> = talk.verdict.devices.iter().map(|d| d.id.clone()).collect();
         if let Some(found) = talk.verdict.devices.into_iter().next() {
             let identified = found.serial.is_some();
-            let ledger = catalog.ledger(&found.ledger)?;
+            let ledger = catalog.ledger_found(&plugin, &found)?;
             return Ok(Glance {
                 answered: true,
                 seen: vec![Seen {
@@ -94,6 +96,13 @@ pub async fn glance(
                 }],
             });
         }
+    }
+    // Whoever was silent at the units of all these has nothing to say to ledgers either: each would cost a time-out.
+    if units.is_empty() && !tally.anything_answered() && tally.requests() >= MUTE {
+        return Ok(Glance {
+            answered: false,
+            seen: Vec::new(),
+        });
     }
     (request.mode, request.units) = match units {
         [] => (Mode::Quick, Vec::new()),
