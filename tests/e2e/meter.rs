@@ -45,6 +45,7 @@ fn site(firmware: &str, phases: u16, options: &str) -> String {
         name = "meter"
         kind = "ledger"
         listen = "modbus+udp://127.0.0.1:0"
+        zeros = true
         {options}
         [[device.unit]]
         unit = 1
