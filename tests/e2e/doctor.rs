@@ -77,7 +77,7 @@ async fn a_device_that_is_gone_is_named_with_what_to_do() {
     let run = home.run(&["doctor"]).await;
     assert_eq!(run.code(), 1, "{run:?}");
     assert!(
-        run.stdout.contains("bad ") && run.stderr.contains("does not work"),
+        run.stdout.contains("bad") && run.stderr.contains("does not work"),
         "{run:?}"
     );
     host.stop().await;

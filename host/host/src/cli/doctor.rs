@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use comfy_table::Cell;
+
 use super::output::{Output, number};
 use crate::catalog::Catalog;
 use crate::doctor::{Finding, Level, LinkReport, Report, gather};
@@ -19,9 +21,11 @@ pub async fn run(
     if output.is_json() {
         output.document(&report)?;
     } else {
+        let mut table = output.table_of(&[]);
         for finding in &report.findings {
-            output.line(&line(finding, output));
+            table.add_row(row(finding, output));
         }
+        output.table_lines(&table);
         connections(&report.connections, output);
     }
     let wrong = report.findings.iter().filter(|f| f.level == Level::Error).count();
@@ -38,22 +42,19 @@ pub async fn run(
     })
 }
 
-/// A finding as a line, with what to do below it.
-fn line(finding: &Finding, output: Output) -> String {
+/// A finding as a row: how bad, where, and what, with what to do below it.
+fn row(finding: &Finding, output: Output) -> [Cell; 3] {
     let mark = match finding.level {
-        Level::Ok => output.green("ok  "),
-        Level::Warning => output.yellow("look"),
-        Level::Error => output.red("bad "),
+        Level::Ok => output.green_cell("ok"),
+        Level::Warning => output.yellow_cell("look"),
+        Level::Error => output.red_cell("bad"),
     };
-    let mut text = format!(
-        "{mark}  {}: {}",
-        output.bold(&visible(&finding.area)),
-        visible(&finding.message)
-    );
+    let mut text = visible(&finding.message);
     if !finding.hint.is_empty() {
-        text.push_str(&format!("\n      {}", visible(&finding.hint)));
+        text.push('\n');
+        text.push_str(&visible(&finding.hint));
     }
-    text
+    [mark, Cell::new(visible(&finding.area)), Cell::new(text)]
 }
 
 /// What was learned about talking to each unit.

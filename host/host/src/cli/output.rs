@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::error::{Exit, HostError};
@@ -102,6 +102,26 @@ impl Output {
         }
     }
 
+    /// Something good, for a cell.
+    pub fn green_cell(&self, text: &str) -> Cell {
+        self.coloured_cell(Color::Green, text)
+    }
+
+    /// Something to look at, for a cell.
+    pub fn yellow_cell(&self, text: &str) -> Cell {
+        self.coloured_cell(Color::Yellow, text)
+    }
+
+    /// Something that does not work, for a cell.
+    pub fn red_cell(&self, text: &str) -> Cell {
+        self.coloured_cell(Color::Red, text)
+    }
+
+    fn coloured_cell(&self, colour: Color, text: &str) -> Cell {
+        let cell = Cell::new(text);
+        if self.colour() { cell.fg(colour) } else { cell }
+    }
+
     /// Something good.
     pub fn green(&self, text: &str) -> String {
         self.styled("32", text)
@@ -110,11 +130,6 @@ impl Output {
     /// Something to look at.
     pub fn yellow(&self, text: &str) -> String {
         self.styled("33", text)
-    }
-
-    /// Something that does not work.
-    pub fn red(&self, text: &str) -> String {
-        self.styled("31", text)
     }
 
     fn styled(&self, code: &str, text: &str) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use busbar_ledger::value::Quality;
 use busbar_store::Registry;
-use comfy_table::ColumnConstraint;
+use comfy_table::{Cell, ColumnConstraint, Table};
 
 use super::args::{EntitiesArgs, ExplainArgs};
 use super::output::{Output, number};
@@ -17,6 +17,9 @@ use crate::format::{self, visible};
 use crate::profile::DeviceProfile;
 use crate::registry::{adopt_ledgers, stored_views};
 use crate::view::{self, Devices, Entities};
+
+/// A terminal of so many columns has room for what is nice to know.
+const ROOMY: u16 = 110;
 
 /// `busbar devices`
 pub async fn devices(
@@ -37,24 +40,41 @@ pub async fn devices(
     if devices.devices.is_empty() {
         return Err(empty());
     }
-    let mut table = output.table(["device", "name", "unit", "ledger", "entities", "state", "answers"]);
+    let mut headings = vec!["device", "name", "unit", "ledger", "entities", "state"];
+    // What was learned about talking to it is for those who have the room; `doctor` tells more.
+    let roomy = output.table([]).width().is_none_or(|width| width >= ROOMY);
+    if roomy {
+        headings.push("answers");
+    }
+    let mut table = output.table_of(&headings);
     for device in &devices.devices {
         let state = match &device.reason {
             Some(reason) => format!("{}: {}", device.availability, visible(reason)),
             None => device.availability.clone(),
         };
-        table.add_row(vec![
+        let mut row: Vec<Cell> = vec![
             device.id.as_str().into(),
             visible(&device.name).into(),
             number(device.unit_id),
             device.ledger.as_str().into(),
             number(device.entities.len()),
             state.into(),
-            output.dim_cell(&device.profile.as_ref().map(manners).unwrap_or_default()),
-        ]);
+        ];
+        if roomy {
+            row.push(output.dim_cell(&device.profile.as_ref().map(manners).unwrap_or_default()));
+        }
+        table.add_row(row);
     }
+    unbroken(&mut table);
     output.table_lines(&table);
     Ok(())
+}
+
+/// An id is there to be copied: it is never broken, whatever else has to be.
+fn unbroken(table: &mut Table) {
+    if let Some(id) = table.column_mut(0) {
+        id.set_constraint(ColumnConstraint::ContentWidth);
+    }
 }
 
 /// How a device answers, in a few words: `12 ms, 4 at once, 60 registers`.
@@ -118,10 +138,7 @@ pub async fn entities(
             visible(&entity.name).into(),
         ]);
     }
-    // An id is there to be copied: it is never broken, whatever else has to be.
-    if let Some(id) = table.column_mut(0) {
-        id.set_constraint(ColumnConstraint::ContentWidth);
-    }
+    unbroken(&mut table);
     output.table_lines(&table);
     Ok(())
 }
