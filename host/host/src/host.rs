@@ -204,14 +204,6 @@ impl Host {
             .url
             .parse()
             .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
-        let settings = self.settings(&connection, &Profile::default());
-        let link = Link::open(
-            endpoint,
-            Options {
-                one_shot: true,
-                ..settings.options
-            },
-        );
         let units = match &wanted.units {
             Some(units) => {
                 units
@@ -240,6 +232,11 @@ impl Host {
             units,
             known: Vec::new(),
         };
+        let options = Options {
+            one_shot: true,
+            ..self.settings(&connection, &Profile::default()).options
+        };
+        let link = Link::open(endpoint, request.considerate(options));
         let mut scan = discover::scan(&link, &self.catalog, &request, &Quiet, cancel).await?;
         if scan.cancelled {
             return Ok(None);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use busbar_simulate::Site;
 use busbar_simulate::capture::{Capture, MAX_BYTES};
-use busbar_wire::Link;
+use busbar_wire::{Endpoint, Link};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -54,10 +54,7 @@ pub async fn run(
             };
             by_host(&mut host, &call, &progress, data_dir).await
         }
-        None => {
-            let link = Link::open(endpoint, endpoint::one_shot(args.timeout));
-            here(args, &link, &catalog().await?, &progress).await
-        }
+        None => here(args, endpoint, &catalog().await?, &progress).await,
     };
     drop(progress);
     let captured = match captured {
@@ -85,9 +82,16 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn here(args: &CaptureArgs, link: &Link, catalog: &Catalog, progress: &Shown) -> Result<Captured> {
+async fn here(
+    args: &CaptureArgs,
+    endpoint: Endpoint,
+    catalog: &Catalog,
+    progress: &Shown,
+) -> Result<Captured> {
     let units = args.units.clone().map(|list| list.0).unwrap_or_default();
-    let request = request(link.endpoint(), catalog, args.ledger.as_deref(), units)?;
+    let request = request(&endpoint.to_string(), catalog, args.ledger.as_deref(), units)?;
+    let options = request.considerate(endpoint::one_shot(args.timeout));
+    let link = Link::open(endpoint, options);
     let wanted = Wanted {
         request: &request,
         duration: args.duration,
@@ -101,7 +105,7 @@ async fn here(args: &CaptureArgs, link: &Link, catalog: &Catalog, progress: &Sho
             on_interrupt.cancel();
         }
     });
-    let captured = capture(link, catalog, &wanted, progress, &cancel).await;
+    let captured = capture(&link, catalog, &wanted, progress, &cancel).await;
     interrupt.abort();
     link.close().await;
     captured

@@ -21,7 +21,6 @@ use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
 use crate::format::visible;
 use crate::registry::{self, Home};
-use crate::settings::with_manners;
 
 /// What a shell makes of a program that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
@@ -138,12 +137,7 @@ async fn here(
         start: 4,
         ..options.in_flight
     };
-    let manners = request
-        .ledger
-        .as_ref()
-        .map(|l| l.read.manners)
-        .unwrap_or_default();
-    let options = with_manners(Options { in_flight, ..options }, manners);
+    let options = request.considerate(Options { in_flight, ..options });
     let link = Link::open(endpoint.clone(), options);
     let cancel = CancellationToken::new();
     let progress = Arc::new(Shown::default());

@@ -393,7 +393,8 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn Progress) -> Resul
                 .url
                 .parse()
                 .map_err(|e: busbar_wire::EndpointError| HostError::usage(e.to_string(), e.hint()))?;
-            (Link::open(endpoint, busbar_wire::Options::one_shot()), true)
+            let options = request.considerate(busbar_wire::Options::one_shot());
+            (Link::open(endpoint, options), true)
         }
     };
     let mut scan = discover::scan(&link, &host.catalog, &request, progress, &cancel).await?;

@@ -23,12 +23,13 @@ use std::sync::Arc;
 use busbar_ledger::model::Ledger;
 use busbar_ledger::ranges::Ranges;
 use busbar_plugin_sdk::{Found, Mode};
-use busbar_wire::{Endpoint, Link, SerialLine};
+use busbar_wire::{Endpoint, Link, Options, SerialLine};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
+use crate::settings::with_manners;
 use progress::Progress;
 use report::{Coverage, DeviceReport, ScanReport};
 
@@ -59,6 +60,16 @@ pub struct Request {
     pub units: Vec<u8>,
     /// What earlier scans of this connection found.
     pub known: Vec<FoundBefore>,
+}
+
+impl Request {
+    /// The same options, with the pauses and the restraint that the ledger which is looked for asks for.
+    pub fn considerate(&self, options: Options) -> Options {
+        match &self.ledger {
+            Some(ledger) => with_manners(options, ledger.read.manners),
+            None => options,
+        }
+    }
 }
 
 /// A device that a scan found, with what polling needs to know.
