@@ -122,6 +122,40 @@ async fn a_running_host_captures_what_it_owns_and_goes_on() {
     host.stop().await;
 }
 
+/// A capture that nobody waits for any more keeps nobody else from one.
+#[tokio::test]
+async fn a_running_host_captures_for_nobody() {
+    let (home, running) = (Home::new(), site(METER).await);
+    let url = running.url("meter").unwrap();
+    home.run(&["scan", &url, "--save", "--name", "meter", "--json"])
+        .await
+        .json();
+    let host = home.host().await;
+    let capture = |time: &'static str| {
+        let url = url.clone();
+        ["capture".to_owned(), url, "--for".to_owned(), time.to_owned()]
+    };
+    let long = capture("5m");
+    let mut long: Vec<&str> = long.iter().map(String::as_str).collect();
+    long.extend(["--output", "long.jsonl"]);
+    let waiting = Background::start(&home, &long);
+    let short = capture("1s");
+    let mut short: Vec<&str> = short.iter().map(String::as_str).collect();
+    short.extend(["--output", "short.jsonl", "--force", "--json"]);
+    until("the first to be at it", async || {
+        let text = home.run(&short).await.stdout;
+        text.contains("already_in_progress").then_some(())
+    })
+    .await;
+    drop(waiting);
+    until("the next to have its turn", async || {
+        let text = home.run(&short).await.stdout;
+        text.contains("frames").then_some(())
+    })
+    .await;
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn a_file_is_not_written_over_and_a_failure_leaves_none() {
     let home = Home::new();

@@ -1,9 +1,10 @@
 //! Captures what goes over a wire: a scan, then the polls of what it found, until the time is over. Serial numbers,
 //! names and places are taken out before anybody sees it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_ledger::model::{Class, Ledger, Point};
+use busbar_ledger::model::{Class, IdentityFormat, Ledger, Point, ValueType};
 use busbar_ledger::plan::{PlanRules, plan, wants};
 use busbar_ledger::readings::Facts;
 use busbar_ledger::span::Span;
@@ -23,7 +24,7 @@ use crate::discover::{self, FoundDevice, Request};
 use crate::error::{HostError, Result};
 
 /// Longer noise is cut: it is told from a frame by its first bytes.
-const MAX_NOISE: usize = 512;
+const MAX_NOISE: usize = 64;
 
 /// What to capture.
 pub struct Wanted<'a> {
@@ -35,6 +36,8 @@ pub struct Wanted<'a> {
     pub interval: Duration,
     /// Whether texts that no ledger describes stay as they are.
     pub keep_texts: bool,
+    /// What else is known to be on this wire, by unit: a running host reads it meanwhile.
+    pub others: Vec<(u8, Arc<Ledger>)>,
 }
 
 /// What came of it.
@@ -63,7 +66,10 @@ pub async fn capture(
     let scheme = link.endpoint().split("://").next().unwrap_or_default();
     let head = Head::new(scheme, clock::now_ms(), env!("CARGO_PKG_VERSION"));
     let enough = CancellationToken::new();
-    let recorder = tokio::spawn(record(link.tap(), began, enough.clone()));
+    // However this ends, nothing is noted any more.
+    let _enough = enough.clone().drop_guard();
+    let full = CancellationToken::new();
+    let recorder = tokio::spawn(record(link.tap(), began, enough.clone(), full.clone()));
     let until = began + wanted.duration;
     let mut notes = Vec::new();
     let scanned = discover::scan(link, catalog, wanted.request, progress, cancel).await;
@@ -75,11 +81,13 @@ pub async fn capture(
         }
         Err(error) => return Err(error),
     };
-    poll(link, &devices, wanted.interval, until, cancel).await;
+    tokio::select! {
+        () = full.cancelled() => {}
+        () = poll(link, &devices, wanted.interval, until, cancel) => {}
+    }
     enough.cancel();
     let recorded = recorder.await;
-    let (frames, missed) =
-        recorded.map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+    let (frames, missed) = recorded.map_err(internal)?;
     if missed > 0 {
         notes.push(format!("{missed} frames came faster than they could be noted"));
     }
@@ -90,7 +98,12 @@ pub async fn capture(
     }
     let mut capture = Capture { head, frames };
     capture.head.missed = missed;
-    redaction(&devices, wanted.keep_texts).apply(&mut capture);
+    let redaction = redaction(&devices, wanted, catalog);
+    let redacted = tokio::task::spawn_blocking(move || {
+        redaction.apply(&mut capture);
+        capture
+    });
+    let capture = redacted.await.map_err(internal)?;
     let found = devices
         .iter()
         .map(|d| format!("{} at unit {}", d.report.ledger, d.report.unit_id))
@@ -102,8 +115,18 @@ pub async fn capture(
     })
 }
 
-/// Notes what goes over the wire until it is enough; also how much came too fast.
-async fn record(mut tap: Receiver<Traffic>, began: Instant, enough: CancellationToken) -> (Vec<Line>, u64) {
+fn internal(error: tokio::task::JoinError) -> HostError {
+    HostError::failed("internal", error.to_string(), "Please report this.")
+}
+
+/// Notes what goes over the wire until it is enough, or there is no more room; also how much came too fast.
+async fn record(
+    mut tap: Receiver<Traffic>,
+    began: Instant,
+    enough: CancellationToken,
+    full: CancellationToken,
+) -> (Vec<Line>, u64) {
+    let _full = full.drop_guard();
     let (mut lines, mut missed) = (Vec::new(), 0);
     while lines.len() < MAX_FRAMES {
         let traffic = tokio::select! {
@@ -125,7 +148,7 @@ fn line(traffic: &Traffic, began: Instant) -> Line {
     let seen = match (&traffic.seen, traffic.direction) {
         (OnWire::Frame { id, unit, pdu }, direction) => {
             let frame = Frame {
-                id: *id,
+                id: Some(*id),
                 unit: *unit,
                 pdu: Hex(pdu.to_vec()),
             };
@@ -195,27 +218,23 @@ fn blocks(device: &FoundDevice) -> Vec<(u8, Span)> {
 }
 
 /// What of these devices is private.
-fn redaction(devices: &[FoundDevice], keep_texts: bool) -> Redaction {
-    let mut redaction = Redaction::default();
-    for device in devices {
-        let unit = device.report.unit_id;
-        sort(&device.ledger, unit, &mut redaction);
+fn redaction(devices: &[FoundDevice], wanted: &Wanted<'_>, catalog: &Catalog) -> Redaction {
+    let mut redaction = Redaction {
+        keep_texts: wanted.keep_texts,
+        ..Redaction::default()
+    };
+    let found = devices.iter().map(|d| (d.report.unit_id, &d.ledger));
+    let others = wanted.others.iter().map(|(unit, ledger)| (*unit, ledger));
+    for (unit, ledger) in found.chain(others) {
+        sort(ledger, unit, &mut redaction);
     }
-    if keep_texts {
-        // Everything is public but what is known to be private.
-        for device in devices {
-            for function in [
-                busbar_ledger::span::Function::Holding,
-                busbar_ledger::span::Function::Input,
-            ] {
-                let all = Span {
-                    function,
-                    at: 0,
-                    count: u16::MAX,
-                };
-                redaction.public.push((device.report.unit_id, all));
-            }
-        }
+    // A scan that was stopped has read what it had not yet named.
+    let all = catalog.ledger_names();
+    for ledger in all.iter().filter_map(|name| catalog.ledger(name).ok()) {
+        let places = ledger.points.iter().filter(|p| p.class == Some(Class::Location));
+        redaction
+            .places
+            .extend(places.flat_map(|p| p.registers().iter().map(|r| r.span)));
     }
     redaction
 }
@@ -223,18 +242,23 @@ fn redaction(devices: &[FoundDevice], keep_texts: bool) -> Redaction {
 fn sort(ledger: &Ledger, unit: u8, redaction: &mut Redaction) {
     for point in &ledger.points {
         for register in point.registers() {
-            let of = match privacy(point) {
+            let of = match privacy(point, register.ty == ValueType::Text) {
                 Privacy::Text => &mut redaction.texts,
-                Privacy::Number => &mut redaction.numbers,
+                Privacy::Digits => &mut redaction.digits,
+                Privacy::Place => &mut redaction.numbers,
                 Privacy::None => &mut redaction.public,
             };
             of.push((unit, register.span));
         }
     }
     let Some(identify) = &ledger.identify else { return };
-    redaction
-        .texts
-        .extend(identify.serial.iter().map(|field| (unit, field.span)));
+    if let Some(serial) = &identify.serial {
+        let of = match serial.format {
+            IdentityFormat::Text => &mut redaction.texts,
+            _ => &mut redaction.digits,
+        };
+        of.push((unit, serial.span));
+    }
     let public = [&identify.model, &identify.firmware];
     redaction
         .public
@@ -247,18 +271,31 @@ fn sort(ledger: &Ledger, unit: u8, redaction: &mut Redaction) {
 enum Privacy {
     None,
     Text,
-    Number,
+    Digits,
+    Place,
 }
 
+/// Texts that tell what a device is, and not which one or whose; all others are private.
+const PUBLIC: [&str; 9] = [
+    "model",
+    "firmware",
+    "version",
+    "manufacturer",
+    "vendor",
+    "hardware",
+    "error",
+    "alarm",
+    "device_type",
+];
+
 /// What a stranger need not know: who owns it, which one it is, where it stands.
-fn privacy(point: &Point) -> Privacy {
-    let key = point.key.as_str();
-    if key.contains("serial") || key.contains("custom_name") || key.contains("owner") {
-        Privacy::Text
-    } else if point.class == Some(Class::Location) {
-        Privacy::Number
-    } else {
-        Privacy::None
+fn privacy(point: &Point, text: bool) -> Privacy {
+    let has = |word: &str| point.key.contains(word);
+    match (point.class, text) {
+        (Some(Class::Location), _) => Privacy::Place,
+        (_, false) if has("serial") => Privacy::Digits,
+        (_, true) if has("serial") || !PUBLIC.iter().any(|word| has(word)) => Privacy::Text,
+        _ => Privacy::None,
     }
 }
 
@@ -270,13 +307,15 @@ mod tests {
     fn what_is_private_is_known_by_its_meaning() {
         let text = "ledger = \"test/one\"\ntitle = \"One\"\n[identify]\nserial = { at = 0, type = \"text\", words = 4 }\n\
             firmware = { at = 4, type = \"text\", words = 2 }\n[points]\n\
-            custom_name = { at = 10, type = \"text\", words = 8 }\nmodel = { at = 20, type = \"text\", words = 8 }\n\
+            system_name = { at = 10, type = \"text\", words = 8 }\nmodel = { at = 20, type = \"text\", words = 8 }\n\
+            serial_number = { at = 40, type = \"u32\" }\nserial_port_errors = { at = 50, type = \"text\", words = 2 }\n\
             latitude = { at = 30, type = \"i32\", class = \"location\", unit = \"°\" }\n";
         let ledger = busbar_ledger::parse("one", text).unwrap();
         let mut redaction = Redaction::default();
         sort(&ledger, 3, &mut redaction);
         let at = |all: &[(u8, Span)]| all.iter().map(|(_, span)| span.at).collect::<Vec<_>>();
-        assert_eq!(at(&redaction.texts), [10, 0]);
+        assert_eq!(at(&redaction.texts), [10, 50, 0]);
+        assert_eq!(at(&redaction.digits), [40]);
         assert_eq!(at(&redaction.numbers), [30]);
         assert_eq!(at(&redaction.public), [20, 4]);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use busbar_ledger::model::Manners;
+use busbar_ledger::model::{Ledger, Manners};
 use busbar_store::{Connection, History, Lifecycle, Registry};
 use busbar_wire::{Endpoint, EndpointError, Link, Options};
 use tokio::sync::mpsc;
@@ -447,6 +447,17 @@ impl Host {
             .values()
             .find(|lane| lane.url == url)
             .map(|lane| lane.link.clone())
+    }
+
+    /// What is polled over this endpoint: units and what describes them.
+    pub fn on_the_wire(&self, url: &str) -> Vec<(u8, Arc<Ledger>)> {
+        let at_work = self.at_work();
+        let Some((connection, _)) = at_work.iter().find(|(_, of)| of == url) else {
+            return Vec::new();
+        };
+        let devices = self.bus.devices();
+        let here = devices.iter().filter(|d| d.meta.connection == *connection);
+        here.map(|d| (d.meta.unit, Arc::clone(&d.meta.ledger))).collect()
     }
 
     /// How devices are found again.

@@ -46,13 +46,6 @@ pub(crate) struct Aside {
     pub(crate) settled: u64,
 }
 
-impl Kind {
-    /// Whether its frames carry transaction ids.
-    pub(crate) fn has_ids(self) -> bool {
-        matches!(self, Kind::Stream | Kind::Datagrams)
-    }
-}
-
 /// A way to send and receive frames.
 pub(crate) trait Frames {
     /// What it goes over.

@@ -178,9 +178,7 @@ impl Engine {
         let pdu = asked.pdu(&mut buffer);
         frames.put(id, unit, pdu);
         let frame = Frame { id, unit, pdu };
-        self.inbox
-            .tap
-            .frame(Direction::Sent, frame, self.session.kind.has_ids());
+        self.inbox.tap.frame(Direction::Sent, frame);
     }
 
     /// Waits for whatever comes first, and sends meanwhile.
@@ -232,8 +230,7 @@ impl Engine {
                 }
                 Ok(Some(frame)) => {
                     let length = frame.len();
-                    let ids = self.session.kind.has_ids();
-                    self.inbox.tap.frame(Direction::Received, frame, ids);
+                    self.inbox.tap.frame(Direction::Received, frame);
                     self.frame(frame, now)?;
                     frames.done(length);
                 }

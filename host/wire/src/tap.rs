@@ -35,8 +35,9 @@ pub struct Traffic {
 pub enum Seen {
     /// A whole frame, whether or not anybody waits for it.
     Frame {
-        /// Its transaction id; `None` on wires that have none.
-        id: Option<u16>,
+        /// Its transaction id. On a line, which has none: the link's own number of the request, also with the answer
+        /// that was found to be its.
+        id: u16,
         /// The unit that it comes from or goes to.
         unit: u8,
         /// Function code and data.
@@ -55,10 +56,10 @@ impl Tap {
         self.0.get_or_init(|| broadcast::Sender::new(WAITING)).subscribe()
     }
 
-    /// Shows a frame to whoever listens. `ids` says whether the wire carries its id.
-    pub(crate) fn frame(&self, direction: Direction, frame: Frame<'_>, ids: bool) {
+    /// Shows a frame to whoever listens.
+    pub(crate) fn frame(&self, direction: Direction, frame: Frame<'_>) {
         self.show(direction, || Seen::Frame {
-            id: ids.then_some(frame.id),
+            id: frame.id,
             unit: frame.unit,
             pdu: frame.pdu.into(),
         });

@@ -6,6 +6,7 @@
 mod common;
 
 use busbar_wire::{Direction, Options, Seen, Traffic};
+use common::line::*;
 use common::post::*;
 use common::*;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 fn frame_of(traffic: &Traffic) -> (Direction, u16, u8, Vec<u8>) {
     match &traffic.seen {
-        Seen::Frame { id, unit, pdu } => (traffic.direction, id.unwrap(), *unit, pdu.to_vec()),
+        Seen::Frame { id, unit, pdu } => (traffic.direction, *id, *unit, pdu.to_vec()),
         Seen::Noise(noise) => panic!("a frame is expected: {noise:?}"),
     }
 }
@@ -79,4 +80,36 @@ async fn what_a_broken_stream_leaves_is_shown() {
     assert_eq!(frame_of(&tap.recv().await.unwrap()).0, Direction::Sent);
     assert_eq!(frame_of(&tap.recv().await.unwrap()).0, Direction::Received);
     assert_eq!(tap.recv().await.unwrap().seen, Seen::Noise((*b"HTTP/1.1").into()));
+}
+
+/// A line has no ids, but the link knows whose answer came late: whoever listens cannot.
+#[tokio::test(start_paused = true)]
+async fn on_a_line_a_late_answer_has_the_number_of_its_request() {
+    let link = line(Options::default(), &baud(19_200), |mut peer| async move {
+        let first = peer.heard().await;
+        let next = peer.heard().await;
+        peer.send(first.answer()).await;
+        tokio::time::sleep(ms(20)).await;
+        peer.send(next.answer()).await;
+        peer.serve_line().await;
+    });
+    let mut tap = link.tap();
+    assert!(read(&link, 1, 100, 6).await.is_err());
+    assert!(read(&link, 1, 200, 6).await.is_ok());
+    let mut seen = vec![];
+    while let Ok(traffic) = tap.try_recv() {
+        let (direction, id, _, pdu) = frame_of(&traffic);
+        seen.push((direction, id, pdu.len()));
+    }
+    let (first, next) = (seen[0].1, seen[1].1);
+    assert_ne!(first, next);
+    assert_eq!(
+        seen,
+        [
+            (Direction::Sent, first, 5),
+            (Direction::Sent, next, 5),
+            (Direction::Received, first, 14),
+            (Direction::Received, next, 14),
+        ]
+    );
 }

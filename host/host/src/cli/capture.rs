@@ -1,6 +1,6 @@
 //! `busbar capture` and `busbar replay`: what a wire carried, as a file, and a device made from it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,21 +61,37 @@ pub async fn run(
         Ok(captured) => captured,
         Err(error) => {
             // Nothing was captured: no empty file stays behind.
-            let _ = std::fs::remove_file(&path);
+            discard(&path);
             return Err(error);
         }
     };
-    let cannot = |e: std::io::Error| {
+    let text = captured.capture.to_string();
+    let written = file.write_all(text.as_bytes()).and_then(|()| sync(&file));
+    written.map_err(|e| {
+        // Half a capture is none.
+        discard(&path);
         HostError::io(
             format_args!("cannot write {}", path.display()),
             &e,
             "Is the disk full?",
         )
-    };
-    file.write_all(captured.capture.to_string().as_bytes())
-        .map_err(cannot)?;
-    file.sync_all().map_err(cannot)?;
+    })?;
     tell(&captured, &path, output)
+}
+
+/// Removes what was begun; what is no file (a pipe, a terminal) was never made here.
+fn discard(path: &Path) {
+    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file()) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// What is no file cannot be brought to a disk.
+fn sync(file: &std::fs::File) -> std::io::Result<()> {
+    match file.metadata()?.is_file() {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -97,6 +113,7 @@ async fn here(
         duration: args.duration,
         interval: args.interval,
         keep_texts: args.keep_texts,
+        others: Vec::new(),
     };
     let cancel = CancellationToken::new();
     let on_interrupt = cancel.clone();
@@ -223,16 +240,20 @@ pub async fn replay(args: &ReplayArgs, output: Output) -> Result<()> {
 fn load(path: &Path) -> Result<Capture> {
     let hint = "`busbar capture URL` makes such a file.";
     let cannot = |e: std::io::Error| HostError::io(format_args!("cannot read {}", path.display()), &e, hint);
-    let size = std::fs::metadata(path).map_err(cannot)?.len();
-    if size > MAX_BYTES {
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    let mut text = String::new();
+    // What is no file has no length, and perhaps no end.
+    let size = file
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(cannot)?;
+    if size as u64 > MAX_BYTES {
         let message = format!(
-            "{} has {} MB; a capture has at most {} MB",
+            "{} is too large; a capture has at most {} MB",
             path.display(),
-            size >> 20,
             MAX_BYTES >> 20
         );
         return Err(HostError::failed("capture", message, hint));
     }
-    let text = std::fs::read_to_string(path).map_err(cannot)?;
     Capture::parse(&text).map_err(|e| HostError::failed("capture", format!("{}: {e}", path.display()), hint))
 }

@@ -131,12 +131,15 @@ impl Client {
         while let Some(frame) = incoming.frame().await {
             let frame = frame.map_err(broken)?;
             let Some(data) = frame.data_ref() else { continue };
+            // A capture is one long line: what was looked through is not looked through again.
+            let mut looked = buffer.len();
             buffer.extend_from_slice(data);
             if buffer.len() > MAX_ANSWER {
                 return Err(unexpected("an endless answer"));
             }
-            while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
+            while let Some(end) = buffer[looked..].iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=looked + end).collect();
+                looked = 0;
                 let mut line: Value =
                     serde_json::from_slice(&line).map_err(|e| unexpected(&e.to_string()))?;
                 if let Ok(event) = serde_json::from_value(line["progress"].take()) {

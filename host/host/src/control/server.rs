@@ -40,6 +40,9 @@ use crate::web::{self, Shared};
 /// Progress that a slow reader may lag behind; older news is of no use.
 const PROGRESS: usize = 64;
 
+/// The longest capture, and the longest pause in one.
+const LONGEST_MS: u64 = 24 * 3_600_000;
+
 /// `POST /control/read`
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReadCall {
@@ -288,7 +291,14 @@ async fn scan(State(door): State<Door>, Json(call): Json<ScanCall>) -> Response 
 }
 
 async fn capture(State(door): State<Door>, Json(call): Json<CaptureCall>) -> Response {
-    told_as_it_goes(|tell| async move { run_capture(&door, call, &tell).await })
+    told_as_it_goes(|tell| async move {
+        let gone = tell.0.clone();
+        tokio::select! {
+            captured = run_capture(&door, call, &tell) => captured,
+            // A capture is for who asked for it, and for nobody else.
+            () = gone.closed() => Err(HostError::failed("gone", "nobody waits for this capture", "")),
+        }
+    })
 }
 
 /// Hands progress on as far as it is read in time; the result is not dropped.
@@ -335,9 +345,10 @@ async fn run_capture(door: &Door, call: CaptureCall, progress: &dyn Progress) ->
     let request = cli::capture::request(&call.url, &host.catalog, call.ledger.as_deref(), call.units)?;
     let wanted = Wanted {
         request: &request,
-        duration: Duration::from_millis(call.for_ms),
-        interval: Duration::from_millis(call.every_ms.max(100)),
+        duration: Duration::from_millis(call.for_ms.min(LONGEST_MS)),
+        interval: Duration::from_millis(call.every_ms.clamp(100, LONGEST_MS)),
         keep_texts: call.keep_texts,
+        others: host.on_the_wire(&call.url),
     };
     let captured = capture::capture(&link, &host.catalog, &wanted, progress, &cancel).await?;
     serde_json::to_value(captured)

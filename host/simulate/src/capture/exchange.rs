@@ -48,12 +48,13 @@ pub fn exchanges(lines: &[Line]) -> Vec<Exchange> {
             Seen::Got(frame) => {
                 let fits =
                     |(request, id): &(usize, Option<u16>)| *id == frame.id && answers(&all[*request], frame);
-                let Some(found) = open.iter().position(fits) else {
+                // The newest: ids come round again, and an old request may never have been answered.
+                let Some(found) = open.iter().rposition(fits) else {
                     continue;
                 };
                 let (request, _) = open.remove(found);
                 if let Some(exchange) = all.get_mut(request) {
-                    exchange.answer = Some((frame.pdu.0.clone(), line.us - exchange.us));
+                    exchange.answer = Some((frame.pdu.0.clone(), line.us.saturating_sub(exchange.us)));
                     exchange.answered_at = Some(place);
                 }
             }
@@ -105,6 +106,18 @@ mod tests {
         assert_eq!(found[0].answer, Some((vec![0x83, 2], 70)));
         assert_eq!(found[1].answer, Some((vec![3, 2, 0, 20], 45)));
         assert_eq!(found[1].answered_at, Some(2));
+    }
+
+    #[test]
+    fn an_id_that_comes_round_is_the_newest_requests() {
+        let lines = [
+            sent(0, Some(1), 1, 10),
+            sent(5, Some(1), 1, 20),
+            got(50, Some(1), 1, &[3, 2, 0, 20]),
+        ];
+        let found = exchanges(&lines);
+        assert_eq!(found[0].answer, None);
+        assert!(found[1].answer.is_some());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! ```
 
 mod exchange;
+mod mask;
 mod redact;
 
 use std::fmt;
@@ -22,8 +23,8 @@ pub(crate) use redact::read_span;
 const FORM: u32 = 1;
 /// Larger files are refused before they are parsed.
 pub const MAX_BYTES: u64 = 64 << 20;
-/// No more frames are kept: hours of a busy wire.
-pub const MAX_FRAMES: usize = 400_000;
+/// No more frames are kept: as many of the longest fit into such a file, and an hour of a busy wire.
+pub const MAX_FRAMES: usize = 100_000;
 /// The longest PDU of Modbus.
 const MAX_PDU: usize = 253;
 /// The longest noise that is kept in one piece.
@@ -201,7 +202,7 @@ impl Capture {
 
     /// How long it lasted, in microseconds; at least 1.
     pub fn length(&self) -> u64 {
-        self.frames.last().map_or(0, |line| line.us) + 1
+        self.frames.last().map_or(0, |line| line.us).saturating_add(1)
     }
 }
 
@@ -249,6 +250,30 @@ mod tests {
         assert_eq!(capture.to_string(), text);
         assert_eq!(capture.length(), 2001);
         assert_eq!(capture.frames[2].seen, Seen::Noise(Hex(vec![0xff, 0])));
+    }
+
+    #[test]
+    fn an_endless_time_is_survived() {
+        let capture = Capture::parse(&format!("{HEAD}\n{{\"us\":{},\"noise\":\"\"}}\n", u64::MAX)).unwrap();
+        assert_eq!(capture.length(), u64::MAX);
+    }
+
+    #[test]
+    fn the_most_frames_fit_into_a_file() {
+        let frame = Frame {
+            id: Some(u16::MAX),
+            unit: u8::MAX,
+            pdu: Hex(vec![0xff; MAX_PDU]),
+        };
+        let us = 86_400_000_000;
+        for seen in [Seen::Sent(frame), Seen::Noise(Hex(vec![0xff; MAX_PDU]))] {
+            let line = serde_json::to_string(&Line { us, seen }).unwrap();
+            assert!(
+                (line.len() as u64 + 1) * (MAX_FRAMES as u64) < MAX_BYTES,
+                "{}",
+                line.len()
+            );
+        }
     }
 
     #[test]
