@@ -376,3 +376,37 @@ async fn a_meter_on_a_serial_line_is_found_at_its_unit() {
     );
     assert_eq!(text(meter, "url"), line.client_url("baud=9600&parity=none"));
 }
+
+/// A line that nobody drives makes a byte of its own whenever an adapter lets go of it: that is not the end of a
+/// setting.
+#[tokio::test]
+async fn a_meter_on_a_serial_line_is_found_behind_noise() {
+    use std::io::{Read, Write};
+    let Some(line) = Pair::new().await else { return };
+    let mut port = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(line.device())
+        .unwrap();
+    // Ends with the line.
+    std::thread::spawn(move || {
+        let mut request = [0; 8];
+        while port.read_exact(&mut request).is_ok() {
+            let _ = port.write_all(&[0]);
+            if request[0] == 3 {
+                let _ = port.write_all(&[3, 0x83, 2, 0x61, 0x31]);
+            }
+        }
+    });
+    let home = home_on(mdns_port(), "");
+    let port = line.client().display().to_string();
+    let report = home
+        .run(&["discover", "--serial", "--serial-port", &port, "--json"])
+        .await
+        .json();
+    let units: Vec<_> = list(&report, "found")
+        .iter()
+        .map(|f| f["unit_id"].as_u64())
+        .collect();
+    assert_eq!(units, [Some(3)], "{report:#}");
+}

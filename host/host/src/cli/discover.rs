@@ -15,7 +15,7 @@ use crate::config::DiscoverConfig;
 use crate::control::{Client, MoveCall};
 use crate::error::{HostError, Result};
 use crate::find::known::Registered;
-use crate::find::networks::{self, Network, Own, WIDEST};
+use crate::find::networks::{self, Network, Own, WIDEST, WIDEST_FULL};
 use crate::find::places::Places;
 use crate::find::serial;
 use crate::find::{self, Confidence, Found, Plan};
@@ -107,13 +107,7 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
         ));
     }
     if !args.network.is_empty() {
-        let too_wide = |n: &&Network| n.prefix() < WIDEST && !args.full;
-        if let Some(network) = args.network.iter().find(too_wide) {
-            return Err(HostError::usage(
-                format!("{network} has {} addresses, which takes long", network.size()),
-                format!("Name a part of it (/{WIDEST} at most), or add --full."),
-            ));
-        }
+        within_bounds(&args.network, args.full)?;
         return Ok(Wanted {
             networks: args.network.clone(),
             ports,
@@ -146,6 +140,27 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
         ports,
         own,
     })
+}
+
+/// Whether so many addresses were meant: many small networks are a large one.
+fn within_bounds(networks: &[Network], full: bool) -> Result<()> {
+    let prefix = if full { WIDEST_FULL } else { WIDEST };
+    let count: u64 = networks.iter().map(|n| u64::from(n.size())).sum();
+    if count < 1 << (32 - prefix) {
+        return Ok(());
+    }
+    let what = match networks {
+        [one] => format!("{one} has"),
+        all => format!("{} networks together have", all.len()),
+    };
+    let hint = match full {
+        true => format!("Name a part at a time (as many addresses as a /{prefix} has at most)."),
+        false => format!("Name a part (as many addresses as a /{prefix} has at most), or add --full."),
+    };
+    Err(HostError::usage(
+        format!("{what} {count} addresses, which takes long"),
+        hint,
+    ))
 }
 
 /// The plan, if the owner agrees to it. Who declines the network still hears what announces itself.
@@ -205,5 +220,25 @@ async fn registered(data_dir: &Path) -> Result<Registered> {
         Ok(registry) => Registered::load(&registry).await,
         Err(StoreError::Missing { .. }) => Ok(Registered::default()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_networks_are_a_large_one() {
+        let networks = |count: u8, prefix: u8| -> Vec<Network> {
+            (0..count)
+                .map(|n| format!("10.{n}.0.0/{prefix}").parse().unwrap())
+                .collect()
+        };
+        assert!(within_bounds(&networks(1, WIDEST), false).is_ok());
+        let refused = within_bounds(&networks(2, WIDEST), false).unwrap_err();
+        assert!(refused.to_string().contains("2044 addresses"), "{refused}");
+        assert!(within_bounds(&networks(2, WIDEST), true).is_ok());
+        assert!(within_bounds(&networks(1, WIDEST_FULL), true).is_ok());
+        assert!(within_bounds(&networks(2, WIDEST_FULL), true).is_err());
     }
 }

@@ -46,13 +46,12 @@ pub(super) async fn search(
                 outcome = answering(setting, &mut told) => outcome,
             };
             match outcome {
-                Ok(units) if units.is_empty() => {}
-                Ok(units) => {
+                Ok(Answering { units, noise: heard }) if units.is_empty() => noise |= heard,
+                Ok(Answering { units, .. }) => {
                     found.extend(identify(setting, &units, catalog, cancel).await);
                     // A line has one setting.
                     break;
                 }
-                Err(error) if error.code() == "no_frame" => noise = true,
                 Err(error) => {
                     notes.push(format!("{error}; {}.", error.hint()));
                     break;
@@ -70,9 +69,19 @@ pub(super) async fn search(
     found
 }
 
-/// The units that answer with one setting, be it with an exception.
-async fn answering(setting: &Setting, told: &mut impl FnMut(usize)) -> Result<Vec<u8>, WireError> {
-    let mut answering = Vec::new();
+/// What one setting brings.
+#[derive(Default)]
+struct Answering {
+    /// The units that answer, be it with an exception.
+    units: Vec<u8>,
+    /// Whether there were bytes without a frame. A line that nobody drives makes some by itself, so that is the next
+    /// unit's chance and not the setting's end.
+    noise: bool,
+}
+
+/// Asks all units of one setting.
+async fn answering(setting: &Setting, told: &mut impl FnMut(usize)) -> Result<Answering, WireError> {
+    let mut answering = Answering::default();
     let most = (PORTION.as_millis() / setting.patience().as_millis().max(1)).max(1);
     for units in setting.units.chunks(usize::try_from(most).unwrap_or(1)) {
         let options = Options {
@@ -85,7 +94,8 @@ async fn answering(setting: &Setting, told: &mut impl FnMut(usize)) -> Result<Ve
             let span = Span::holding(0, 1);
             let priority = Priority::Scan;
             match link.read(ReadPlan { unit, span, priority }).await {
-                Ok(_) | Err(WireError::Exception { .. }) => answering.push(unit),
+                Ok(_) | Err(WireError::Exception { .. }) => answering.units.push(unit),
+                Err(WireError::NoFrame { .. }) => answering.noise = true,
                 Err(
                     WireError::Silent { .. }
                     | WireError::NothingHeard { .. }
@@ -101,7 +111,7 @@ async fn answering(setting: &Setting, told: &mut impl FnMut(usize)) -> Result<Ve
         }
         // The next setting needs the port, which is locked until then.
         link.close().await;
-        if let Some(error) = broken.filter(|_| answering.is_empty()) {
+        if let Some(error) = broken.filter(|_| answering.units.is_empty()) {
             return Err(error);
         }
     }
