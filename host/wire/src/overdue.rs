@@ -92,9 +92,13 @@ impl Engine {
             return Err(self.connection_lost(reason));
         }
         let silent = !self.up && self.session.misses >= MISSES && now - self.session.heard >= SILENCE;
-        // A line is not given up before everybody on it was asked.
-        let dead = silent && (self.session.kind != Kind::Line || self.inbox.is_empty());
-        if dead { Err(End::Lost(error)) } else { Ok(()) }
+        // Nothing is given up before everybody on it, or behind it, was asked: else the dead that come first are asked
+        // again and again, and the living never.
+        if silent && self.inbox.is_empty() {
+            Err(End::Lost(error))
+        } else {
+            Ok(())
+        }
     }
 
     /// How long a request is waited for when it is sent for the first time.

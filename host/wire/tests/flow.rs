@@ -429,3 +429,52 @@ async fn a_one_shot_link_waits_for_a_reconnect() {
     assert!(read(&link, 1, 0, 1).await.is_ok());
     assert_eq!(read(&link, 1, 1, 1).await.unwrap(), words(1, 1, 1));
 }
+
+/// Fault 8 behind a gateway that asks one at a time and waits a second for each dead unit, then says so or says
+/// nothing. The dead are asked first, and there are more of them than fit into the time after which a silent connection
+/// is given up.
+#[tokio::test(start_paused = true)]
+async fn fault_8_the_dead_behind_a_gateway_do_not_hide_the_living() {
+    for (tells, max) in [(true, 64), (false, 1)] {
+        let options = Options {
+            in_flight: InFlight { start: 1, max },
+            ..Options::default()
+        };
+        let link = device(options, move |mut peer| async move {
+            while let Some(asked) = peer.try_asked().await {
+                if asked.unit > 16 {
+                    sleep(ms(60)).await;
+                    peer.send(asked.answer()).await;
+                } else {
+                    sleep(ms(1000)).await;
+                    if tells {
+                        peer.send(asked.exception(11)).await;
+                    }
+                }
+            }
+        });
+        let polls = (1..=32u8).map(|unit| {
+            let link = link.clone();
+            tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(Duration::from_secs(5));
+                let mut right = 0;
+                for _ in 0..60 {
+                    ticks.tick().await;
+                    if let Ok(got) = read(&link, unit, 100, 40).await {
+                        assert_eq!(got, words(unit, 100, 40));
+                        right += 1;
+                    }
+                }
+                (unit, right)
+            })
+        });
+        for poll in polls.collect::<Vec<_>>() {
+            let (unit, right) = poll.await.unwrap();
+            assert!(
+                unit <= 16 || right >= 20,
+                "unit {unit}: {right} of 60, {:?}",
+                link.stats()
+            );
+        }
+    }
+}
