@@ -1,9 +1,7 @@
 //! Recognising a device from `[identify]`, and comparing firmware versions.
 
 use crate::codec::{self, Decoded};
-use crate::model::{
-    Identify, IdentityField, IdentityFormat, Ledger, Order, ProbeValue, Register, Scale, ValueType,
-};
+use crate::model::{Identify, IdentityField, IdentityFormat, Ledger, ProbeValue, Register};
 use crate::value::Value;
 
 /// The model that the words of the probe speak for; `None` when it is another kind of device. The text is
@@ -12,7 +10,7 @@ pub fn matches(identify: &Identify, words: &[u16]) -> Option<String> {
     let Some(probe) = &identify.probe else {
         return Some(String::new());
     };
-    let register = plain(probe.span, probe.ty, probe.order);
+    let register = Register::plain(probe.span, probe.ty, probe.order);
     let Decoded::Value(value) = codec::decode(&register, words, None) else {
         return None;
     };
@@ -190,25 +188,11 @@ fn dotted(text: &str) -> Option<Vec<u64>> {
     Some(parts)
 }
 
-fn plain(span: crate::span::Span, ty: ValueType, order: Order) -> Register {
-    Register {
-        span,
-        ty,
-        order,
-        scale: Scale::ONE,
-        offset: 0.0,
-        scale_point: None,
-        invalid: Vec::new(),
-        models: Vec::new(),
-        since: None,
-        preferred_when_it_fits: false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::IdentifyProbe;
+    use crate::model::{Order, ValueType};
     use crate::span::Span;
 
     fn identify(ty: ValueType, span: Span, equals: Vec<(ProbeValue, String)>) -> Identify {

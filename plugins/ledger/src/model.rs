@@ -345,6 +345,24 @@ pub struct Register {
     pub preferred_when_it_fits: bool,
 }
 
+impl Register {
+    /// A register that holds its value as it is: no scale, no sentinels, on every model.
+    pub fn plain(span: Span, ty: ValueType, order: Order) -> Self {
+        Register {
+            span,
+            ty,
+            order,
+            scale: Scale::ONE,
+            offset: 0.0,
+            scale_point: None,
+            invalid: Vec::new(),
+            models: Vec::new(),
+            since: None,
+            preferred_when_it_fits: false,
+        }
+    }
+}
+
 /// Types on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

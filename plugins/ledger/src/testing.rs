@@ -16,18 +16,7 @@ fn words(ty: ValueType) -> u16 {
 }
 
 pub(crate) fn register(at: u16, ty: ValueType) -> Register {
-    Register {
-        span: Span::holding(at, words(ty)),
-        ty,
-        order: Order::Abcd,
-        scale: Scale::ONE,
-        offset: 0.0,
-        scale_point: None,
-        invalid: Vec::new(),
-        models: Vec::new(),
-        since: None,
-        preferred_when_it_fits: false,
-    }
+    Register::plain(Span::holding(at, words(ty)), ty, Order::Abcd)
 }
 
 pub(crate) fn scaled(at: u16, ty: ValueType, num: i64, den: i64) -> Register {

@@ -3,7 +3,7 @@
 pub mod plausible;
 
 use busbar_ledger::codec::{Decoded, decode};
-use busbar_ledger::model::{Order, Register, Scale, ValueType};
+use busbar_ledger::model::{Order, Register, ValueType};
 use busbar_ledger::span::{Function, Span};
 use busbar_ledger::value::Value;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ fn numbers(
         _ => &[Order::Abcd, Order::Cdab, Order::Badc, Order::Dcba],
     };
     for &order in orders {
-        let Decoded::Value(value) = decode(&register(span, ty, order), own, None) else {
+        let Decoded::Value(value) = decode(&Register::plain(span, ty, order), own, None) else {
             continue;
         };
         let mut guess = plausible::guess(&value, ty);
@@ -196,22 +196,6 @@ fn is_text(words: &[u16]) -> bool {
         (printable(high) && (printable(low) || low == 0))
             || (high == 0 && printable(low) && low.is_ascii_alphabetic())
     })
-}
-
-/// A register that holds a plain value.
-pub fn register(span: Span, ty: ValueType, order: Order) -> Register {
-    Register {
-        span,
-        ty,
-        order,
-        scale: Scale::ONE,
-        offset: 0.0,
-        scale_point: None,
-        invalid: Vec::new(),
-        models: Vec::new(),
-        since: None,
-        preferred_when_it_fits: false,
-    }
 }
 
 /// The words as one text, when every character of them can be printed.
