@@ -491,6 +491,8 @@ pub enum Total {
     Net,
     /// Only upwards, and from 0 again when its register is full.
     Wrapping,
+    /// Upwards, and from 0 again with each new day, session or other period.
+    Resetting,
 }
 
 /// How often a point is polled, as a class; the connection's interval gives the seconds.

@@ -62,11 +62,13 @@ mod tests {
         let ledger = busbar_ledger::parse("one", text).unwrap();
         let mut counters = Counters::default();
         let mut judge = |i: usize, value| counters.judge(i, &ledger.points[i], said(value));
-        for i in [0, 1] {
+        for i in [0, 1, 2] {
             assert_eq!(judge(i, 500.0), (said(500.0), None));
         }
         assert_eq!(judge(0, 0.0), (Reading::unavailable(), None));
         assert_eq!(judge(1, 0.0), (said(0.0), None));
+        // At midnight it is 0, and stays so until the sun rises.
+        assert_eq!(judge(2, 0.0), (said(0.0), None));
         assert_eq!(judge(0, 500.5), (said(500.5), None));
         judge(0, 0.0);
         let (reading, note) = judge(0, 1.0);

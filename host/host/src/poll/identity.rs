@@ -186,6 +186,11 @@ impl Identities {
         self.proven = (certain && one).then(|| (now, Instant::now()));
     }
 
+    /// Whether all of them were right over the connection of this number.
+    pub fn is_proven(&self, connects: u64) -> bool {
+        self.proven.is_some_and(|(on, _)| on == connects)
+    }
+
     /// Whether there is any to be compared.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
@@ -201,8 +206,7 @@ impl Identities {
         if let Some(cause) = mine.iter().find_map(|e| e.held.clone()) {
             return Some(Held::Other(cause));
         }
-        let proven = self.proven.is_some_and(|(on, _)| on == connects);
-        (!proven).then_some(Held::Unproven)
+        (!self.is_proven(connects)).then_some(Held::Unproven)
     }
 }
 

@@ -194,7 +194,7 @@ impl Unit {
     }
 
     /// Reads what is due, all of it over the connection on which the devices said who they are: when another was made
-    /// meanwhile, they are asked again, and then for everything once more.
+    /// meanwhile, they are asked again, and then for everything once more; where that happens again, also behind it.
     async fn read_over_one_connection(&mut self, link: &Link, due: Due) -> (Arc<UnitPlan>, Vec<Answer>) {
         let on = link.stats().connects;
         let plan = self.plan(due);
@@ -203,7 +203,13 @@ impl Unit {
             return (plan, answers);
         }
         self.identities.look(link, &self.gateways).await;
+        let on = link.stats().connects;
+        let proven = self.identities.is_proven(on);
         let answers = read_all(link, self.id, &plan.blocks).await;
+        // Some end each connection after its answer: whoever was there before and is there after was there between.
+        if proven && link.stats().connects != on {
+            self.identities.look(link, &self.gateways).await;
+        }
         (plan, answers)
     }
 

@@ -1,7 +1,7 @@
 //! A device that says 0 to everything: while a meter behind a gateway is away, or while it starts, many say that instead
 //! of nothing. Pure.
 
-use busbar_ledger::model::{Class, Point};
+use busbar_ledger::model::{Class, Point, Rate};
 use busbar_ledger::value::{Quality, Reading};
 
 /// So many values must be 0 at once to mean anything.
@@ -16,6 +16,8 @@ pub struct Zeros {
     /// It once said something else.
     lived: bool,
     in_a_row: u32,
+    /// All that each poll reads was 0 while something that is read more rarely, as a counter, was not: it rests.
+    rests: bool,
 }
 
 impl Zeros {
@@ -30,9 +32,13 @@ impl Zeros {
             is_measured(point) && reading.quality == Quality::Good && !reading.raw.is_empty()
         };
         let (mut values, mut zeros) = (0, 0);
-        for (_, reading) in poll.filter(|(point, reading)| measured(point, reading)) {
+        let (mut each_poll, mut rarer) = (false, false);
+        for (point, reading) in poll.filter(|(point, reading)| measured(point, reading)) {
             values += 1;
-            zeros += usize::from(reading.raw.iter().all(|word| *word == 0));
+            let is_zero = reading.raw.iter().all(|word| *word == 0);
+            zeros += usize::from(is_zero);
+            rarer |= point.rate != Rate::Fast;
+            each_poll |= point.rate == Rate::Fast && !is_zero;
         }
         if values < ENOUGH {
             return self.in_a_row > 0 && counter_at_zero;
@@ -41,11 +47,13 @@ impl Zeros {
             *self = Zeros {
                 lived: true,
                 in_a_row: 0,
+                rests: !each_poll,
             };
             return false;
         }
+        self.rests &= !rarer;
         self.in_a_row = self.in_a_row.saturating_add(1);
-        self.lived && (self.in_a_row < BELIEVED || counter_at_zero)
+        self.lived && !self.rests && (self.in_a_row < BELIEVED || counter_at_zero)
     }
 }
 
@@ -112,6 +120,40 @@ mod tests {
         let mut polls = vec![(ALIVE, false)];
         polls.extend([([0; 6], true); 50]);
         assert!(doubts(&polls)[1..].iter().all(|doubt| *doubt));
+    }
+
+    #[test]
+    fn a_device_at_rest_whose_counter_stands_is_believed() {
+        let fast: String = (0..6)
+            .map(|i| format!("p{i} = {{ at = {i}, type = \"u16\" }}\n"))
+            .collect();
+        let text = format!(
+            "ledger = \"test/one\"\ntitle = \"One\"\n[points]\n{fast}energy = {{ at = 6, type = \"u16\", unit = \
+             \"kWh\", class = \"energy\", total = \"increasing\" }}\n"
+        );
+        let ledger = busbar_ledger::parse("one", &text).unwrap();
+        let mut zeros = Zeros::default();
+        // What each poll reads, and the counter where it is read, too.
+        let mut doubts = |fast: u16, counter: Option<u16>| {
+            let said = |word: u16| Reading {
+                value: Some(Value::Integer(i64::from(word))),
+                quality: Quality::Good,
+                at: None,
+                raw: [word].as_slice().into(),
+            };
+            let readings: Vec<Reading> = std::iter::repeat_n(fast, 6).chain(counter).map(said).collect();
+            zeros.doubts(ledger.points.iter().zip(&readings), counter == Some(0))
+        };
+        assert!(!doubts(230, Some(77)));
+        // The sun sets: doubted until the counter was read.
+        assert!(doubts(0, None));
+        for _ in 0..20 {
+            assert!(!doubts(0, Some(77)));
+            assert!((0..5).all(|_| !doubts(0, None)));
+        }
+        // Then it is away: now the counter speaks against it.
+        assert!(doubts(0, Some(0)));
+        assert!(doubts(0, None));
     }
 
     #[test]
