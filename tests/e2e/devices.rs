@@ -220,6 +220,22 @@ async fn fault_32_another_device_at_the_address_is_never_taken_for_the_old_one()
 }
 
 #[tokio::test]
+async fn one_that_ends_each_connection_behind_its_answer_is_still_known_to_be_itself() {
+    let polled = Polled::new().await;
+    polled.peer.turn(Fault::CloseAfterAnswer).await;
+    // What is shown now was read over one connection each.
+    reset(polled.at(1), "power_total", 815.0);
+    polled
+        .is("power_total", |e| e["value"] == 815 && e["quality"] == "good")
+        .await;
+    reset(polled.at(1), "power_total", 816.0);
+    polled
+        .is("power_total", |e| e["value"] == 816 && e["quality"] == "good")
+        .await;
+    polled.host.stop().await;
+}
+
+#[tokio::test]
 async fn fault_33_a_device_that_moved_to_another_unit_is_offline_until_its_owner_says_so() {
     let polled = Polled::new().await;
     renumber(polled.at(1), polled.at(2));

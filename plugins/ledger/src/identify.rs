@@ -61,6 +61,16 @@ pub fn field_text(field: &IdentityField, words: &[u16]) -> Option<String> {
     }
 }
 
+/// A serial number as text; `None` where the words hold nothing that tells two devices apart: nothing at all, zeros, or
+/// the pattern for "no value". Devices say that while they start, and meters to which none was given say it for good.
+pub fn serial_text(field: &IdentityField, words: &[u16]) -> Option<String> {
+    let blank = |word: u16| words.iter().all(|w| *w == word);
+    let text = field_text(field, words).filter(|_| !blank(0) && !blank(0xFFFF))?;
+    text.chars()
+        .any(|c| c.is_ascii_alphanumeric() && c != '0')
+        .then_some(text)
+}
+
 /// The words that say this text in a field: what a device of this identity would answer. `None` when the field cannot
 /// hold it.
 pub fn field_words(field: &IdentityField, text: &str) -> Option<Vec<u16>> {
@@ -304,6 +314,15 @@ mod tests {
         );
         assert_eq!(text(IdentityFormat::Bytes4, &[1]), None);
         assert_eq!(field_text(&field(2, IdentityFormat::Gx), &[0x0365]), None);
+        let serial = |format, words: &[u16]| serial_text(&field(words.len() as u16, format), words);
+        for blank in [[0, 0], [0xFFFF, 0xFFFF]] {
+            assert_eq!(serial(IdentityFormat::Number, &blank), None);
+            assert_eq!(serial(IdentityFormat::Text, &blank), None);
+        }
+        assert_eq!(serial(IdentityFormat::Text, &[0x3030, 0x3030]), None);
+        assert_eq!(serial(IdentityFormat::Text, &[0x2020, 0x3F3F]), None);
+        assert_eq!(serial(IdentityFormat::Number, &[0, 10]).as_deref(), Some("10"));
+        assert_eq!(serial(IdentityFormat::Text, &[0x3031, 0]).as_deref(), Some("01"));
     }
 
     #[test]

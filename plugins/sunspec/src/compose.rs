@@ -44,8 +44,11 @@ pub(crate) fn compose(device: &Device<'_>) -> String {
             entry.at
         );
     }
+    let identify = device.serial_at.map_or_else(String::new, |at| {
+        format!("[identify]\nserial = {{ at = {at}, words = 16, format = \"text\" }}\n\n")
+    });
     format!(
-        "ledger = {}\ntitle = {}\nsource = \"SunSpec models {}, as the device lists them\"\n\n[read]\nbridge = \"any\"\n\n[points]\n{}",
+        "ledger = {}\ntitle = {}\nsource = \"SunSpec models {}, as the device lists them\"\n\n{identify}[read]\nbridge = \"any\"\n\n[points]\n{}",
         quoted(&device.ledger()),
         quoted(&device.title()),
         ids(device.entries),

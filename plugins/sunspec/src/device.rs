@@ -13,6 +13,8 @@ pub(crate) struct Device<'a> {
     pub(crate) model: String,
     pub(crate) version: String,
     pub(crate) serial: String,
+    /// Where it lies, when it can be compared as it lies there.
+    pub(crate) serial_at: Option<u16>,
     pub(crate) entries: &'a [Entry],
     pub(crate) words: &'a Words,
 }
@@ -32,11 +34,18 @@ impl<'a> Device<'a> {
             let addresses = (from..from + u32::from(count)).map_while(|at| u16::try_from(at).ok());
             clean(addresses.map_while(|at| words.get(&at).copied()))
         };
+        // Zeros are no serial number: they tell no two devices apart.
+        let serial = Some(text(50, 16)).filter(|s| s.chars().any(|c| c.is_ascii_alphanumeric() && c != '0'));
+        let serial_at = common
+            .filter(|_| serial.is_some())
+            .and_then(|entry| entry.at.checked_add(50))
+            .filter(|at| is_plain(*at, words));
         Device {
             manufacturer: text(2, 16),
             model: text(18, 16),
             version: text(42, 8),
-            serial: text(50, 16),
+            serial: serial.unwrap_or_default(),
+            serial_at,
             entries,
             words,
         }
@@ -97,6 +106,15 @@ impl<'a> Device<'a> {
             ledger_text: Some(compose(self)),
         }
     }
+}
+
+/// Whether the text in the 16 registers from `at` is shown as it lies there.
+fn is_plain(at: u16, words: &Words) -> bool {
+    let run = words.range(at..=at.saturating_add(15));
+    let mut bytes = run
+        .flat_map(|(_, word)| word.to_be_bytes())
+        .take_while(|byte| *byte != 0);
+    bytes.all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The devices of a list.

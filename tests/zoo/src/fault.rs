@@ -23,6 +23,8 @@ pub enum Fault {
     DeadUnit(u8),
     /// Closes when a request has come.
     CloseAfterRequest,
+    /// Closes behind each answer.
+    CloseAfterAnswer,
     /// Sends half an answer, then resets the connection.
     ResetMidFrame,
     /// Sends byte by byte with a pause before each.
@@ -129,6 +131,11 @@ pub(crate) fn script(fault: &Fault, wire: Wire, request: &Frame, answer: &Frame)
         | Fault::CloseAfterRequest
         | Fault::RandomBytes
         | Fault::HttpBanner => return script,
+        Fault::CloseAfterAnswer => {
+            script.ending = Ending::Close;
+            script.honest = honest;
+            right
+        }
         Fault::ResetMidFrame => {
             script.ending = Ending::Reset;
             half(right)

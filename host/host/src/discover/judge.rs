@@ -105,6 +105,11 @@ pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>
         Some(rule) => recognise::identity(link, meta.unit, rule, meta.model.clone(), &tally).await?,
         None => recognise::Identity::default(),
     };
+    let tells = meta.ledger.identify.as_ref().is_some_and(|i| i.serial.is_some());
+    if tells && meta.serial.is_some() && told.serial.is_none() {
+        // Whoever answers, nothing of it is taken for the one that is known.
+        return Ok(None);
+    }
     if told.serial.is_some() && meta.serial.is_some() && told.serial != meta.serial {
         warn!(device = %meta.id, "another device answers in its place: scan \"{}\" again", meta.connection);
         return Ok(None);

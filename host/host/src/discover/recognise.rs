@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::identify;
-use busbar_ledger::model::{Identify, Ledger};
+use busbar_ledger::model::{Identify, IdentityField, Ledger};
 use busbar_ledger::span::{Function, Span};
 use busbar_plugin_sdk::Mode;
 use busbar_wire::{Link, WireError};
@@ -151,12 +151,18 @@ pub async fn identity(
     model: Option<String>,
     tally: &Tally,
 ) -> Result<Identity, WireError> {
+    type Tells = fn(&IdentityField, &[u16]) -> Option<String>;
+    let fields: [(_, Tells); 3] = [
+        (&rule.model, identify::field_text),
+        (&rule.serial, identify::serial_text),
+        (&rule.firmware, identify::field_text),
+    ];
     let mut texts = [None, None, None];
-    for (text, field) in texts.iter_mut().zip([&rule.model, &rule.serial, &rule.firmware]) {
+    for (text, (field, tells)) in texts.iter_mut().zip(fields) {
         let Some(field) = field else { continue };
         let outcome = patient(link, unit, field.span, tally).await?;
         if let Outcome::Words(words) = outcome {
-            *text = identify::field_text(field, &words);
+            *text = tells(field, &words);
         }
     }
     let [told, serial, firmware] = texts;

@@ -30,7 +30,7 @@ pub async fn who(link: &Link, unit: u8, ledger: &Ledger, serial: &str) -> Result
     let Outcome::Words(words) = outcome else {
         return Ok(Who::Unknown);
     };
-    Ok(match identify::field_text(field, &words) {
+    Ok(match identify::serial_text(field, &words) {
         Some(told) if told == serial => Who::Same,
         Some(told) => Who::Other(told),
         None => Who::Unknown,

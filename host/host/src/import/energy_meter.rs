@@ -15,6 +15,12 @@ use super::python::{self, Node, Shape};
 /// More notes than this are only counted: a hostile file must not fill a screen.
 const MAX_NOTES: usize = 100;
 
+/// More devices than this are not taken: many of them may share one long list.
+const MAX_DEVICES: usize = 64;
+
+/// The longest text of a register, in bytes: many registers may share one.
+const MAX_TEXT: usize = 1000;
+
 /// How often names are followed.
 const MAX_HOPS: usize = 8;
 
@@ -84,7 +90,10 @@ pub fn read(source: &str) -> Found {
     for (name, node) in &all {
         device_calls(name.as_deref(), node, 0, &mut calls);
     }
-    for (variable, arguments, line) in &calls {
+    if let Some((_, _, line)) = calls.get(MAX_DEVICES) {
+        reader.note(*line, format!("only the first {MAX_DEVICES} devices are taken"));
+    }
+    for (variable, arguments, line) in calls.iter().take(MAX_DEVICES) {
         reader.device(*variable, arguments, *line);
     }
     if calls.is_empty() {
@@ -304,7 +313,15 @@ impl<'a> Reader<'a> {
             fields.push(("name", Shape::Text(name.to_owned())));
         }
         let mut put = |field: &'static str, value: &'a Node| {
-            fields.push((field, self.resolved(value).shape.clone()));
+            fields.push((
+                field,
+                match &self.resolved(value).shape {
+                    Shape::Text(text) if text.len() > MAX_TEXT => Shape::Other,
+                    // No field of a register is made of others.
+                    Shape::List(_) | Shape::Dict(_) | Shape::Call(..) => Shape::Other,
+                    plain => plain.clone(),
+                },
+            ));
         };
         // The order of a register's parts when they have no names; a dictionary's key is the name.
         let places: &[&'static str] = &["name", "address", "length", "type"];

@@ -58,7 +58,8 @@ mod tests {
     fn only_counters_are_held_back() {
         let text = "ledger = \"test/one\"\ntitle = \"One\"\n[points]\n\
                     energy = { at = 0, type = \"u32\", unit = \"kWh\", class = \"energy\", total = \"increasing\" }\n\
-                    power = { at = 2, type = \"u16\", unit = \"W\", class = \"power\" }\n";
+                    power = { at = 2, type = \"u16\", unit = \"W\", class = \"power\" }\n\
+                    today = { at = 3, type = \"u16\", unit = \"kWh\", class = \"energy\", total = \"resetting\" }\n";
         let ledger = busbar_ledger::parse("one", text).unwrap();
         let mut counters = Counters::default();
         let mut judge = |i: usize, value| counters.judge(i, &ledger.points[i], said(value));

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_ledger::identify::field_text;
+use busbar_ledger::identify::serial_text;
 use busbar_ledger::model::IdentityField;
 use busbar_ledger::span::Span;
 use busbar_wire::{Link, LinkState, Priority, ReadPlan, WireError};
@@ -105,6 +105,9 @@ impl Identities {
             let (Some(field), Some(serial)) = (field, source.meta.serial.clone()) else {
                 continue;
             };
+            if is_known_to_be_silent(source, &field) {
+                continue;
+            }
             let prefix = format!("{}_", slug(&serial));
             let hangs = |device: &Arc<Device>| {
                 device.meta.id == source.meta.id || (prefix.len() > 1 && device.meta.id.starts_with(&prefix))
@@ -210,6 +213,22 @@ impl Identities {
     }
 }
 
+/// Whether its owner had it scanned again, and it answered, but for the serial number that it once told: firmware may
+/// lose a register. From then on it is taken for itself without being asked.
+fn is_known_to_be_silent(device: &Device, field: &IdentityField) -> bool {
+    let readable = &device.state().readable;
+    let is_point = device
+        .meta
+        .ledger
+        .points
+        .iter()
+        .flat_map(|point| point.registers())
+        .any(|register| register.span == field.span);
+    is_point
+        && readable.iter().any(|span| span.function == field.span.function)
+        && !readable.contains(field.span)
+}
+
 /// Why nothing of a device may be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
@@ -231,7 +250,7 @@ async fn ask(link: &Link, unit: u8, span: Span) -> Result<Vec<u16>, WireError> {
 /// What an answer says of who answers.
 fn judge(field: &IdentityField, serial: &str, answer: &Result<Vec<u16>, WireError>) -> Told {
     match answer {
-        Ok(words) => match field_text(field, words) {
+        Ok(words) => match serial_text(field, words) {
             Some(text) if text.trim() == serial.trim() => Told::Itself,
             Some(text) => Told::Other(format!("serial number {}", crate::format::visible(text.trim()))),
             // Some say nothing of themselves while they start.
@@ -297,6 +316,27 @@ mod tests {
         let nameless = device("c1_u1", 1, TELLS, None);
         let identities = Identities::of(&[Arc::clone(&nameless)], &[nameless]);
         assert_eq!(identities.held(0, 5), None);
+    }
+
+    #[test]
+    fn a_device_that_lost_the_register_of_its_serial_number_is_taken_after_another_scan() {
+        let text = format!(
+            "ledger = \"test/one\"\ntitle = \"One\"\n{TELLS}\n[points]\na = {{ at = 9, type = \"u16\" }}\n\
+             serial = {{ at = 0, type = \"text\", words = 2, class = \"identity\" }}\n"
+        );
+        let meter = device("meter_77", 1, TELLS, Some("77"));
+        let meta = DeviceMeta {
+            ledger: Arc::new(busbar_ledger::parse("one", &text).unwrap()),
+            ..meter.meta.clone()
+        };
+        let expects = |spans: &[Span]| {
+            let readable: Ranges = spans.iter().copied().collect();
+            let device = Arc::new(Device::new(meta.clone(), readable, |_| None));
+            !Identities::of(&[Arc::clone(&device)], &[device]).is_empty()
+        };
+        assert!(expects(&[Span::holding(0, 10)]));
+        assert!(expects(&[]));
+        assert!(!expects(&[Span::holding(9, 1)]));
     }
 
     #[test]

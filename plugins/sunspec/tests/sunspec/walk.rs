@@ -84,6 +84,26 @@ fn a_device_without_a_serial_number_is_told_by_its_place() {
 }
 
 #[test]
+fn a_device_is_known_again_by_the_register_of_its_serial_number() {
+    let words = list(&[
+        &common("Fictional", "Five", "F-1"),
+        &model(101, 50, 0),
+        &common("Fictional", "Meter", "0000"),
+        &model(201, 105, 0),
+    ]);
+    let image = Image::new(1, 40_000, &words);
+    let found = talk(&image, Mode::Quick, &[]).verdict.devices;
+    let serial_at = |n: usize| {
+        let text = found[n].ledger_text.as_deref().unwrap();
+        let ledger = busbar_ledger::parse("t", text).unwrap_or_else(|faults| panic!("{faults}"));
+        Some(ledger.identify?.serial?.span.at)
+    };
+    assert_eq!(serial_at(0), Some(40_052));
+    // Zeros are what meters say to which no number was given.
+    assert_eq!((serial_at(1), found[1].serial.as_deref()), (None, None));
+}
+
+#[test]
 fn several_models_of_one_kind_are_numbered_and_none_takes_another_s_keys() {
     let words = list(&[
         &common("Fictional", "Hybrid", "H1"),

@@ -106,3 +106,19 @@ fn hostile_files_end_in_notes() {
         assert!(found.devices.is_empty() && found.notes.len() <= MAX_NOTES);
     }
 }
+
+#[test]
+fn what_many_share_is_not_multiplied() {
+    let registers = "Register('a', 1, 1, D.INT16),".repeat(10);
+    let devices = "ModbusDevice('m', L)\n".repeat(5_000);
+    let found = read(&format!("L = [{registers}]\n{devices}"));
+    assert_eq!(found.devices.len(), MAX_DEVICES);
+    let (_, said) = found.notes.iter().next_back().unwrap();
+    assert!(said.contains("only the first"), "{said}");
+
+    let long = "x".repeat(500_000);
+    let registers = "Register(N, 1, 1, D.INT16, unit=N),".repeat(10_000);
+    let found = read(&format!("N = '{long}'\nModbusDevice('m', [{registers}])"));
+    assert!(found.devices.is_empty());
+    assert!(found.notes.iter().all(|(_, what)| what.len() < 200));
+}
