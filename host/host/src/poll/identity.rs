@@ -147,7 +147,7 @@ impl Identities {
         if self.all.is_empty() || (trusted && self.all.iter().all(|e| e.held.is_none())) {
             return;
         }
-        let mut certain = true;
+        let (mut certain, mut missing) = (true, false);
         for expected in &mut self.all {
             let (unit, span) = (expected.unit, expected.field.span);
             let answer = match expected.is_gateway {
@@ -180,13 +180,25 @@ impl Identities {
                     }
                     expected.held = Some(cause);
                 }
-                Told::Unknown => certain = false,
+                Told::Unknown => {
+                    certain = false;
+                    missing |= !matches!(answer, Err(WireError::Exception { .. }));
+                }
             }
         }
         let now = link.stats().connects;
         // Of several answers, the first may have come over another connection than the last.
         let one = self.all.len() == 1 || now == connects || (now == connects + 1 && !stands);
-        self.proven = (certain && one).then(|| (now, Instant::now()));
+        self.proven = match certain && one {
+            true => Some((now, Instant::now())),
+            false => self.still_proven((stands && !missing).then_some(now)),
+        };
+    }
+
+    /// What was known, for the connection that stood all the while: where the answers decided nothing, but none was
+    /// missing (a gateway may be busy for a moment), it goes on, and it is asked again.
+    fn still_proven(&self, on: Option<u64>) -> Option<(u64, Instant)> {
+        self.proven.filter(|(proven, _)| on == Some(*proven))
     }
 
     /// Whether all of them were right over the connection of this number.
@@ -346,8 +358,13 @@ mod tests {
         identities.proven = Some((3, Instant::now()));
         assert_eq!(identities.held(0, 3), None);
         assert_eq!(identities.held(0, 4), Some(Held::Unproven));
+        // Where the answer decides nothing, it goes on, but not over another connection.
+        assert!(identities.still_proven(Some(3)).is_some());
+        assert!(identities.still_proven(Some(4)).is_none());
+        assert!(identities.still_proven(None).is_none());
         identities.doubt();
         assert_eq!(identities.held(0, 3), Some(Held::Unproven));
+        assert!(identities.still_proven(Some(3)).is_none());
     }
 
     #[test]

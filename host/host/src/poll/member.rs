@@ -10,6 +10,8 @@ const LONGEST_REST: u32 = 60;
 const LEARN_PAUSE: u32 = 12;
 /// The longest of these pauses.
 const LONGEST_LEARN_PAUSE: u32 = 720;
+/// Once the pause is longer than this, a device has changed too often to be learned at once.
+const MANY_PAUSES: u32 = 2 * LEARN_PAUSE;
 
 /// One device at its unit.
 #[derive(Debug, Default)]
@@ -125,16 +127,15 @@ impl Member {
     }
 
     /// Whether it should be learned again now: it was set up anew, or something does not fit what is known of it and it
-    /// was not learned a moment ago. Asking counts.
+    /// was not learned a moment ago. One that is set up anew again and again waits, too. Asking counts.
     pub fn take_relearn(&mut self) -> bool {
-        if std::mem::take(&mut self.changed) {
-            return true;
-        }
         let (wait, pause) = self.learn;
-        if !self.relearn || wait > 0 {
+        let soon = self.changed && pause <= MANY_PAUSES;
+        if !(self.relearn || self.changed) || (wait > 0 && !soon) {
             return false;
         }
         self.relearn = false;
+        self.changed = false;
         let pause = pause.saturating_mul(2).clamp(LEARN_PAUSE, LONGEST_LEARN_PAUSE);
         self.learn = (pause, pause);
         true
@@ -190,5 +191,22 @@ mod tests {
             member.take_relearn()
         });
         assert!(times.count() < 9);
+    }
+
+    #[test]
+    fn a_device_that_is_set_up_anew_without_end_is_not_learned_without_end() {
+        let mut member = Member::default();
+        let mut polled = |changes: bool| {
+            member.note(&Heard::All, None);
+            if changes {
+                member.changed();
+            }
+            member.take_relearn()
+        };
+        // An owner who tries two settings sees both at once.
+        assert!(polled(true) && polled(true));
+        assert!((0..1000).filter(|_| polled(true)).count() < 9);
+        assert!((0..LONGEST_LEARN_PAUSE).filter(|_| polled(false)).count() < 2);
+        assert!(polled(true));
     }
 }
