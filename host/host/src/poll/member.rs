@@ -10,7 +10,7 @@ const LONGEST_REST: u32 = 60;
 const LEARN_PAUSE: u32 = 12;
 /// The longest of these pauses.
 const LONGEST_LEARN_PAUSE: u32 = 720;
-/// Once the pause is longer than this, a device has changed too often to be learned at once.
+/// Once the pause is longer than this, a device was set up anew too often to be learned at once.
 const MANY_PAUSES: u32 = 2 * LEARN_PAUSE;
 
 /// One device at its unit.
@@ -23,6 +23,8 @@ pub struct Member {
     changed: bool,
     /// Polls until it may be learned again, and the pause behind that.
     learn: (u32, u32),
+    /// The same for one that is set up anew.
+    again: (u32, u32),
 }
 
 /// A device that refuses all that it used to answer: its service has left, or what was behind the gateway has.
@@ -66,6 +68,7 @@ impl Member {
     /// Notes what a poll brought; `probe` is a register that it used to answer.
     pub fn note(&mut self, heard: &Heard, probe: Option<Span>) {
         self.learn.0 = self.learn.0.saturating_sub(1);
+        self.again.0 = self.again.0.saturating_sub(1);
         match heard {
             Heard::All => self.missed = 0,
             Heard::Part { refused } => {
@@ -129,17 +132,26 @@ impl Member {
     /// Whether it should be learned again now: it was set up anew, or something does not fit what is known of it and it
     /// was not learned a moment ago. One that is set up anew again and again waits, too. Asking counts.
     pub fn take_relearn(&mut self) -> bool {
+        let (wait, pause) = self.again;
+        if self.changed && (wait == 0 || pause <= MANY_PAUSES) {
+            self.changed = false;
+            self.again = longer(pause);
+            return true;
+        }
         let (wait, pause) = self.learn;
-        let soon = self.changed && pause <= MANY_PAUSES;
-        if !(self.relearn || self.changed) || (wait > 0 && !soon) {
+        if !self.relearn || wait > 0 {
             return false;
         }
         self.relearn = false;
-        self.changed = false;
-        let pause = pause.saturating_mul(2).clamp(LEARN_PAUSE, LONGEST_LEARN_PAUSE);
-        self.learn = (pause, pause);
+        self.learn = longer(pause);
         true
     }
+}
+
+/// Twice the pause, to wait for and to remember.
+fn longer(pause: u32) -> (u32, u32) {
+    let pause = pause.saturating_mul(2).clamp(LEARN_PAUSE, LONGEST_LEARN_PAUSE);
+    (pause, pause)
 }
 
 #[cfg(test)]
@@ -206,7 +218,7 @@ mod tests {
         // An owner who tries two settings sees both at once.
         assert!(polled(true) && polled(true));
         assert!((0..1000).filter(|_| polled(true)).count() < 9);
-        assert!((0..LONGEST_LEARN_PAUSE).filter(|_| polled(false)).count() < 2);
+        assert!((0..2 * LONGEST_LEARN_PAUSE).filter(|_| polled(false)).count() < 2);
         assert!(polled(true));
     }
 }
