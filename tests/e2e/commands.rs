@@ -1,7 +1,7 @@
 //! The commands, with a host that runs and without one.
 
 use busbar_zoo::simulate::Running;
-use busbar_zoo::{Peer, meter, peer, site};
+use busbar_zoo::{Fault, Peer, meter, peer, site};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -233,6 +233,45 @@ async fn a_device_that_the_owner_described_is_polled_at_every_start() {
         .await;
         host.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_edited_is_taken_over_when_it_is_saved_again_and_told_of() {
+    let (home, running) = (Home::new(), meter().await);
+    let url = running.url("demo-meter").unwrap();
+    let write = |scale: &str| {
+        home.write(
+            "mine.toml",
+            &format!(
+                "ledger = \"my/meter\"\ntitle = \"My meter\"\n[points]\n\
+                 first = {{ at = 256, type = \"u16\", scale = \"{scale}\" }}\n"
+            ),
+        )
+    };
+    let scan = ["scan", &url, "--ledger", "mine.toml", "--save", "--name", "m"];
+    for (scale, says) in [
+        ("1/10", "new"),
+        ("1/10", "as it was"),
+        ("1/100", "my/meter has changed"),
+    ] {
+        write(scale);
+        let run = home.run(&scan).await;
+        assert!(run.stdout.contains(says), "{scale}: {run:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_is_back_is_read_at_once_whatever_the_host_waits_for() {
+    let (home, _running, peer) = saved().await;
+    let url = peer.url();
+    let host = home.host().await;
+    host.device_is(BATTERY, "online").await;
+    peer.turn(Fault::Refuse).await;
+    host.device_is(BATTERY, "offline").await;
+    peer.turn(Fault::None).await;
+    let raw = ["raw", &url, "--unit", "225", "--at", "259", "--json"];
+    assert!(home.run(&raw).await.json()["words"].is_array());
+    host.stop().await;
 }
 
 #[tokio::test]

@@ -51,12 +51,32 @@ pub struct ReadReport {
     pub device: serde_json::Value,
     /// Its points by key; those that the device lacks are left out.
     pub points: Map<String, serde_json::Value>,
+    /// When it was read, in milliseconds since 1970: in a stream of readings, which is kept and plotted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<i64>,
     /// Why some of them could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
 }
 
+/// So many points that are all 0 say something.
+const MANY: usize = 6;
+
 impl ReadReport {
+    /// Whether everything that was read is 0, and that of many points: then it is most likely not the device that the
+    /// ledger describes.
+    pub fn is_all_zero(&self) -> bool {
+        let mut measured = 0;
+        for point in self.points.values() {
+            let words = point["raw"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if words.iter().any(|word| *word != 0) {
+                return false;
+            }
+            measured += usize::from(!words.is_empty());
+        }
+        measured >= MANY
+    }
+
     /// Whether nothing at all could be read.
     pub fn is_empty(&self) -> bool {
         self.points
@@ -341,6 +361,7 @@ impl OneDevice {
         ReadReport {
             device,
             points,
+            time_ms: None,
             missing: snapshot.failed.clone(),
         }
     }

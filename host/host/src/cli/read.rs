@@ -120,7 +120,13 @@ where
 {
     async fn read(&mut self) -> Result<ReadReport> {
         if let Some(device) = &self.device {
-            return Ok(device.report(&device.read().await));
+            let report = device.report(&device.read().await);
+            if report.is_empty() {
+                // Whoever answers next may be another: it is asked anew who it is.
+                self.device = None;
+                self.opened = 0;
+            }
+            return Ok(report);
         }
         let (device, _) = (self.open)().await?;
         // Where much is lost, opening takes its time: what was read at its beginning is not what is shown now.
@@ -283,6 +289,11 @@ fn once(report: &ReadReport, output: Output) -> Result<()> {
         output.line(&output.yellow(&format!("some values are missing: {}", visible(cause))));
     }
     report_table(report, output);
+    if report.is_all_zero() {
+        output.line(&output.yellow(
+            "Everything that it said is 0: is this the right ledger, and the right unit? `busbar scan` finds out.",
+        ));
+    }
     Ok(())
 }
 

@@ -207,6 +207,7 @@ async fn save(
         name: saved.connection.name,
         moved_from: old.map(|old| old.url),
         diff,
+        ledgers: saved.ledgers,
     };
     show_saved(&scan.report, &saved, output)
 }

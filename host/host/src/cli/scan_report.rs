@@ -128,6 +128,9 @@ pub struct SavedAs {
     pub moved_from: Option<String>,
     /// New, gone and changed devices and entities, as the store tells them.
     pub diff: Value,
+    /// Ledgers of the owner's own that were kept in the place of an older text.
+    #[serde(default)]
+    pub ledgers: Vec<String>,
 }
 
 /// Says what saving changed.
@@ -139,6 +142,7 @@ pub fn show_saved(report: &ScanReport, saved: &SavedAs, output: Output) -> Resul
         name,
         moved_from,
         diff,
+        ledgers,
     } = saved;
     let name = visible(name);
     if let Some(from) = moved_from {
@@ -149,7 +153,18 @@ pub fn show_saved(report: &ScanReport, saved: &SavedAs, output: Output) -> Resul
         output.line(&output.green(&moved));
     }
     let lines = diff_lines(diff);
-    if lines.is_empty() {
+    for ledger in ledgers {
+        let text = format!(
+            "The ledger {} has changed since it was saved: its values are read by the new one from now on.",
+            visible(ledger)
+        );
+        output.line(&output.yellow(&text));
+    }
+    if lines.is_empty() && !ledgers.is_empty() {
+        output.line(&format!(
+            "Saved as \"{name}\": no device and no entity came or went."
+        ));
+    } else if lines.is_empty() {
         output.line(&format!("Saved as \"{name}\": everything is as it was."));
     } else {
         output.line(&format!("Saved as \"{name}\":"));

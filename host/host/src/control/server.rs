@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use busbar_ledger::span::Span;
 use busbar_plugin_sdk::Mode;
-use busbar_wire::Link;
+use busbar_wire::{Endpoint, EndpointError, Link, LinkState, Options};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -239,13 +239,20 @@ async fn explain_entity(
 }
 
 fn owned(door: &Door, url: &str) -> Result<Link> {
-    door.host.link(url).ok_or_else(|| {
+    let own = door.host.link(url).ok_or_else(|| {
         HostError::failed(
             "not_owned",
             format!("the running host does not poll {url}"),
             "Ask it directly.",
         )
-    })
+    })?;
+    // Whoever asks while the host waits before its next attempt wants to know how it stands now, not how it stood. A
+    // serial port cannot be opened twice.
+    let down = matches!(*own.state().borrow(), LinkState::Down { attempts: 1.., .. });
+    match url.parse::<Endpoint>() {
+        Ok(endpoint) if down && endpoint.line().is_none() => Ok(Link::open(endpoint, Options::one_shot())),
+        _ => Ok(own),
+    }
 }
 
 async fn read(State(door): State<Door>, Json(call): Json<ReadCall>) -> Result<Json<Value>, Refusal> {
@@ -400,11 +407,11 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn Progress) -> Resul
     let (link, own) = match host.link(&call.url) {
         Some(link) => (link, false),
         None => {
-            let endpoint: busbar_wire::Endpoint = call
+            let endpoint: Endpoint = call
                 .url
                 .parse()
-                .map_err(|e: busbar_wire::EndpointError| HostError::usage(e.to_string(), e.hint()))?;
-            let options = request.considerate(busbar_wire::Options::one_shot());
+                .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
+            let options = request.considerate(Options::one_shot());
             (Link::open(endpoint, options), true)
         }
     };
@@ -434,6 +441,7 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn Progress) -> Resul
             name: done.connection.name,
             moved_from,
             diff,
+            ledgers: done.ledgers,
         });
     }
     Ok(json!({ "report": scan.report, "saved": saved }))

@@ -29,6 +29,8 @@ pub struct Saved {
     pub connection: Connection,
     /// What became different by it.
     pub diff: Diff,
+    /// Ledgers of the owner's own that read otherwise than the ones that were kept: they are kept in their place.
+    pub ledgers: Vec<String>,
 }
 
 /// The serial port in a URL.
@@ -110,7 +112,7 @@ pub async fn save(
     scan: &mut Scan,
 ) -> Result<Saved> {
     settle_ids(scan, &connection.id);
-    keep_ledgers(registry, catalog, &mut connection, scan).await?;
+    let ledgers = keep_ledgers(registry, catalog, &mut connection, scan).await?;
     let report = &scan.report;
     let now = clock::now_ms();
     let started = now - i64::try_from(report.elapsed_ms).unwrap_or(0);
@@ -142,7 +144,11 @@ pub async fn save(
             clock::now_ms(),
         )
         .await?;
-    Ok(Saved { connection, diff })
+    Ok(Saved {
+        connection,
+        diff,
+        ledgers,
+    })
 }
 
 /// Keeps the owner's own ledgers, and those made for one device, beside the connection whose devices they describe.
@@ -151,7 +157,8 @@ async fn keep_ledgers(
     catalog: &Catalog,
     connection: &mut Connection,
     scan: &Scan,
-) -> Result<()> {
+) -> Result<Vec<String>> {
+    let mut changed = Vec::new();
     let mut options = ConnectionOptions::of(connection);
     let before = options.clone();
     for device in &scan.devices {
@@ -160,15 +167,19 @@ async fn keep_ledgers(
             options.device_ledgers.insert(report.id.clone(), text.clone());
             catalog.keep_composed(&report.id, ledger);
         } else if let Some(text) = catalog.own_text(&report.ledger) {
-            options.ledgers.insert(report.ledger.clone(), text);
+            let kept = options.ledgers.insert(report.ledger.clone(), text.clone());
+            if kept.is_some_and(|kept| kept != text) {
+                changed.push(report.ledger.clone());
+            }
         }
     }
     if options == before {
-        return Ok(());
+        return Ok(changed);
     }
     connection.options = serde_json::to_value(options)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    Ok(registry.update_connection(connection).await?)
+    registry.update_connection(connection).await?;
+    Ok(changed)
 }
 
 /// What saving a scan would change.

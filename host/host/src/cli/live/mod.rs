@@ -110,7 +110,8 @@ impl View {
                 self.last = Some(report);
                 self.gap(now, Gap { cause, hint });
             }
-            Ok(report) => {
+            Ok(mut report) => {
+                report.time_ms = Some(clock::now_ms());
                 self.answered = true;
                 self.live.take(&report, now);
                 if self.output.is_json() {
@@ -154,7 +155,7 @@ impl View {
 
     /// What a gap is in a stream of documents: the same points, none of them known.
     fn gap_document(&self, error: Value) -> Value {
-        let mut document = json!({ "error": error });
+        let mut document = json!({ "time_ms": clock::now_ms(), "error": error });
         if let Some(report) = &self.last {
             let points = report.points.iter().map(|(key, point)| {
                 let unknown = json!({

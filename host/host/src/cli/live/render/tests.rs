@@ -24,6 +24,7 @@ fn report(points: Vec<(String, Value)>) -> ReadReport {
             "name": "Zählerschrank", "model": "VM-3P75CT", "serial": "HQ2419QXCLR", "firmware": "v1.09",
         }),
         points: points.into_iter().collect::<Map<_, _>>(),
+        time_ms: None,
         missing: None,
     }
 }
