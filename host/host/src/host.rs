@@ -1,5 +1,7 @@
 //! The running host: connections are polled, what is learned is kept, everything is served.
 
+mod adopt;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,20 +9,18 @@ use std::time::Duration;
 
 use busbar_ledger::model::{Ledger, Manners};
 use busbar_store::{Connection, History, Lifecycle, Registry};
-use busbar_wire::{Endpoint, EndpointError, Link, Options};
+use busbar_wire::{Endpoint, Link};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::bus::Bus;
 use crate::catalog::Catalog;
-use crate::config::{Config, ConnectionConfig, DiscoverConfig, ScanModeValue};
-use crate::discover::progress::Quiet;
-use crate::discover::{self, Request};
+use crate::config::{Config, DiscoverConfig};
 use crate::doctor::LinkReport;
-use crate::error::{HostError, Result};
+use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
@@ -30,10 +30,6 @@ use crate::settings::{Settings, with_manners};
 
 /// What the pollers may have to tell before they drop it; the registry is faster than that.
 const NEWS: usize = 256;
-/// A connection of the configuration that could not be scanned is tried again after this long, then after twice that.
-const RETRY_FROM: Duration = Duration::from_secs(30);
-/// And never more rarely than this.
-const RETRY_TO: Duration = Duration::from_secs(600);
 
 /// What a link has learned is kept after this long, then after twice that.
 const FIRST_PROFILE: Duration = Duration::from_secs(10);
@@ -110,153 +106,6 @@ impl Host {
             news,
             keeper: Mutex::new(Some(keeper)),
         }))
-    }
-
-    /// Takes over what the configuration names: connections that were never scanned are scanned now, and again later
-    /// where that fails, until it succeeds once.
-    ///
-    /// # Errors
-    /// A URL that is none; the store's.
-    pub async fn adopt_config(self: &Arc<Self>, cancel: &CancellationToken) -> Result<()> {
-        let mut pause = RETRY_FROM;
-        loop {
-            let (scanned, failed) = self.scan_unscanned(cancel).await?;
-            for saved in &scanned {
-                self.take_up(saved).await?;
-            }
-            if failed == 0 {
-                return Ok(());
-            }
-            tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
-            }
-            pause = (pause * 2).min(RETRY_TO);
-        }
-    }
-
-    /// Scans every connection of the configuration that was never scanned, once; returns what was saved, and how many
-    /// failed.
-    ///
-    /// # Errors
-    /// A URL that is none; the store's.
-    pub async fn scan_unscanned(self: &Arc<Self>, cancel: &CancellationToken) -> Result<(Vec<Saved>, usize)> {
-        let (mut scanned, mut failed) = (Vec::new(), 0);
-        for (wanted, connection) in self.unscanned().await? {
-            if cancel.is_cancelled() {
-                break;
-            }
-            info!(
-                "\"{}\" was never scanned: scanning {}",
-                wanted.name, connection.url
-            );
-            match self.first_scan(&wanted, connection, cancel).await {
-                Ok(saved) => scanned.extend(saved),
-                Err(error) => {
-                    warn!(
-                        "\"{}\" could not be scanned: {error}. {}",
-                        wanted.name,
-                        error.hint()
-                    );
-                    failed += 1;
-                }
-            }
-        }
-        Ok((scanned, failed))
-    }
-
-    /// The connections of the configuration that have no devices yet, made in the registry where they are new.
-    async fn unscanned(&self) -> Result<Vec<(ConnectionConfig, Connection)>> {
-        let mut unscanned = Vec::new();
-        let devices = self.registry.devices().await?;
-        for wanted in &self.config.connections {
-            let url = match wanted.url.parse::<Endpoint>() {
-                Ok(endpoint) => endpoint.to_string(),
-                Err(error @ EndpointError::NotYet { .. }) => {
-                    warn!("\"{}\" is left out: {error}", wanted.name);
-                    continue;
-                }
-                Err(error) => {
-                    return Err(HostError::usage(
-                        format!("\"{}\": {error}", wanted.name),
-                        error.hint(),
-                    ));
-                }
-            };
-            let name = Some(wanted.name.as_str());
-            let connection =
-                registry::connection(&self.registry, &url, name, wanted.plugin.as_deref()).await?;
-            if devices.iter().all(|d| d.connection_id != connection.id) {
-                unscanned.push((wanted.clone(), connection));
-            }
-        }
-        Ok(unscanned)
-    }
-
-    /// `None` when it was stopped: half a scan would pass for a whole one at the next start.
-    async fn first_scan(
-        &self,
-        wanted: &ConnectionConfig,
-        connection: Connection,
-        cancel: &CancellationToken,
-    ) -> Result<Option<Saved>> {
-        let endpoint: Endpoint = connection
-            .url
-            .parse()
-            .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
-        let units = match &wanted.units {
-            Some(units) => {
-                units
-                    .units()
-                    .map_err(|e| HostError::usage(e, "Write units as \"1,3-9\"."))?
-                    .0
-            }
-            None => Vec::new(),
-        };
-        let mode = match (&units[..], wanted.mode) {
-            ([], Some(ScanModeValue::Full)) => busbar_plugin_sdk::Mode::Full,
-            ([], _) => busbar_plugin_sdk::Mode::Quick,
-            _ => busbar_plugin_sdk::Mode::Listed,
-        };
-        let ledger = wanted
-            .ledger
-            .as_deref()
-            .map(|l| self.catalog.ledger_or_file(l))
-            .transpose()?;
-        let request = Request {
-            connection: connection.name.clone(),
-            connection_id: connection.id.clone(),
-            plugin: wanted.plugin.clone(),
-            ledger,
-            mode,
-            units,
-            known: Vec::new(),
-        };
-        let options = Options {
-            one_shot: true,
-            ..self.settings(&connection, &Profile::default()).options
-        };
-        let link = Link::open(endpoint, request.considerate(options));
-        let mut scan = discover::scan(&link, &self.catalog, &request, &Quiet, cancel).await?;
-        if scan.cancelled {
-            return Ok(None);
-        }
-        for warning in &scan.report.warnings {
-            info!("\"{}\": {warning}", connection.name);
-        }
-        let saved = registry::save(&self.registry, &self.catalog, connection, &mut scan).await?;
-        Profile::keep(&self.registry, &saved.connection.id, |p| {
-            p.learn_link(&link.stats())
-        })
-        .await;
-        link.close().await;
-        info!(
-            "\"{}\": {} devices, {} entities",
-            saved.connection.name,
-            saved.diff.new.devices.len(),
-            saved.diff.new.entities.len()
-        );
-        Ok(Some(saved))
     }
 
     /// Known connections that the configuration has given another URL are polled there.
