@@ -396,3 +396,80 @@ async fn the_map_of_the_older_reader_is_taken_over() {
         .await
         .failure(3);
 }
+
+#[tokio::test]
+async fn what_a_device_lacks_of_a_list_is_told() {
+    let (home, device) = (Home::new(), Table::serve(vec![7; 20]).await);
+    home.write("some.csv", "x,300,1,UINT16,V\na,7,1,UINT16\n");
+    let read = ["read", &device.url(), "--map", "some.csv"];
+    let report = home.run(&[&read[..], &["--json"]].concat()).await.json();
+    let lacking = &report["points"]["x"];
+    assert_eq!(
+        (&lacking["value"], &lacking["quality"], &lacking["unit"]),
+        (&Value::Null, &json!("unavailable"), &json!("V"))
+    );
+    assert_eq!(
+        lacking["why"],
+        "not there: exception 2 (address not known) at 300"
+    );
+    assert_eq!(report["points"]["a"]["value"], 7);
+    let told = home.run(&read).await;
+    assert!(
+        told.stdout
+            .contains("not there: exception 2 (address not known) at 300"),
+        "{told:#?}"
+    );
+    // A ledger describes a family of devices: what this one lacks is left out.
+    home.run(&["ledger", "new", "some.csv", "--output", "some.toml", "--json"])
+        .await
+        .json();
+    let report = home
+        .run(&["read", &device.url(), "--ledger", "some.toml", "--json"])
+        .await
+        .json();
+    assert_eq!(values(&report), json!({ "a": 7 }));
+}
+
+#[tokio::test]
+async fn one_value_of_another_order_and_a_list_that_counts_from_1_are_noticed() {
+    let home = Home::new();
+    let mut words = Vec::new();
+    // 230.07, 231.14, 229.07 and 50.02.
+    for bits in [0x4366_1234_u32, 0x4367_2345, 0x4365_1111, 0x4248_1456] {
+        words.extend([(bits >> 16) as u16, bits as u16]);
+    }
+    words.swap(6, 7);
+    words.push(0);
+    let device = Table::serve(words).await;
+    let rows = |shift: u16, own: &str| -> String {
+        let at = |n: u16| n * 2 + shift;
+        format!(
+            "name,address,type,unit,order\na,{},FLOAT32,V,\nb,{},FLOAT32,V,\nc,{},FLOAT32,V,\nd,{},FLOAT32,Hz,{own}\n",
+            at(0),
+            at(1),
+            at(2),
+            at(3)
+        )
+    };
+    home.write("list.csv", &rows(0, ""));
+    let url = device.url();
+    let auto = ["read", &url, "--map", "list.csv", "--wordorder", "auto"];
+    let shown = home.run(&auto).await;
+    assert!(shown.stdout.contains("d looks likelier as CDAB"), "{shown:#?}");
+    let document = home.run(&[&auto[..], &["--json"]].concat()).await.json();
+    assert_eq!(document["points"]["d"]["likelier"], "CDAB");
+    let picked = home.run(&[&auto[..], &["--pick", "--json"]].concat()).await;
+    assert!(picked.stderr.contains("d looks likelier as CDAB"), "{picked:#?}");
+    let a = f64::from(f32::from_bits(0x4366_1234));
+    assert_eq!(picked.json()["points"]["a"]["value"], a);
+
+    home.write("list.csv", &rows(0, "little"));
+    let right = home.run(&["read", &url, "--map", "list.csv"]).await;
+    assert!(
+        right.stdout.contains("50.0199 Hz") && !right.stdout.contains("look wrong"),
+        "{right:#?}"
+    );
+    home.write("list.csv", &rows(1, "little"));
+    let shifted = home.run(&["read", &url, "--map", "list.csv"]).await;
+    assert!(shifted.stdout.contains("try --index-shift -1"), "{shifted:#?}");
+}

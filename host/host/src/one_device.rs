@@ -1,5 +1,6 @@
 //! One device, read directly: no registry, no host. What `busbar read` does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use busbar_ledger::identify;
@@ -31,6 +32,9 @@ pub struct OneDevice {
     /// The words of what never changes, as the device said them when it was opened.
     identity_words: Image,
     is_whole: bool,
+    /// Why points are not there, by key, where the list of them is somebody's own.
+    lacks: Option<BTreeMap<String, String>>,
+    asked: Tally,
 }
 
 /// What one reading brought.
@@ -49,7 +53,7 @@ pub struct Snapshot {
 pub struct ReadReport {
     /// The device.
     pub device: serde_json::Value,
-    /// Its points by key; those that the device lacks are left out.
+    /// Its points by key; those that the device lacks are left out, but for those of a register list.
     pub points: Map<String, serde_json::Value>,
     /// When it was read, in milliseconds since 1970: in a stream of readings, which is kept and plotted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,6 +237,8 @@ impl OneDevice {
             readable: learned.readable,
             identity_words: Image::default(),
             is_whole: !learned.lost && !asked.anything_unanswered(),
+            lacks: None,
+            asked,
         };
         let device = device.remembering(&learned.image);
         let snapshot = device.judge(&learned.image, None);
@@ -242,6 +248,26 @@ impl OneDevice {
     /// Whether it answered all that it was asked when it was opened. What it did not answer counts as not there.
     pub fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// The same with every point of a list that somebody wrote: what the device lacks is told, not left out.
+    #[must_use]
+    pub fn of_list(mut self) -> Self {
+        let points = self.ledger.points.iter();
+        let missing = points.filter_map(|point| {
+            let span = point.register().filter(|r| !self.readable.contains(r.span))?.span;
+            let why = match self.asked.refused(self.unit, span) {
+                Some(code) => format!(
+                    "not there: exception {code} ({}) at {}",
+                    busbar_wire::exception_name(code),
+                    span.at
+                ),
+                None => format!("no answer at {}", span.at),
+            };
+            Some((point.key.clone(), why))
+        });
+        self.lacks = Some(missing.collect());
+        self
     }
 
     /// Keeps the words of what is read once.
@@ -336,7 +362,8 @@ impl OneDevice {
     pub fn report(&self, snapshot: &Snapshot) -> ReadReport {
         let mut points = Map::new();
         for (i, (point, reading)) in self.ledger.points.iter().zip(&snapshot.readings).enumerate() {
-            if point.internal || !self.has(i, snapshot) {
+            let lacks = self.lacks.as_ref().and_then(|lacks| lacks.get(&point.key));
+            if point.internal || !(self.has(i, snapshot) || lacks.is_some()) {
                 continue;
             }
             let value = reading
@@ -350,6 +377,10 @@ impl OneDevice {
             });
             if let Some(label) = value.and_then(|v: &Value| point.meaning(v)) {
                 entry["label"] = label.into();
+            }
+            if let Some(why) = lacks {
+                entry["quality"] = json!(Quality::Unavailable);
+                entry["why"] = why.as_str().into();
             }
             points.insert(point.key.clone(), entry);
         }

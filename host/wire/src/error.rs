@@ -252,7 +252,7 @@ impl WireError {
 }
 
 /// The meaning of an exception code, after Modbus Application Protocol V1.1b3, section 7.
-fn exception_name(code: u8) -> &'static str {
+pub fn exception_name(code: u8) -> &'static str {
     match code {
         1 => "function not known",
         2 => "address not known",

@@ -45,7 +45,7 @@ pub use crate::check::BadAnswer;
 pub use crate::client::EngineClient;
 pub use crate::datagrams::Datagrams;
 pub use crate::endpoint::{Endpoint, EndpointError, Host, Parity, SerialLine};
-pub use crate::error::{Framing, WireError};
+pub use crate::error::{Framing, WireError, exception_name};
 pub use crate::identity::{Asked, Identity};
 pub use crate::link::{Link, LinkState, ReadPlan};
 pub use crate::open::{Bind, Connect, ConnectError};

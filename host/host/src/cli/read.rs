@@ -59,39 +59,53 @@ pub async fn run(
         if !args.list.pick {
             return map::show(&orders, &report, output);
         }
-        described.take_order(args, map::pick(&orders)?)?;
+        let order = map::pick(&orders)?;
+        // On standard error: a document stays one.
+        for note in orders.notes(order) {
+            tracing::warn!("{}", visible(&note));
+        }
+        described.take_order(args, order)?;
     }
     match through {
         Through::Host(host) => {
             let call = described.call(url.clone());
-            through_host(host, call, args.every(), output).await
-        }
-        Through::Link(link) => {
-            let Described { ledger, unit, .. } = described;
             match args.every() {
                 None => {
-                    let (device, first) = OneDevice::open(link, unit, ledger).await?;
-                    once(&device.report(&first), output)
+                    let mut host = host;
+                    let report = host.post("/control/read", &call).await?;
+                    once(&report, output)?;
+                    described.doubt(&report, output);
+                    Ok(())
                 }
-                Some(interval) => {
-                    let open = move || {
-                        let (link, ledger) = (link.clone(), Arc::clone(&ledger));
-                        async move { OneDevice::open(link, unit, ledger).await }
-                    };
-                    live::run(
-                        Again {
-                            open,
-                            device: None,
-                            opened: 0,
-                        },
-                        &url,
-                        interval,
-                        output,
-                    )
-                    .await
-                }
+                every => through_host(host, call, every, output).await,
             }
         }
+        Through::Link(link) => match args.every() {
+            None => {
+                let (device, first) = described.open(link).await?;
+                once(&device.report(&first), output)?;
+                described.doubt(&device.report(&first), output);
+                Ok(())
+            }
+            Some(interval) => {
+                let described = Arc::new(described);
+                let open = move || {
+                    let (link, described) = (link.clone(), Arc::clone(&described));
+                    async move { described.open(link).await }
+                };
+                live::run(
+                    Again {
+                        open,
+                        device: None,
+                        opened: 0,
+                    },
+                    &url,
+                    interval,
+                    output,
+                )
+                .await
+            }
+        },
     }
 }
 
@@ -234,6 +248,28 @@ impl Described {
         Ok(())
     }
 
+    /// Opens the device; one of a list shows all of the list.
+    async fn open(&self, link: Link) -> Result<(OneDevice, Snapshot)> {
+        let (device, first) = OneDevice::open(link, self.unit, Arc::clone(&self.ledger)).await?;
+        Ok((
+            if self.listed.is_some() {
+                device.of_list()
+            } else {
+                device
+            },
+            first,
+        ))
+    }
+
+    /// Says so where most values of a list look like nothing that a device means.
+    fn doubt(&self, report: &ReadReport, output: Output) {
+        if let Some(listed) = &self.listed
+            && let Some(doubt) = map::doubt(listed, report)
+        {
+            output.say(&output.yellow(doubt));
+        }
+    }
+
     fn call(&self, url: String) -> ReadCall {
         ReadCall {
             url,
@@ -256,8 +292,7 @@ impl Through {
         match self {
             Through::Host(host) => host.post("/control/read", &described.call(url.to_owned())).await,
             Through::Link(link) => {
-                let ledger = Arc::clone(&described.ledger);
-                let (device, first) = OneDevice::open(link.clone(), described.unit, ledger).await?;
+                let (device, first) = described.open(link.clone()).await?;
                 Ok(device.report(&first))
             }
         }
@@ -328,7 +363,10 @@ fn report_table(report: &ReadReport, output: Output) {
             } else {
                 shown
             }),
-            output.dim_cell(&words(point)),
+            match point["why"].as_str() {
+                Some(why) => output.yellow_cell(&visible(why)),
+                None => output.dim_cell(&words(point)),
+            },
         ]);
     }
     output.table_lines(&table);

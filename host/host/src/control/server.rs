@@ -261,7 +261,8 @@ async fn read(State(door): State<Door>, Json(call): Json<ReadCall>) -> Result<Js
         Some(text) => {
             let faulty = |faults| HostError::ledger(&call.ledger, &faults);
             let ledger = Arc::new(busbar_ledger::parse(&call.ledger, text).map_err(faulty)?);
-            OneDevice::open(link, call.unit.unwrap_or(1), ledger).await?
+            let (device, first) = OneDevice::open(link, call.unit.unwrap_or(1), ledger).await?;
+            (device.of_list(), first)
         }
         None => OneDevice::named(link, &door.host.catalog, &call.ledger, call.unit).await?,
     };

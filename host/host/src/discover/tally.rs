@@ -81,6 +81,16 @@ impl Tally {
         })
     }
 
+    /// The exception by which a unit last refused some of these registers.
+    pub fn refused(&self, unit: u8, span: Span) -> Option<u8> {
+        let asked = self.asked();
+        let of_these = |a: &&Asked| a.unit == unit && a.span.overlaps(span);
+        asked.iter().rev().filter(of_these).find_map(|a| match a.outcome {
+            Outcome::Exception(code) => Some(code),
+            _ => None,
+        })
+    }
+
     /// Whether every answer says what the device has and what it lacks: none that may pass (busy, failing, silent).
     pub fn is_certain(&self) -> bool {
         self.asked()

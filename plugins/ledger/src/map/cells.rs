@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::key_of;
 use super::row::Column;
+use super::{Endian, key_of};
 use crate::diagnostics::Sink;
 use crate::format::{At, TypeName};
 use crate::model::{Order, ReadRules};
@@ -88,7 +88,14 @@ pub(super) fn type_of(value: &At<String>, bit: bool, sink: &mut Sink) -> Option<
                     "`{}` is not a known type",
                     value.value.chars().take(40).collect::<String>()
                 ),
-                choice(&value.value, &known, "write one of"),
+                if ["string", "str", "char", "ascii"]
+                    .iter()
+                    .any(|word| lower.starts_with(word))
+                {
+                    "write text, with its number of registers as the length".to_owned()
+                } else {
+                    choice(&value.value, &known, "write one of")
+                },
             );
             None
         }
@@ -189,7 +196,17 @@ pub(super) fn function(value: &At<String>, sink: &mut Sink) -> Option<Function> 
     Some(function)
 }
 
-pub(super) fn order(value: &At<String>, sink: &mut Sink) -> Option<Order> {
+/// The order of one register; `big` and `little` are its word order, with the bytes as in the whole list.
+pub(super) fn order(value: &At<String>, whole: Order, sink: &mut Sink) -> Option<Order> {
+    let bytes = match whole {
+        Order::Abcd | Order::Cdab => Endian::Big,
+        Order::Badc | Order::Dcba => Endian::Little,
+    };
+    match value.value.to_ascii_lowercase().as_str() {
+        "big" => return Some(Order::of(bytes, Endian::Big)),
+        "little" => return Some(Order::of(bytes, Endian::Little)),
+        _ => {}
+    }
     let all = [Order::Abcd, Order::Cdab, Order::Badc, Order::Dcba];
     let order = all
         .into_iter()
@@ -198,7 +215,7 @@ pub(super) fn order(value: &At<String>, sink: &mut Sink) -> Option<Order> {
         let help = choice(
             &value.value.to_ascii_uppercase(),
             &["ABCD", "CDAB", "BADC", "DCBA"],
-            "write one of",
+            "write big or little (the word order), or one of",
         );
         let message = format!("`{}` is not a known order", value.value);
         sink.add("unknown-value", value.span.clone(), message, help);

@@ -183,7 +183,7 @@ fn entry(row: &Row, head: &Head, comma: bool, sink: &mut Sink) -> Option<(Entry,
         sink,
     )?;
     let (key, label) = names(name, cell(Column::Label).cloned(), sink)?;
-    let own_order = cell(Column::Order).map(|value| order(value, sink));
+    let own_order = cell(Column::Order).map(|value| order(value, head.order, sink));
     let unit = common::unit(cell(Column::Unit).cloned(), None, false, sink);
     let (scale, offset) = arithmetic(&cell, ty.as_ref(), bit, comma, sink);
     let overlap = match cell(Column::Overlap).map(|value| (value, value.value.to_ascii_lowercase())) {

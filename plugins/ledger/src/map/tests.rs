@@ -272,3 +272,17 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_has_a_word_order_of_its_own_and_strings_are_text() {
+    let settings = Settings {
+        byteorder: Some(Endian::Little),
+        ..Settings::default()
+    };
+    let text = "name,address,type,order\na,1,UINT32,little\nb,3,UINT32,BIG\nc,5,UINT32,\n";
+    let map = Map::read("a.csv", text, &settings).unwrap();
+    let orders: Vec<_> = map.entries.iter().map(|entry| entry.order).collect();
+    assert_eq!(orders, [Order::Dcba, Order::Badc, Order::Badc]);
+    let faults = Map::read("a.csv", "a,1,8,STRING16", &Settings::default()).unwrap_err();
+    assert!(faults.to_string().contains("write text"), "{faults}");
+}

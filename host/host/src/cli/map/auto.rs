@@ -2,10 +2,11 @@
 
 use busbar_ledger::codec::{Decoded, decode};
 use busbar_ledger::map::{Endian, Map};
-use busbar_ledger::model::{Ledger, Order, Point, Register};
+use busbar_ledger::model::{Ledger, Order, Point, Register, ValueType};
 use busbar_ledger::value::{Quality, Value};
 use serde_json::{Map as JsonMap, json};
 
+use super::Listed;
 use crate::cli::output::{Output, number};
 use crate::error::{HostError, Result};
 use crate::format::{self, visible};
@@ -21,6 +22,7 @@ pub(crate) struct Orders {
 struct Row {
     key: String,
     unit: Option<String>,
+    ty: ValueType,
     raw: Vec<u16>,
     values: Vec<Option<Value>>,
     /// How well each order suits it; empty where the order makes no difference.
@@ -65,6 +67,7 @@ impl Orders {
                 } else {
                     Vec::new()
                 },
+                ty: register.ty,
                 raw,
                 values,
             })
@@ -88,6 +91,68 @@ impl Orders {
             _ => None,
         }
     }
+}
+
+/// A value that suits its unit or type no better than this is nothing that a device means.
+const IMPLAUSIBLE: u8 = 2;
+/// An order that suits a value better by so much is likelier for it.
+const LIKELIER: u8 = 30;
+
+impl Orders {
+    /// The values that another order than the chosen one suits better, or that look wrong in it.
+    pub(crate) fn notes(&self, chosen: (Endian, Endian)) -> Vec<String> {
+        let Some(own) = self.orders.iter().position(|order| *order == chosen) else {
+            return Vec::new();
+        };
+        let notes = self.rows.iter().filter_map(|row| {
+            let judged = match row.suits.get(own) {
+                Some(suits) => *suits,
+                None => plausible::suits(row.values.get(own)?.as_ref()?, row.ty, row.unit.as_deref()),
+            };
+            if let Some(order) = self.likelier(row, own) {
+                let name = order.name();
+                return Some(format!(
+                    "{} looks likelier as {name}: give it its own order in the list (a column `order` with {name})",
+                    row.key
+                ));
+            }
+            let doubtful = judged <= IMPLAUSIBLE && !matches!(row.values.get(own)?, Some(Value::Text(_)));
+            doubtful.then(|| format!("{} looks wrong: check its address, type and order", row.key))
+        });
+        notes.collect()
+    }
+
+    /// An order that suits a row clearly better than that of all.
+    fn likelier(&self, row: &Row, own: usize) -> Option<Order> {
+        let here = *row.suits.get(own)?;
+        let best = *row.suits.iter().max()?;
+        let at = row.suits.iter().position(|suits| *suits == best)?;
+        let (bytes, words) = self.orders.get(at)?;
+        (best >= here.saturating_add(LIKELIER)).then(|| Order::of(*bytes, *words))
+    }
+}
+
+/// What to try where most values of a list look like nothing that a device means.
+pub(crate) fn doubt(listed: &Listed, report: &ReadReport) -> Option<&'static str> {
+    let (mut judged, mut wrong) = (0, 0);
+    for entry in &listed.map.entries {
+        let Some(register) = listed.ledger.point(&entry.key).and_then(Point::register) else {
+            continue;
+        };
+        let said = report.points.get(&entry.key).map(|point| point["value"].clone());
+        let value: Option<Value> = said.and_then(|said| serde_json::from_value(said).ok());
+        let Some(value) = value.filter(|value| value.as_f64().is_some_and(|n| n != 0.0)) else {
+            continue;
+        };
+        judged += 1;
+        wrong += usize::from(plausible::suits(&value, register.ty, entry.unit.as_deref()) <= IMPLAUSIBLE);
+    }
+    let most = wrong >= 2 && 2 * wrong > judged;
+    most.then_some(if listed.map.index_shift == 0 {
+        "Most of these look wrong. Many manuals count from 1: try --index-shift -1; or the order is another: try --wordorder auto."
+    } else {
+        "Most of these look wrong: check --index-shift, and try --wordorder auto."
+    })
 }
 
 fn value(register: &Register, raw: &[u16]) -> Option<Value> {
@@ -129,10 +194,15 @@ pub(crate) fn show(orders: &Orders, report: &ReadReport, output: Output) -> Resu
                     .zip(&row.values)
                     .map(|(name, value)| ((*name).to_owned(), json!(value)))
                     .collect();
-                (
-                    row.key.clone(),
-                    json!({ "raw": row.raw, "unit": row.unit, "values": values }),
-                )
+                let likelier = likeliest
+                    .and_then(|order| orders.orders.iter().position(|other| *other == order))
+                    .and_then(|own| orders.likelier(row, own))
+                    .map(Order::name);
+                let mut point = json!({ "raw": row.raw, "unit": row.unit, "values": values });
+                if let Some(likelier) = likelier {
+                    point["likelier"] = likelier.into();
+                }
+                (row.key.clone(), point)
             })
             .collect();
         return output.document(&json!({
@@ -167,11 +237,16 @@ pub(crate) fn show(orders: &Orders, report: &ReadReport, output: Output) -> Resu
         output.line(&output.dim(&format!("{name}  {}", flags(*bytes, *words))));
     }
     match likeliest {
-        Some((bytes, words)) => output.line(&format!(
-            "{} looks likeliest: read it with {}, or let --pick choose.",
-            Order::of(bytes, words).name(),
-            flags(bytes, words)
-        )),
+        Some((bytes, words)) => {
+            output.line(&format!(
+                "{} looks likeliest: read it with {}, or let --pick choose.",
+                Order::of(bytes, words).name(),
+                flags(bytes, words)
+            ));
+            for note in orders.notes((bytes, words)) {
+                output.line(&output.yellow(&note));
+            }
+        }
         None => {
             output.line("These values do not tell which order is right: try again while the device is busy.")
         }

@@ -13,7 +13,7 @@ use busbar_ledger::model::Ledger;
 use crate::error::{HostError, Result};
 use args::MapFlags;
 
-pub(super) use auto::{Orders, pick, show};
+pub(super) use auto::{Orders, doubt, pick, show};
 
 /// Larger files are no register lists.
 const MAX_BYTES: u64 = busbar_ledger::MAX_FILE as u64;
