@@ -473,3 +473,34 @@ async fn one_value_of_another_order_and_a_list_that_counts_from_1_are_noticed() 
     let shifted = home.run(&["read", &url, "--map", "list.csv"]).await;
     assert!(shifted.stdout.contains("try --index-shift -1"), "{shifted:#?}");
 }
+
+#[tokio::test]
+async fn a_list_where_a_ledger_is_expected_is_known_for_one_and_checked_as_one() {
+    let home = Home::new();
+    home.write("list.csv", "a,1,1,UINT16\n");
+    home.write("list.toml", "registers = [[\"a\", 1, 1, \"UINT16\"]]\n");
+    home.write("bad.csv", "a,1,1,UINT17\n");
+    for list in ["list.csv", "list.toml"] {
+        let lost = home
+            .run(&["read", "modbus+tcp://127.0.0.1:1", "--ledger", list, "--json"])
+            .await;
+        assert!(lost.failure(2).hint.contains("--map"), "{lost:#?}");
+        let checked = home.run(&["ledger", "check", list]).await;
+        assert!(checked.stdout.contains("1 registers"), "{checked:#?}");
+    }
+    let bad = home.run(&["ledger", "check", "bad.csv"]).await;
+    assert!(bad.stdout.contains("UINT17") && bad.code() == 1, "{bad:#?}");
+    let nothing = home.run(&["ledger", "new"]).await;
+    assert!(
+        nothing.stderr.contains("FILE") && nothing.stderr.contains("--url"),
+        "{nothing:#?}"
+    );
+    let made = home
+        .run(&["ledger", "new", "list.csv", "--output", "new.toml"])
+        .await;
+    assert!(
+        made.stdout.contains("busbar ledger check new.toml")
+            && made.stdout.contains("busbar scan URL --ledger new.toml --save"),
+        "{made:#?}"
+    );
+}

@@ -142,6 +142,13 @@ impl Catalog {
             let (text, ledger) = read_ledger(path).map_err(|fault| match fault {
                 LedgerFault::Faults(d) => HostError::ledger(text, &d),
                 LedgerFault::Unreadable(message) => HostError::usage(message, "Check the path."),
+                LedgerFault::List(_) => HostError::usage(
+                    format!("{} is a register list, not a ledger", path.display()),
+                    format!(
+                        "Use `busbar read URL --map {0}`, or make a ledger of it: `busbar ledger new {0}`.",
+                        path.display()
+                    ),
+                ),
             })?;
             return Ok(self.take_in(text, ledger));
         }
@@ -357,7 +364,12 @@ pub enum LedgerFault {
     Faults(Diagnostics),
     /// It cannot be read; in words.
     Unreadable(String),
+    /// It is a register list: this is its text.
+    List(String),
 }
+
+/// What is said of a list where a ledger is expected.
+const IS_LIST: &str = "this is a register list: use --map, or `busbar ledger new FILE`";
 
 impl LedgerFault {
     /// Every fault, with the file's lines underlined.
@@ -365,6 +377,7 @@ impl LedgerFault {
         match self {
             LedgerFault::Faults(d) => crate::diagnostics::render(d, colour),
             LedgerFault::Unreadable(message) => message.clone(),
+            LedgerFault::List(_) => IS_LIST.to_owned(),
         }
     }
 
@@ -373,6 +386,7 @@ impl LedgerFault {
         match self {
             LedgerFault::Faults(d) => d.to_string().lines().map(str::to_owned).collect(),
             LedgerFault::Unreadable(message) => vec![message.clone()],
+            LedgerFault::List(_) => vec![IS_LIST.to_owned()],
         }
     }
 }
@@ -401,6 +415,9 @@ fn read_ledger(path: &Path) -> Result<(String, Ledger), LedgerFault> {
             e.utf8_error().valid_up_to()
         ))
     })?;
-    let ledger = busbar_ledger::parse(&shown, &text).map_err(LedgerFault::Faults)?;
-    Ok((text, ledger))
+    match busbar_ledger::parse(&shown, &text) {
+        Ok(ledger) => Ok((text, ledger)),
+        Err(_) if busbar_ledger::map::is_list(&shown, &text) => Err(LedgerFault::List(text)),
+        Err(faults) => Err(LedgerFault::Faults(faults)),
+    }
 }

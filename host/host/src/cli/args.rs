@@ -223,8 +223,11 @@ pub struct DiscoverArgs {
     busbar read modbus+tcp://192.168.1.30 --ledger my-meter.toml --watch 1s\n  \
     busbar read modbus+tcp://192.168.1.40 --map registers.csv --index-shift -1\n  \
     busbar read modbus+tcp://192.168.1.40 --map registers.csv --wordorder auto\n\n\
-    A list has a register a line: name,address,length,type[,unit,scale,label,function,order].\n\
-    Types are INT16 UINT16 INT32 UINT32 INT64 UINT64 FLOAT32 FLOAT64. ledgers/README.md has the rest.")]
+    A list has a register a line: name,address,length,type[,unit,scale,label,function,order,offset,overlap].\n\
+    With these names as headings the columns may come in any order, or be missing. The length follows from the type: \
+    only text and bcd need one. An order (ABCD, CDAB, BADC, DCBA; big or little for the words) holds for its row alone.\n\
+    Types: INT16 UINT16 INT32 UINT32 INT64 UINT64 FLOAT32 FLOAT64 u24 bcd text. ledgers/README.md has the rest; \
+    `busbar ledger check registers.csv` shows its faults.")]
 pub struct ReadArgs {
     /// The device: modbus+tcp://HOST[:502]
     pub url: String,
@@ -348,7 +351,7 @@ pub enum LedgerCommand {
     },
     /// Make a ledger of a register list, or by asking about a device's registers
     New(NewArgs),
-    /// Check ledger files; every fault is shown where it stands
+    /// Check ledger files and register lists; every fault is shown where it stands
     Check {
         /// Files or directories
         #[arg(required = true, value_name = "FILE")]

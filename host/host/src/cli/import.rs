@@ -15,7 +15,7 @@ use crate::import::energy_meter::{self, Device};
 /// The tools that Busbar replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Tool {
-    /// The generic meter reader in Python (energy-meter, flex-modbus-reader): its register map
+    /// The register map of FlexpowerTech's energy-meter, a meter reader in Python (PyPI: flex-modbus-reader)
     EnergyMeter,
 }
 
@@ -24,7 +24,7 @@ pub enum Tool {
 #[command(after_help = "Examples:\n  \
     busbar import energy-meter my_meter.py\n  \
     busbar import energy-meter my_meter.py --output ledgers/acme/em3.toml --name acme/em3\n\n\
-    The file is read, never executed. What was not understood is told with its line.")]
+    energy-meter is FlexpowerTech's reader (PyPI: flex-modbus-reader). The file is read, never executed. What was not understood is told with its line.")]
 pub struct ImportArgs {
     /// The tool
     #[arg(value_enum)]

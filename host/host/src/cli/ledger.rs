@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use busbar_ledger::map::{Map, Settings};
 use busbar_ledger::model::{Ledger, PointSource};
 use serde_json::json;
 
 use super::args::LedgerCommand;
 use super::ledger_new;
 use super::output::{Output, number};
-use crate::catalog::{Catalog, read_ledger_file};
+use crate::catalog::{Catalog, LedgerFault, read_ledger_file};
 use crate::error::{HostError, Result};
 use crate::format::visible;
 
@@ -133,6 +134,22 @@ fn check(paths: &[PathBuf], output: Output) -> Result<()> {
                 }));
             }
             Err(error) => {
+                let error = match error {
+                    // A list is checked as one.
+                    LedgerFault::List(text) => match Map::read(&shown, &text, &Settings::default()) {
+                        Ok(list) => {
+                            let registers = list.entries.len();
+                            output.say(&format!(
+                                "{} {shown}: {registers} registers (a register list: read it with --map)",
+                                output.green("ok")
+                            ));
+                            results.push(json!({ "file": shown, "registers": registers, "errors": [] }));
+                            continue;
+                        }
+                        Err(faults) => LedgerFault::Faults(faults),
+                    },
+                    other => other,
+                };
                 output.say(&error.report(output.colour()));
                 results.push(json!({ "file": shown, "errors": error.lines() }));
                 faulty.push(shown);

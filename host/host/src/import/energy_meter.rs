@@ -348,8 +348,19 @@ impl<'a> Reader<'a> {
                 // A list of three leaves the length out.
                 let short = items.len() + 1 == places.len();
                 let places = places.iter().filter(|place| !short || **place != "length");
+                let expected = places.clone().copied().collect::<Vec<_>>().join(", ");
                 for (place, value) in places.zip(items) {
                     put(place, value);
+                }
+                let order = fields.iter().all(|(field, shape)| match *field {
+                    "name" | "type" => !matches!(shape, Shape::Whole(_) | Shape::Real(_)),
+                    "address" | "length" => {
+                        !matches!(shape, Shape::Real(_) | Shape::Name(_)) && !is_word(shape)
+                    }
+                    _ => true,
+                });
+                if !order {
+                    return Err(format!("the parts are in another order: expected ({expected})"));
                 }
             }
             Shape::Call(called, _) => return Err(format!("`{called}(…)` is no register")),
@@ -419,6 +430,11 @@ impl<'a> Reader<'a> {
             });
         }
     }
+}
+
+/// A text that is no number.
+fn is_word(shape: &Shape) -> bool {
+    matches!(shape, Shape::Text(text) if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
 }
 
 /// The registers as a list, one a line, and the line of the first.

@@ -170,6 +170,21 @@ fn is_toml(file: &str, text: &str) -> bool {
         .is_some_and(|line| line.starts_with('[') || line.contains('='))
 }
 
+/// Whether a file is a register list rather than a ledger: CSV by its name, or TOML with registers and no points.
+pub fn is_list(file: &str, text: &str) -> bool {
+    let lower = file.to_ascii_lowercase();
+    if lower.ends_with(".csv") || lower.ends_with(".tsv") {
+        return true;
+    }
+    let (root, _) = ::toml::de::DeTable::parse_recoverable(text);
+    let has = |wanted: &[&str]| {
+        root.get_ref()
+            .keys()
+            .any(|key| wanted.contains(&key.get_ref().as_ref()))
+    };
+    has(&["register", "registers"]) && !has(&["ledger", "points"])
+}
+
 /// A name as a key: `Voltage L1 [V]` is `voltage_l1_v`.
 pub fn key_of(name: &str) -> String {
     let mut key = String::new();

@@ -31,12 +31,7 @@ pub struct NewArgs {
     /// A register list (CSV or TOML); without one, registers are read and asked about
     pub file: Option<PathBuf>,
     /// The device to read, where there is no list
-    #[arg(
-        long,
-        value_name = "URL",
-        conflicts_with = "file",
-        required_unless_present = "file"
-    )]
+    #[arg(long, value_name = "URL", conflicts_with = "file")]
     pub url: Option<String>,
     /// The unit id [default: 1, or what the list says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]
@@ -124,10 +119,14 @@ fn say_next(args: &NewArgs, path: &Path, points: usize, output: Output) {
     let shown = visible(&path.display().to_string());
     let url = args.url.as_deref().map_or("URL".to_owned(), visible);
     output.line(&format!("{} {shown}: {points} points", output.green("ok")));
-    output.line(&format!(
-        "   {}",
-        output.bold(&format!("busbar read {url} --ledger {shown}"))
-    ));
+    let next = [
+        format!("busbar ledger check {shown}"),
+        format!("busbar read {url} --ledger {shown}"),
+        format!("busbar scan {url} --ledger {shown} --save"),
+    ];
+    for line in next {
+        output.line(&format!("   {}", output.bold(&line)));
+    }
 }
 
 /// Asks and reads until there is a ledger.

@@ -122,3 +122,26 @@ fn what_many_share_is_not_multiplied() {
     assert!(found.devices.is_empty());
     assert!(found.notes.iter().all(|(_, what)| what.len() < 200));
 }
+
+#[test]
+fn parts_in_another_order_are_told_with_the_expected_one() {
+    let found = read("M = [\n('a', 1, 2, 'FLOAT32'),\n(3, 'b', 'FLOAT32', 2),\n('c', 'INT16', 1),\n]");
+    let notes: Vec<_> = found
+        .notes
+        .iter()
+        .map(|(line, what)| (*line, what.as_str()))
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            (
+                3,
+                "the parts are in another order: expected (name, address, length, type)"
+            ),
+            (
+                4,
+                "the parts are in another order: expected (name, address, type)"
+            )
+        ]
+    );
+}
