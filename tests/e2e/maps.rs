@@ -504,3 +504,15 @@ async fn a_list_where_a_ledger_is_expected_is_known_for_one_and_checked_as_one()
         "{made:#?}"
     );
 }
+
+#[tokio::test]
+async fn zeros_are_shown_once() {
+    let (home, device) = (Home::new(), Table::serve(vec![0; 20]).await);
+    let shown = home
+        .run(&["raw", &device.url(), "--unit", "1", "--at", "0", "--count", "4"])
+        .await;
+    assert!(
+        shown.stdout.contains("Nothing but zeros") && !shown.stdout.contains("could mean"),
+        "{shown:#?}"
+    );
+}

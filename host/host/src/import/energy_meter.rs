@@ -84,8 +84,10 @@ pub fn read(source: &str) -> Found {
         names: named.collect(),
         found: Found::default(),
         settings: Vec::new(),
+        unit: None,
     };
     reader.settings_of(&all);
+    reader.constants();
     let mut calls = Vec::new();
     for (name, node) in &all {
         device_calls(name.as_deref(), node, 0, &mut calls);
@@ -143,6 +145,8 @@ struct Reader<'a> {
     found: Found,
     /// Lines of settings for every map: orders and message size.
     settings: Vec<String>,
+    /// The unit that stands beside the maps.
+    unit: Option<i64>,
 }
 
 impl<'a> Reader<'a> {
@@ -202,6 +206,23 @@ impl<'a> Reader<'a> {
             .dedup_by_key(|line| line.split('=').next().map(str::to_owned));
     }
 
+    /// Address and unit that stand beside the map under the names that people give them.
+    fn constants(&mut self) {
+        let of = |names: &[&str]| {
+            let named = names.iter().find_map(|name| self.names.get(name).copied());
+            named.map(|node| &self.resolved(node).shape)
+        };
+        let host = of(&["HOST", "host", "IP", "ip", "METER_HOST", "METER_IP"]);
+        let port = of(&["PORT", "port", "METER_PORT"]);
+        let unit = of(&["UNIT", "unit", "UNIT_ID", "unit_id", "SLAVE", "slave"]);
+        if let Some(Shape::Whole(unit @ 0..=247)) = unit {
+            self.unit = Some(*unit);
+        }
+        if self.found.address.is_none() {
+            self.found.address = endpoint(host, port);
+        }
+    }
+
     fn address(&mut self, arguments: &'a Arguments) {
         let named = |wanted: &str, place: usize| {
             let by_name = arguments.iter().find(|(k, _)| k.as_deref() == Some(wanted));
@@ -211,18 +232,7 @@ impl<'a> Reader<'a> {
         };
         let host = named("host", 0).map(|node| &self.resolved(node).shape);
         let port = named("port", 1).map(|node| &self.resolved(node).shape);
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        if let Some(Shape::Text(host)) = host
-            && !host.is_empty()
-            && host.len() < 256
-            && host.chars().all(plain)
-        {
-            let port = match port {
-                Some(Shape::Whole(port @ 1..=65_535)) => *port,
-                _ => 502,
-            };
-            self.found.address = Some(format!("{host}:{port}"));
-        }
+        self.found.address = endpoint(host, port).or(self.found.address.take());
     }
 
     fn device(&mut self, variable: Option<&str>, arguments: &'a Arguments, line: usize) {
@@ -242,6 +252,7 @@ impl<'a> Reader<'a> {
                 (None, _) => self.note(value.line, "an argument of the device was not understood"),
             }
         }
+        self.usual_unit(&mut settings);
         let title = title
             .filter(|t| !t.trim().is_empty())
             .or_else(|| variable.map(str::to_owned));
@@ -270,13 +281,23 @@ impl<'a> Reader<'a> {
         };
         if looks_like_it {
             let registers = self.registers(node);
-            let settings = self.settings.clone();
+            let mut settings = self.settings.clone();
+            self.usual_unit(&mut settings);
             self.finish(
                 variable.unwrap_or("meter").to_owned(),
                 variable,
                 &settings,
                 registers,
             );
+        }
+    }
+
+    /// The unit beside the maps is that of a map without one.
+    fn usual_unit(&self, settings: &mut Vec<String>) {
+        if let Some(unit) = self.unit
+            && !settings.iter().any(|line| line.starts_with("unit_id"))
+        {
+            settings.push(format!("unit_id = {unit}"));
         }
     }
 
@@ -429,6 +450,21 @@ impl<'a> Reader<'a> {
                 !out.contains(&(row - 1))
             });
         }
+    }
+}
+
+/// `HOST:PORT` of what a file says, where it can be one.
+fn endpoint(host: Option<&Shape>, port: Option<&Shape>) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    let port = match port {
+        Some(Shape::Whole(port @ 1..=65_535)) => *port,
+        _ => 502,
+    };
+    match host {
+        Some(Shape::Text(host)) if !host.is_empty() && host.len() < 256 && host.chars().all(plain) => {
+            Some(format!("{host}:{port}"))
+        }
+        _ => None,
     }
 }
 

@@ -136,8 +136,22 @@ impl Flow {
 
     fn next_state(&mut self, state: State, line: &str) -> (State, Vec<String>) {
         let again = |state: State, why: &str| (state, vec![why.to_owned()]);
+        // These mean the same at every question; nothing is called so.
+        match line {
+            "done" | "quit" => return (State::Done, Vec::new()),
+            "back" | "b" => return (before(state), Vec::new()),
+            "?" => {
+                return again(
+                    state,
+                    "Answer the question, or: `back` (b) to the one before, `done` to write what there is. \
+                     What stands in brackets is taken for an empty answer. Where the manual counts from 1, its addresses \
+                     are one too high: take one off.",
+                );
+            }
+            _ => {}
+        }
         match state {
-            State::Address if matches!(line, "done" | "d" | "q" | "quit") => (State::Done, Vec::new()),
+            State::Address if matches!(line, "d" | "q") => (State::Done, Vec::new()),
             State::Address => match if line.is_empty() {
                 Some(self.next)
             } else {
@@ -232,9 +246,12 @@ impl Flow {
             Ok(_) => {
                 let end = draft.at + i64::from(draft.words);
                 self.next = u16::try_from(end).unwrap_or(u16::MAX);
-                let say = format!("{} is in the ledger ({} so far).", draft.key, map.entries.len());
+                let say = vec![
+                    summary(&draft),
+                    format!("{} is in the ledger ({} so far).", draft.key, map.entries.len()),
+                ];
                 self.map = map;
-                (State::Address, vec![say])
+                (State::Address, say)
             }
             Err(faults) => {
                 let mut say: Vec<String> = faults
@@ -254,6 +271,8 @@ impl Flow {
                 (
                     if overlaps {
                         State::Address
+                    } else if draft.scale.is_some() {
+                        State::Scale { draft }
                     } else {
                         State::Unit { draft }
                     },
@@ -262,6 +281,28 @@ impl Flow {
             }
         }
     }
+}
+
+/// The question before this one.
+fn before(state: State) -> State {
+    match state {
+        State::Scale { draft } => State::Unit { draft },
+        State::Unit { draft } => State::Name { draft },
+        State::Name { .. } | State::Meaning { .. } | State::Count { .. } => State::Address,
+        other => other,
+    }
+}
+
+/// A register in one line.
+fn summary(entry: &Entry) -> String {
+    let mut line = format!("{}: {} {}", entry.key, entry.ty, entry.order.name());
+    if let Some(scale) = &entry.scale {
+        line.push_str(&format!(", times {scale}"));
+    }
+    if let Some(unit) = &entry.unit {
+        line.push_str(&format!(", in {unit}"));
+    }
+    line
 }
 
 /// What was chosen: by its number, or by type and order.
@@ -348,7 +389,13 @@ mod tests {
         flow.answer("Voltage L1");
         flow.answer("V");
         let say = flow.answer("");
-        assert_eq!(say, ["voltage_l1 is in the ledger (1 so far)."]);
+        assert_eq!(
+            say,
+            [
+                "voltage_l1: f32 CDAB, in V",
+                "voltage_l1 is in the ledger (1 so far)."
+            ]
+        );
         assert!(asked(&flow).contains("[102]"), "{}", asked(&flow));
 
         flow.answer("");
@@ -379,6 +426,26 @@ mod tests {
     }
 
     #[test]
+    fn the_same_words_do_at_every_question() {
+        let mut flow = Flow::new(Function::Holding, Map::default());
+        flow.answer("7");
+        assert!(flow.answer("?")[0].contains("back"));
+        assert!(asked(&flow).contains("How many"));
+        flow.answer("1");
+        flow.words(Ok(vec![1234]));
+        flow.answer("INT16");
+        flow.answer("current");
+        flow.answer("A");
+        assert!(asked(&flow).contains("Scale"));
+        flow.answer("b");
+        assert!(asked(&flow).contains("unit"));
+        flow.answer("back");
+        assert!(asked(&flow).contains("called"));
+        flow.answer("done");
+        assert_eq!((flow.step(), flow.map.entries.len()), (Step::Done, 0));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_asked_again() {
         let mut flow = Flow::new(Function::Holding, Map::default());
         assert!(!flow.answer("somewhere").is_empty());
@@ -397,7 +464,6 @@ mod tests {
         flow.answer("current");
         flow.answer("A");
         assert!(flow.answer("a tenth").iter().any(|say| say.contains("factor")));
-        flow.answer("A");
         flow.answer("1/10");
         // The same register again.
         flow.answer("7");

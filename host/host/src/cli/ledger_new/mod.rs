@@ -159,7 +159,10 @@ async fn conversation(args: &NewArgs, output: Output) -> Result<Map> {
         ..Map::default()
     };
     let mut flow = Flow::new(function, map);
-    output.line("Registers are read, never written. `done` writes the ledger, Ctrl-C gives up.\n");
+    output.line(
+        "Registers are read, never written. At every question: `done` writes the ledger, `back` goes back, `?` helps.\n\
+         Ctrl-C throws away what was agreed on. Addresses count from 0: where the manual counts from 1, take one off.\n",
+    );
     loop {
         let say = match flow.step() {
             Step::Done => return Ok(flow.map),

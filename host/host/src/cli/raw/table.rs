@@ -52,11 +52,14 @@ pub(super) fn show(report: &RawReport, only: Option<&str>, output: Output) -> Re
 fn meanings(report: &RawReport, only: Option<&str>, output: Output) {
     let shown = worth_reading(&report.interpretations, only);
     if shown.is_empty() {
+        if report.words.iter().all(|word| *word == 0) {
+            output.line("\nNothing but zeros: 0 in every type.");
+        }
         return;
     }
     output.line(&format!(
         "\n{}",
-        output.bold("What they could mean, likeliest first")
+        output.bold("What they could mean, by address, at each the likeliest first")
     ));
     let mut table = output.table(["address", "type", "order", "value", ""]);
     let mut last = None;
@@ -81,6 +84,10 @@ fn meanings(report: &RawReport, only: Option<&str>, output: Output) {
 fn worth_reading<'a>(all: &'a [Interpretation], only: Option<&str>) -> Vec<&'a Interpretation> {
     let mut shown: Vec<&Interpretation> = Vec::new();
     for meaning in all {
+        // Zeros are zeros in every type, and stand in the table above.
+        if only.is_none() && meaning.value.as_f64() == Some(0.0) {
+            continue;
+        }
         let plain = meaning.words == 1 && meaning.order.is_none() && meaning.hint.is_none();
         let of_this = shown
             .iter()

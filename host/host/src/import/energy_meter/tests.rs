@@ -145,3 +145,12 @@ fn parts_in_another_order_are_told_with_the_expected_one() {
         ]
     );
 }
+
+#[test]
+fn address_and_unit_beside_a_map_are_taken_over() {
+    let found = read("HOST = '10.0.0.7'\nPORT = 1502\nUNIT = 9\nM = [('a', 1, 2, 'FLOAT32')]");
+    assert_eq!(found.address.as_deref(), Some("10.0.0.7:1502"));
+    assert_eq!(found.devices[0].map.unit_id, Some(9));
+    let own = read("UNIT = 9\nM = ModbusDevice('m', [('a', 1, 2, 'FLOAT32')], unit=4)");
+    assert_eq!(own.devices[0].map.unit_id, Some(4));
+}
