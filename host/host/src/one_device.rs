@@ -100,7 +100,8 @@ pub fn unit_of(ledger: &Ledger, scheme: &str, named: Option<u8>) -> Result<u8> {
     let units_of = |named: bool| -> Vec<u8> {
         let transports = ledger.transports.iter().filter(|t| !named || t.scheme == scheme);
         let mut units: Vec<u8> = transports.flat_map(|t| t.units.iter().copied()).collect();
-        units.dedup();
+        let mut seen = std::collections::BTreeSet::new();
+        units.retain(|unit| seen.insert(*unit));
         units
     };
     // Behind a gateway or an emulator it may be reached otherwise than its maker means it, at the same unit.
@@ -116,9 +117,10 @@ pub fn unit_of(ledger: &Ledger, scheme: &str, named: Option<u8>) -> Result<u8> {
         )),
         several => {
             let few: Vec<String> = several.iter().take(8).map(u8::to_string).collect();
+            let more = if several.len() > few.len() { ", …" } else { "" };
             Err(HostError::usage(
                 format!(
-                    "{} can be at {} units ({}…)",
+                    "{} can be at {} units ({}{more})",
                     ledger.name,
                     several.len(),
                     few.join(", ")

@@ -213,8 +213,13 @@ fn tell(captured: &Captured, path: &Path, output: Output) -> Result<()> {
     output.line(&format!(
         "\n{path} can be sent to somebody else; look at it first. A device made from it:"
     ));
+    // Where its ledger looks for it: another wire may not be looked at.
+    let wire = match capture.head.wire.as_str() {
+        "modbus+rtu" => "modbus+rtu+tcp",
+        wire => wire,
+    };
     output.line(&format!(
-        "  busbar replay {path} --listen modbus+tcp://127.0.0.1:5020"
+        "  busbar replay {path} --listen {wire}://127.0.0.1:5020"
     ));
     Ok(())
 }
@@ -228,6 +233,7 @@ pub async fn replay(args: &ReplayArgs, output: Output) -> Result<()> {
         // As it was captured, on any free port; a serial line has to be named.
         None => match capture.head.wire.as_str() {
             wire @ ("modbus+udp" | "modbus+rtu+tcp") => format!("{wire}://127.0.0.1:0"),
+            "modbus+rtu" => "modbus+rtu+tcp://127.0.0.1:0".to_owned(),
             _ => "modbus+tcp://127.0.0.1:0".to_owned(),
         },
     };

@@ -17,7 +17,13 @@ const UNITS: [(&str, u64); 5] = [
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("`{text}` is no time: write a number and its unit, such as 500ms, 5s, 10m or 1h");
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(fault)?;
+    let bare = || match text.is_empty() {
+        true => fault(),
+        false => format!(
+            "`{text}` is no time: did you mean {text}s? Write a number and its unit, such as 500ms, 5s or 10m"
+        ),
+    };
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bare)?;
     let (number, unit) = text.split_at(split);
     let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(fault)?;
     let ms = number
