@@ -259,7 +259,11 @@ impl Catalog {
         let nearest = self
             .texts
             .keys()
-            .map(|known| (strsim::jaro_winkler(known, name), known))
+            .map(|known| match known.rsplit('/').next() == Some(name) {
+                // The maker may be left out by whoever knows the model.
+                true => (1.0, known),
+                false => (strsim::jaro_winkler(known, name), known),
+            })
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .filter(|(likeness, _)| *likeness > 0.8);
         let hint = match nearest {

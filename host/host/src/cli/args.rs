@@ -151,7 +151,7 @@ pub enum ModeArg {
     busbar scan modbus+tcp://192.168.1.20 --units 1,3-9 --json\n\n\
     A scan only reads. Ctrl-C ends it and keeps what was found.")]
 pub struct ScanArgs {
-    /// Where to look: modbus+tcp://HOST[:502]
+    /// Where to look: modbus+tcp://HOST, modbus+udp://HOST, modbus+rtu:///dev/ttyUSB0, modbus+rtu+tcp://HOST:PORT
     pub url: String,
     /// Ask only this plugin
     #[arg(long, value_name = "NAME")]
@@ -199,8 +199,8 @@ pub struct DiscoverArgs {
     /// Try the serial ports, too: the usual settings and units
     #[arg(long, conflicts_with = "mdns_only")]
     pub serial: bool,
-    /// Try only this serial port (may be repeated)
-    #[arg(long, value_name = "PATH", requires = "serial")]
+    /// Try only this serial port (may be repeated; means --serial)
+    #[arg(long, value_name = "PATH", conflicts_with = "mdns_only")]
     pub serial_port: Vec<PathBuf>,
     /// Search further: networks of up to 65,534 addresses, every setting and unit of a serial line
     #[arg(long)]
@@ -229,7 +229,7 @@ pub struct DiscoverArgs {
     Types: INT16 UINT16 INT32 UINT32 INT64 UINT64 FLOAT32 FLOAT64 u24 bcd text. ledgers/README.md has the rest; \
     `busbar ledger check registers.csv` shows its faults.")]
 pub struct ReadArgs {
-    /// The device: modbus+tcp://HOST[:502]
+    /// The device: modbus+tcp://HOST, modbus+udp://HOST, modbus+rtu:///dev/ttyUSB0, modbus+rtu+tcp://HOST:PORT
     pub url: String,
     /// The ledger that describes it: a name, or a file
     #[arg(
@@ -302,7 +302,7 @@ impl FunctionArg {
     Meanings that a device could have in mind stand first: mains voltages and frequencies, measurements of a sane\n\
     size, counters, texts, times; swapped words and bytes are tried, too.")]
 pub struct RawArgs {
-    /// The device: modbus+tcp://HOST[:502]
+    /// The device: modbus+tcp://HOST, modbus+udp://HOST, modbus+rtu:///dev/ttyUSB0, modbus+rtu+tcp://HOST:PORT
     pub url: String,
     /// The unit id
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=247))]

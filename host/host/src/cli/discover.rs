@@ -95,12 +95,13 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
     if args.mdns_only {
         return Ok(Wanted::default());
     }
-    let ports = match (args.serial, &args.serial_port[..]) {
+    let serial = args.serial || !args.serial_port.is_empty();
+    let ports = match (serial, &args.serial_port[..]) {
         (false, _) => Vec::new(),
         (true, []) => serial::ports(),
         (true, named) => named.to_vec(),
     };
-    if args.serial && ports.is_empty() {
+    if serial && ports.is_empty() {
         return Err(HostError::usage(
             "this machine has no serial port",
             "Plug the adapter in, or name the port with --serial-port /dev/...; `ls /dev/serial/by-id` shows adapters.",
@@ -114,7 +115,7 @@ fn wanted(args: &DiscoverArgs, asks: bool) -> Result<Wanted> {
             ..Wanted::default()
         });
     }
-    if args.serial && !args.yes && !asks {
+    if serial && !args.yes && !asks {
         // Who asks for the serial ports where nobody can be asked means these and nothing else.
         return Ok(Wanted {
             ports,
