@@ -15,6 +15,7 @@ const MAY_USE: &[Row] = &[
     (
         "busbar",
         &[
+            "busbar-guard",
             "busbar-ledger",
             "busbar-loader",
             "busbar-plugin-generic",
@@ -28,7 +29,8 @@ const MAY_USE: &[Row] = &[
         ],
         &["busbar-zoo"],
     ),
-    ("busbar-wire", &["busbar-ledger"], &["busbar-zoo"]),
+    ("busbar-guard", &["busbar-ledger"], &[]),
+    ("busbar-wire", &["busbar-guard", "busbar-ledger"], &["busbar-zoo"]),
     (
         "busbar-loader",
         &["busbar-plugin-sdk"],
@@ -79,6 +81,7 @@ const OWNED: &[(&str, &str)] = &[
 
 /// Crates that hold no socket, no file and no clock, and neither does anything below them.
 const PURE: &[&str] = &[
+    "busbar-guard",
     "busbar-ledger",
     "busbar-plugin-sdk",
     "busbar-plugin-generic",

@@ -255,6 +255,8 @@ pub struct Point {
     pub writable: bool,
     /// Bounds and manner of writes, where the ledger gives them.
     pub write: Option<WriteRule>,
+    /// Why Busbar never writes a point that the device would let one set.
+    pub not_written: Option<String>,
     /// Decimals worth showing; worked out from the scale when the file says nothing.
     pub decimals: u8,
     /// What people of the maker call it (a D-Bus path, a register name).

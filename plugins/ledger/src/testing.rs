@@ -59,6 +59,7 @@ fn with_source(key: &str, source: PointSource) -> Point {
         rate: Rate::Fast,
         writable: false,
         write: None,
+        not_written: None,
         decimals: 0,
         origin: None,
         note: None,

@@ -9,7 +9,7 @@ use busbar_ledger::model::{
     Total, ValueType,
 };
 use busbar_ledger::span::{Function, Span};
-use busbar_ledger::write::{Bound, Risk, SiteLimit, Storage};
+use busbar_ledger::write::{Bound, By, Risk, SiteLimit, Storage};
 use busbar_ledger::{MAX_FILE, MAX_POINTS, json_schema, parse};
 
 fn accepted(text: &str) -> Ledger {
@@ -103,8 +103,8 @@ fn the_example_of_the_guide_says_what_the_guide_says() {
         ))
     );
     assert_eq!(
-        (write.function, write.storage, write.risk),
-        (6, Storage::Volatile, Risk::High)
+        (write.by, write.storage, write.risk),
+        (By::Function(6), Storage::Volatile, Risk::High)
     );
     assert_eq!(write.lease.unwrap().device_timeout, Some(Duration::from_secs(60)));
     assert_eq!(write.verify.unwrap().after, Duration::from_millis(1500));

@@ -20,7 +20,7 @@ use crate::span::Function;
 
 pub(crate) use types::TypeName;
 pub(crate) use values::{At, End, Entries, Factor, ForEach, Labels, Number, Operand, Run};
-pub(crate) use write::Write;
+pub(crate) use write::{Verify, Write};
 
 /// A Busbar ledger: one kind of device or service, how to recognise it, its points.
 #[derive(Deserialize, JsonSchema)]

@@ -160,6 +160,7 @@ fn draft(mut computed: format::Computed, key: At<String>, complete: bool, sink: 
             since: None,
             writable: false,
             write: None,
+            not_written: None,
             decimals: decimals.unwrap_or(0),
             origin,
             note,

@@ -282,6 +282,7 @@ fn template(
             rate: point.rate.unwrap_or(crate::model::Rate::Fast),
             writable,
             write,
+            not_written: None,
             decimals: decimals.unwrap_or(measured),
             origin,
             note,

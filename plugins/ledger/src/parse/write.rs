@@ -8,7 +8,10 @@ use crate::diagnostics::Sink;
 use crate::format::{self, At, End};
 use crate::model::ValueType;
 use crate::span::Function;
-use crate::write::{Bound, Lease, SiteLimit, Verify, WriteRule};
+use crate::write::{
+    Bound, By, Kind, Lease, SETTLE, STORED_BUDGET, STORED_INTERVAL, SiteLimit, Storage, VOLATILE_INTERVAL,
+    Verify, WriteRule,
+};
 
 /// The most single values that a point may list.
 const MAX_CHOICES: usize = 256;
@@ -91,13 +94,24 @@ pub(super) fn check(
         );
     }
     let step = write.step.and_then(|step| self::step(step, range, sink));
+    let wears = write.storage != Storage::Volatile;
+    let usual = if wears { STORED_INTERVAL } else { VOLATILE_INTERVAL };
     let rule = WriteRule {
-        function,
+        kind: kind(range.is_some(), &choices),
+        by: By::Function(function),
         range,
         choices,
+        no_limit: None,
         step,
+        max_change: None,
+        device_min: None,
+        device_max: None,
         storage: write.storage,
-        min_interval: write.min_interval.and_then(|text| duration(text, sink)),
+        min_interval: write
+            .min_interval
+            .and_then(|text| duration(text, sink))
+            .unwrap_or(usual),
+        daily_budget: wears.then_some(STORED_BUDGET),
         lease: write.lease.map(|lease| Lease {
             device_timeout: lease.device_timeout.and_then(|text| duration(text, sink)),
             safe: lease
@@ -105,26 +119,48 @@ pub(super) fn check(
                 .filter(|safe| values.hold(safe.value.0, &safe.span, sink))
                 .map(|safe| safe.value.0),
         }),
-        verify: write.verify.and_then(|verify| {
-            let tolerance = verify.tolerance.map_or(0.0, |tolerance| {
-                if tolerance.value.0 < 0.0 {
-                    sink.add(
-                        "verify",
-                        tolerance.span,
-                        "a negative tolerance",
-                        "write 0 or more",
-                    );
-                }
-                tolerance.value.0
-            });
-            Some(Verify {
-                after: duration(verify.after, sink)?,
-                tolerance,
-            })
-        }),
+        verify: verify(write.verify, sink),
         risk: write.risk,
+        alias_of: None,
+        interlocks: Vec::new(),
+        source: None,
     };
     (sink.len() == before).then_some(rule)
+}
+
+/// How a write is read back: as the file says, or as usual.
+fn verify(given: Option<format::Verify>, sink: &mut Sink) -> Option<Verify> {
+    let Some(verify) = given else {
+        return Some(Verify {
+            after: SETTLE,
+            tolerance: 0.0,
+        });
+    };
+    let tolerance = verify.tolerance.map_or(0.0, |tolerance| {
+        if tolerance.value.0 < 0.0 {
+            sink.add(
+                "verify",
+                tolerance.span,
+                "a negative tolerance",
+                "write 0 or more",
+            );
+        }
+        tolerance.value.0
+    });
+    Some(Verify {
+        after: duration(verify.after, sink)?,
+        tolerance,
+    })
+}
+
+/// The kind of control that bounds make.
+fn kind(has_range: bool, choices: &[f64]) -> Kind {
+    match choices {
+        _ if has_range => Kind::Number,
+        [_] => Kind::Button,
+        [_, _] if choices.iter().all(|choice| [0.0, 1.0].contains(choice)) => Kind::Switch,
+        _ => Kind::Select,
+    }
 }
 
 fn function(given: Option<At<i64>>, own: &Shape, sink: &mut Sink) -> u8 {
