@@ -222,6 +222,22 @@ pub(crate) fn whole_range(ty: ValueType, words: u16) -> Option<(i128, i128)> {
     allowed.then_some(range)
 }
 
+/// The lowest and the highest value that a register can hold, in the point's unit; `None` for texts, and where another
+/// register decides the scale.
+pub fn value_range(register: &Register) -> Option<(f64, f64)> {
+    let (low, high) = match register.ty {
+        ValueType::F32 => (f64::from(f32::MIN), f64::from(f32::MAX)),
+        ValueType::F64 => (f64::MIN, f64::MAX),
+        ty => {
+            let (low, high) = whole_range(ty, register.span.count)?;
+            (low as f64, high as f64)
+        }
+    };
+    let factor = Factor::of(register, None)?;
+    let (a, b) = (factor.float(low), factor.float(high));
+    Some((a.min(b), a.max(b)))
+}
+
 /// The words in the order in which a value has them: high word first, high byte first. The same for the way
 /// back, since each order undoes itself.
 fn ordered(words: &[u16], order: Order) -> impl Iterator<Item = u16> + '_ {

@@ -136,7 +136,7 @@ pub(crate) fn operands<'a>(expression: &'a Expression, found: &mut impl FnMut(&'
 }
 
 /// Whether a condition holds for what its point reads; `None` when that is not known.
-pub(crate) fn holds(condition: &Condition, reading: &Reading) -> Option<bool> {
+pub fn holds(condition: &Condition, reading: &Reading) -> Option<bool> {
     let value = reading
         .value
         .as_ref()

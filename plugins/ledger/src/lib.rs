@@ -33,6 +33,7 @@ pub mod value;
 pub mod write;
 
 pub use classes::{default_label, default_rate};
+pub use computed::holds;
 pub use diagnostics::{Diagnostic, Diagnostics, MAX_SHOWN, Report};
 pub use parse::{MAX_FILE, MAX_POINTS, parse};
 pub use schema::json_schema;
