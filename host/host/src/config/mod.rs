@@ -3,6 +3,9 @@
 //! What a scan with `--save` stores lives in the registry; this file, where present, wins.
 
 mod duration;
+pub mod names;
+mod site;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -15,6 +18,8 @@ use crate::error::{HostError, Result};
 use crate::units::UnitList;
 
 pub use duration::{format_duration, parse_duration};
+pub use site::SiteConfig;
+pub use writes::{AllowEntry, AllowValue, WritesConfig, moment};
 
 /// The name looked for in the working directory when none is given.
 pub const DEFAULT_FILE: &str = "busbar.toml";
@@ -41,12 +46,13 @@ pub struct Config {
     pub history: HistoryConfig,
     /// How devices are found, and found again.
     pub discover: DiscoverConfig,
+    /// The limits of the site, for writes.
+    pub site: SiteConfig,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
     mqtt: Option<toml::Value>,
     vscp: Option<toml::Value>,
-    site: Option<toml::Value>,
     serve: Option<toml::Value>,
 }
 
@@ -147,7 +153,9 @@ pub struct ConnectionConfig {
     pub max_words: Option<u16>,
     key: Option<String>,
     auth_key: Option<String>,
-    writes: Option<toml::Value>,
+    /// What may be written.
+    #[serde(default)]
+    pub writes: WritesConfig,
     item: Option<toml::Value>,
 }
 
@@ -249,6 +257,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
             config.web.listen
         )));
     }
+    config.site.site().map_err(fault)?;
     for (i, c) in config.connections.iter().enumerate() {
         let place = format!("connection \"{}\"", c.name);
         if c.name.trim().is_empty() {
@@ -265,6 +274,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
                 "{place}: interval is below 100ms, the shortest that is polled"
             )));
         }
+        c.writes.check().map_err(|e| fault(format!("{place}: {e}")))?;
         if c.max_words.is_some_and(|w| !(1..=125).contains(&w)) {
             return Err(fault(format!(
                 "{place}: max_words must be 1 to 125, the most that Modbus reads"
@@ -287,13 +297,8 @@ fn not_built_yet(config: &Config) -> Vec<String> {
     };
     note(config.mqtt.is_some(), "[mqtt]");
     note(config.vscp.is_some(), "[vscp]");
-    note(config.site.is_some(), "[site]");
     note(config.serve.is_some(), "[[serve]]");
     for c in &config.connections {
-        note(
-            c.writes.is_some(),
-            &format!("connection.writes of \"{}\"", c.name),
-        );
         note(c.item.is_some(), &format!("connection.item of \"{}\"", c.name));
         note(
             c.key.is_some() || c.auth_key.is_some(),
@@ -336,7 +341,8 @@ level = 2
             loaded.config.connections[0].interval,
             Some(Duration::from_secs(5))
         );
-        assert_eq!(loaded.warnings.len(), 3, "{:?}", loaded.warnings);
+        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        assert_eq!(loaded.config.connections[0].writes.level, 2);
     }
 
     #[test]
@@ -358,6 +364,19 @@ level = 2
                 "twice",
             ),
             ("[[connection]]\nname=\"a\"\nurl=\"x\"\ninterval=\"soon\"", "5s"),
+            ("[site]\nac_current = 0", "site.ac_current"),
+            (
+                "[[connection]]\nname=\"a\"\nurl=\"x\"\n[connection.writes]\nlevel = 4",
+                "read-only",
+            ),
+            (
+                "[[connection]]\nname=\"a\"\nurl=\"x\"\n[connection.writes]\nallow = [\"2716\"]",
+                "victron/gx-hub4:2716",
+            ),
+            (
+                "[[connection]]\nname=\"a\"\nurl=\"x\"\n[connection.writes]\nuntil = 2027-01-31",
+                "2027-01-31T18:00:00+01:00",
+            ),
         ] {
             let error = parse("busbar.toml", text).unwrap_err().to_string();
             assert!(error.contains(word), "{text}\n{error}");

@@ -1,0 +1,413 @@
+//! Writes: opted in, within limits, through one path, with a record.
+//!
+//! [`path`] is the path, step by step; [`policy`] what the owner allows; [`evidence`] what is asked of the device before;
+//! [`lease`] values that lapse; [`watch`] what becomes of others later; [`recover`] what a restart finds; [`kill`] the kill
+//! switch; [`limits`] what could be written, for people. What may be written at all is decided in `busbar-guard`.
+//!
+//! Where no connection has a level above 0, none of this is built.
+
+mod answer;
+mod evidence;
+pub mod kill;
+pub mod lease;
+pub mod limits;
+mod path;
+pub mod policy;
+mod record;
+mod recover;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use busbar_guard::{Cause, Latch, Prepared, Refusal, Tokens};
+use busbar_store::{Approval, KillSwitch};
+use busbar_wire::Link;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::clock;
+use crate::error::Result;
+use crate::host::Host;
+use evidence::Who;
+use policy::{Policy, Target};
+
+pub use answer::{Answer, Confirm, SetReport};
+pub use path::{LONGEST_HOLD, Request, Wanted};
+pub use record::Asker;
+pub use recover::recover;
+
+/// Settings that are written at the same time, at most.
+const MOST_AT_ONCE: usize = 16;
+/// How long a host that ends waits for what is under way.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The way to a device, and how often it is polled.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    /// The wire.
+    pub link: Link,
+    /// Time between two polls.
+    pub interval: Duration,
+}
+
+/// Everything that writing needs beside the host. It exists only where something may be written.
+#[derive(Debug)]
+pub struct Writer {
+    /// What the owner allows.
+    pub policy: Policy,
+    latch: Latch,
+    kill: KillSwitch,
+    tokens: Mutex<Tokens>,
+    under_way: Mutex<BTreeSet<String>>,
+    one_less: Notify,
+    /// The values that are held.
+    pub leases: lease::Leases,
+    watches: Mutex<HashMap<String, CancellationToken>>,
+    flood: Mutex<record::Flood>,
+    closing: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The turn of one write to a setting; it ends when this is dropped.
+struct Turn<'a> {
+    writer: &'a Writer,
+    setting: String,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.writer.under_way).remove(&self.setting);
+        self.writer.one_less.notify_waiters();
+    }
+}
+
+impl Writer {
+    /// Builds the path, where the policy opens it. A kill switch that is on stays on.
+    ///
+    /// # Errors
+    /// Without a kill switch that works, nothing is written.
+    pub fn build(policy: Policy, data_dir: &std::path::Path) -> Result<Option<Arc<Self>>> {
+        if !policy.writes() {
+            return Ok(None);
+        }
+        let kill = KillSwitch::prepare(data_dir)?;
+        let latch = Latch::default();
+        if kill.is_on() {
+            latch.set();
+            warn!("the kill switch is on: nothing is written to devices (`busbar kill-switch off` switches it off)");
+        }
+        Ok(Some(Arc::new(Writer {
+            policy,
+            latch,
+            kill,
+            tokens: Mutex::default(),
+            under_way: Mutex::default(),
+            one_less: Notify::new(),
+            leases: lease::Leases::default(),
+            watches: Mutex::default(),
+            flood: Mutex::default(),
+            closing: CancellationToken::new(),
+        })))
+    }
+
+    /// Whether the kill switch is on, and why.
+    pub fn killed(&self) -> Option<String> {
+        (self.latch.is_set() || self.kill.is_on()).then(|| self.kill.reason().unwrap_or_default())
+    }
+
+    /// Whether anything can be written just now.
+    async fn open_for_business(&self, host: &Host) -> Result<(), Refusal> {
+        if self.closing.is_cancelled() {
+            return Err(Refusal::new(Cause::Busy, "the host is ending", "Set it when it runs again."));
+        }
+        if let Some(reason) = self.killed() {
+            let why = if reason.is_empty() { String::new() } else { format!(" ({})", crate::format::visible(&reason)) };
+            return Err(Refusal::new(
+                Cause::KillSwitch,
+                format!("the kill switch is on{why}"),
+                "`busbar kill-switch off` switches it off, when all is well.",
+            ));
+        }
+        if !clock::is_sane(clock::now_ms()) {
+            return Err(Refusal::new(
+                Cause::Clock,
+                format!("this machine's clock cannot be right: it says {}", clock::show(clock::now_ms())),
+                "Set the clock (or let it be set by NTP), then try again.",
+            ));
+        }
+        match host.registry.needs_owner_confirmation().await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Refusal::new(
+                Cause::Level,
+                "the registry was restored from a backup, and you have not confirmed it since",
+                "Look at `busbar limits`; when it is right: `busbar limits --confirm`.",
+            )),
+            Err(error) => Err(Refusal::new(
+                Cause::Audit,
+                format!("the registry cannot be read: {error}"),
+                error.hint(),
+            )),
+        }
+    }
+
+    /// The turn to write a setting: one at a time.
+    fn turn(&self, target: &Target) -> Result<Turn<'_>, Refusal> {
+        let setting = target.setting();
+        let mut under_way = lock(&self.under_way);
+        if under_way.len() >= MOST_AT_ONCE {
+            return Err(Refusal::new(
+                Cause::Busy,
+                format!("{MOST_AT_ONCE} other writes are under way"),
+                "Try again in a moment.",
+            ));
+        }
+        if !under_way.insert(setting.clone()) {
+            return Err(Refusal::new(
+                Cause::Busy,
+                "another write to the same setting is under way",
+                "Wait for it to end; then try again.",
+            ));
+        }
+        Ok(Turn { writer: self, setting })
+    }
+
+    /// Whether the device is the one that the owner has approved. What is allowed and was never looked at is approved as it
+    /// stands in the registry.
+    async fn approved(&self, host: &Host, target: &Target, who: &Who) -> Result<(), Refusal> {
+        let entity = target.id();
+        let meta = &target.device.meta;
+        let known = host.registry.approvals().await.map_err(|error| {
+            Refusal::new(Cause::Audit, format!("the registry cannot be read: {error}"), error.hint())
+        })?;
+        let approval = match known.into_iter().find(|approval| approval.entity == entity) {
+            Some(approval) => approval,
+            None => {
+                let approval = approval(target, who);
+                host.registry.put_approval(&approval).await.map_err(|error| {
+                    Refusal::new(Cause::Audit, format!("the registry cannot be written: {error}"), error.hint())
+                })?;
+                approval
+            }
+        };
+        let serial_fits = match (&approval.serial, &who.serial) {
+            (Some(approved), now) => now.as_ref() == Some(approved),
+            (None, _) => true,
+        };
+        if !serial_fits {
+            let now = who.serial.as_deref().unwrap_or("none");
+            return Err(Refusal::new(
+                Cause::Identity,
+                format!(
+                    "the device there is not the one that you allowed: its serial number is {}, and was {}",
+                    crate::format::visible(now),
+                    crate::format::visible(approval.serial.as_deref().unwrap_or("none"))
+                ),
+                "Scan again to take the new device over; then look at `busbar limits` and confirm with --confirm.",
+            ));
+        }
+        if approval.firmware.is_some() && approval.firmware != who.firmware {
+            return Err(Refusal::new(
+                Cause::Identity,
+                format!(
+                    "the firmware of {} has changed since you allowed this: it is {}, and was {}",
+                    meta.name,
+                    crate::format::visible(who.firmware.as_deref().unwrap_or("not told")),
+                    crate::format::visible(approval.firmware.as_deref().unwrap_or("not told"))
+                ),
+                "Look at `busbar limits`; when all is right: `busbar limits --confirm`.",
+            ));
+        }
+        if approval.fingerprint != fingerprint(target) {
+            return Err(Refusal::new(
+                Cause::Identity,
+                "what its ledger says of it has changed since you allowed it",
+                "Look at `busbar limits`; when all is right: `busbar limits --confirm`.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The owner has looked at what may be written, and says that it is right: approvals are given anew, for the devices as
+    /// they are now. Tells how many entities that are.
+    ///
+    /// # Errors
+    /// The store's, and devices that do not say who they are.
+    pub async fn confirm(&self, host: &Arc<Host>, asker: &Asker) -> Result<usize, Refusal> {
+        let store = |error: busbar_store::StoreError| {
+            Refusal::new(Cause::Audit, format!("the registry cannot be written: {error}"), error.hint())
+        };
+        let all = host.bus.devices();
+        let allowed = self.policy.all(&all, clock::now_ms());
+        for one in &allowed {
+            let target = &one.target;
+            let lane = host.lane(&target.device.meta.connection).ok_or_else(|| {
+                Refusal::new(Cause::Stale, "its connection is not polled", "Start the host (`busbar`), then confirm.")
+            })?;
+            let who = evidence::who(&lane.link, &target.device, &all).await?;
+            host.registry.put_approval(&approval(target, &who)).await.map_err(store)?;
+        }
+        host.registry.confirm().await.map_err(store)?;
+        let what = format!("the owner has confirmed {} entities that may be written", allowed.len());
+        host.registry.audit(record::note(asker, &what)).await.map_err(store)?;
+        Ok(allowed.len())
+    }
+
+    /// Approves what is allowed for the first time, for the devices as the registry knows them, and forgets approvals of
+    /// what is allowed no more.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn approve_new(&self, host: &Host) -> Result<()> {
+        let known = host.registry.approvals().await?;
+        let allowed = self.policy.all(&host.bus.devices(), clock::now_ms());
+        for one in &allowed {
+            let target = &one.target;
+            let entity = target.id();
+            if !known.iter().any(|approval| approval.entity == entity) {
+                let meta = &target.device.meta;
+                let who = Who { serial: meta.serial.clone(), firmware: meta.firmware.clone() };
+                host.registry.put_approval(&approval(target, &who)).await?;
+            }
+        }
+        for approval in known {
+            if !allowed.iter().any(|one| one.target.id() == approval.entity) {
+                host.registry.remove_approval(&approval.entity).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, prepared: Prepared) -> String {
+        let secret: [u8; 16] = rand::random();
+        let secret = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        lock(&self.tokens).prepare(prepared, secret, Instant::now())
+    }
+
+    fn redeem(&self, token: &str, prepared: &Prepared) -> Result<(), Refusal> {
+        lock(&self.tokens).redeem(token, prepared, Instant::now())
+    }
+
+    /// A setting is watched by this from now on, and no longer by what watched it before.
+    fn watch_instead(&self, target: &Target, stop: CancellationToken) {
+        if let Some(old) = lock(&self.watches).insert(target.setting(), stop) {
+            old.cancel();
+        }
+    }
+
+    /// A setting is about to be written: whoever watches it for its last value stops.
+    fn forget_watch(&self, target: &Target) {
+        if let Some(old) = lock(&self.watches).remove(&target.setting()) {
+            old.cancel();
+        }
+    }
+
+    /// Lets what is under way end, brings every held value back to what is safe, and takes nothing new.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        let quiet = async {
+            loop {
+                let one_less = self.one_less.notified();
+                if lock(&self.under_way).is_empty() {
+                    break;
+                }
+                one_less.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE / 2, quiet).await.is_err() {
+            error!("a write did not end in time; what became of it is looked into at the next start");
+        }
+        let ended = self.leases.end_all(lease::Why::Shutdown);
+        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+            error!("a held value could not be brought back to what is safe in time; look at the device");
+        }
+    }
+}
+
+fn approval(target: &Target, who: &Who) -> Approval {
+    Approval {
+        entity: target.id(),
+        serial: who.serial.clone(),
+        firmware: who.firmware.clone(),
+        fingerprint: fingerprint(target),
+        approved_ms: clock::now_ms(),
+    }
+}
+
+/// What of a ledger must still be the same for an approval to hold: where the value lies, and what it means there.
+fn fingerprint(target: &Target) -> String {
+    let point = target.point();
+    match point.register() {
+        Some(register) => format!(
+            "{} {} {:?} {:?} {}/{}",
+            target.device.meta.ledger.name,
+            register.span,
+            register.ty,
+            register.order,
+            register.scale.num,
+            register.scale.den
+        ),
+        None => target.device.meta.ledger.name.clone(),
+    }
+}
+
+/// Carries a request out, or says why not. It goes on to its end whoever stops waiting for it.
+pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
+    let (entity, wanted, asker) = (request.target.id(), request.value.raw(), request.asker.clone());
+    let target = request.target.clone();
+    let mine = Arc::clone(host);
+    let walk = async move {
+        match mine.writer() {
+            Some(writer) => path::walk(&mine, &writer, &request).await,
+            None => {
+                let read_only = Policy::default();
+                match read_only.allowed(&request.target, clock::now_ms()) {
+                    Err(refusal) => Err(refusal),
+                    Ok(_) => Err(Refusal::new(Cause::Level, "writing is off", "")),
+                }
+            }
+        }
+    };
+    let walked = match tokio::spawn(walk).await {
+        Ok(walked) => walked,
+        Err(fault) => {
+            error!("{entity}: a write ended in a fault of Busbar: {fault}");
+            let hint = "Please report this, with the log.";
+            Err(Refusal::new(Cause::Busy, "Busbar has a fault here, so it is not known what became of it", hint))
+        }
+    };
+    match walked {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            note_refusal(host, &asker, &entity, &wanted, &refusal).await;
+            Answer::Done(Box::new(SetReport::refused(&entity, wanted, &refusal).of(&target)))
+        }
+    }
+}
+
+/// Notes a refusal in the audit, unless there are too many of them.
+async fn note_refusal(
+    host: &Arc<Host>,
+    asker: &Asker,
+    entity: &str,
+    wanted: &busbar_ledger::value::Value,
+    refusal: &Refusal,
+) {
+    let Some(writer) = host.writer() else { return };
+    let Some(passed_over) = lock(&writer.flood).take(Instant::now()) else {
+        return;
+    };
+    let mut row = record::refused(asker, entity, wanted, refusal);
+    if passed_over > 0 {
+        let more = format!("{} (and {passed_over} refusals before that were only counted)", refusal.reason);
+        row.reason = Some(more);
+    }
+    if let Err(error) = host.registry.audit(row).await {
+        warn!("a refusal could not be noted: {error}");
+    }
+}

@@ -1,0 +1,549 @@
+//! The path of a write, from the request to what became of it. It reads from top to bottom as it is walked; no step can be
+//! left out, for the wire takes nothing but a permit, and only what was checked and noted has one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use busbar_guard::{
+    Amount, Cause, Checked, Context, Effective, GOOD_FOR, Noted, Outcome, Prepared, Purpose, Refusal, Sent, Verdict,
+    check, effective, judge, pace, same, understand,
+};
+use busbar_ledger::value::Value;
+use busbar_ledger::write::{By, Kind, Lease, Risk, Verify, WriteRule};
+use busbar_wire::{Link, WriteError};
+
+use super::answer::{Answer, Confirm, SetReport, shown};
+use super::policy::{Allowed, Target};
+use super::record::{self, Asker, LeaseTerms};
+use super::{Lane, Writer, evidence, lease, watch};
+use crate::bus::Availability;
+use crate::clock;
+use crate::host::Host;
+
+/// A permit is good for this long: the wire is not that busy, or something is wrong.
+const PERMIT: Duration = Duration::from_secs(10);
+/// How long a leased value is held where nobody says for how long.
+pub const DEFAULT_HOLD: Duration = Duration::from_secs(600);
+/// The longest that one request holds a value.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
+
+/// A request to write.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which entity.
+    pub target: Target,
+    /// The value.
+    pub value: Wanted,
+    /// Only say what would be sent.
+    pub dry_run: bool,
+    /// For how long a leased value is held.
+    pub hold: Option<Duration>,
+    /// What the first of two steps gave.
+    pub token: Option<String>,
+    /// Whether a host keeps running that can hold a lease.
+    pub host_stays: bool,
+    /// Who asks.
+    pub asker: Asker,
+}
+
+/// A value as it was given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    /// Typed: a number, a label, `on`, `no limit`.
+    Typed(String),
+    /// As a value.
+    Value(Value),
+}
+
+impl Wanted {
+    /// What stands in reports before it is understood.
+    pub fn raw(&self) -> Value {
+        match self {
+            Wanted::Typed(text) => Value::Text(text.clone()),
+            Wanted::Value(value) => value.clone(),
+        }
+    }
+}
+
+/// Walks the path.
+///
+/// # Errors
+/// The first thing that is in the way; then nothing was sent.
+pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -> Result<Answer, Refusal> {
+    let Request { target, asker, .. } = request;
+    let point = target.point();
+
+    // 1. Who. The control socket lets in its owner and root alone; other interfaces do not reach this.
+    writer.open_for_business(host).await?;
+
+    // 2. The entity is opted in, the leave has not run out, and the level suffices.
+    let allowed = writer.policy.allowed(target, clock::now_ms())?;
+    let rule = allowed.rule().ok_or_else(|| no_rule(target))?;
+    let value = match &request.value {
+        Wanted::Typed(text) => understand(point, text)?,
+        Wanted::Value(Value::Text(text)) => understand(point, text)?,
+        Wanted::Value(value) => value.clone(),
+    };
+    // What needs no question to the device is asked first: a flood of nonsense never reaches the wire.
+    let from_outside = context(writer, &allowed, (None, None));
+    let unquestioned = Effective { max_change: None, ..effective(point, &from_outside)? };
+    check(point, &unquestioned, &value, None)?;
+    let hold = hold(rule, request)?;
+    if hold.is_some() && !request.dry_run {
+        writer.leases.has_room(target)?;
+    }
+    let _turn = writer.turn(target)?;
+    let written = written(host, target).await?;
+    if !request.dry_run {
+        pace(rule, allowed.entry.daily_budget, &written, clock::now_ms())?;
+    }
+    let lane = host.lane(&target.device.meta.connection).ok_or_else(|| away(target, "it is not polled"))?;
+    let all = host.bus.devices();
+
+    // 3. The device is the one that was approved: it says so now.
+    let who = evidence::who(&lane.link, &target.device, &all).await?;
+    writer.approved(host, target, &who).await?;
+
+    // 4. Fresh: it is there, and its present value is read now.
+    if let Availability::Offline(why) = &target.device.state().availability {
+        return Err(away(target, why));
+    }
+    let register = point.register().ok_or_else(|| no_rule(target))?;
+    let (old, words) = evidence::now(&lane.link, target.device.meta.unit, register).await?;
+    evidence::publish(&host.bus, target, &old, &words, lane.interval);
+
+    // 5. Interlocks.
+    evidence::interlocks(&lane.link, target, &value, &all).await?;
+
+    // 6. Bounds, with what the device itself says of them; 7. step and largest change; 9. the words, decoded again.
+    let own = evidence::own_bounds(&lane.link, target).await?;
+    let limits = effective(point, &context(writer, &allowed, own))?;
+    let checked = check(point, &limits, &value, Some(&old))?;
+    let safe = safe(rule, &allowed, target, &limits)?;
+
+    let report = |outcome: Outcome, reason: Option<String>| SetReport {
+        entity: target.id(),
+        requested: value.clone(),
+        outcome,
+        reason,
+        binding_limit: binding(&limits, &value),
+        words: Some(checked.order().words()),
+        function: Some(checked.order().function()),
+        at: Some(checked.order().at()),
+        unit_id: Some(target.device.meta.unit),
+        code: None,
+        hint: None,
+        old: Some(old.clone()),
+        value: Some(old.clone()),
+        unit: point.unit.clone(),
+        lease_until_ms: None,
+    };
+
+    // 8. The rate and the budget are kept (above); an equal value is not written.
+    let is_it_already = rule.lease.is_none() && rule.kind != Kind::Button && same(&old, &value, 0.0);
+    if request.dry_run || allowed.level == 1 {
+        let reason = match (allowed.level, is_it_already) {
+            (1, _) => "level 1 is a dry run: everything was checked, and nothing sent",
+            (_, true) => "everything was checked; it reads that already, so a real one would send nothing",
+            (_, false) => "everything was checked, and nothing sent",
+        };
+        host.registry.audit(record::tried(asker, target, &checked)).await.map_err(|e| no_audit(&e))?;
+        return Ok(done(report(Outcome::DryRun, Some(reason.to_owned()))));
+    }
+    if is_it_already {
+        let reason = "it reads that already, so nothing was sent".to_owned();
+        return Ok(done(report(Outcome::Applied, Some(reason))));
+    }
+
+    // 10. What is risky takes two steps.
+    if is_risky(rule, &value) {
+        let prepared = Prepared {
+            entity: target.id(),
+            who: asker.who.clone(),
+            words: checked.order().words(),
+            device: who.shown(),
+            hold_ms: hold.map(|hold| u64::try_from(hold.as_millis()).unwrap_or(u64::MAX)),
+        };
+        match &request.token {
+            None => return Ok(confirm(writer, prepared, target, &checked, &value, &old, hold, safe.as_ref())),
+            Some(token) => writer.redeem(token, &prepared)?,
+        }
+    }
+
+    // 11. The intent, on the disk.
+    let terms = hold.zip(safe).map(|(hold, safe)| LeaseTerms {
+        safe,
+        until_ms: clock::now_ms().saturating_add(i64::try_from(hold.as_millis()).unwrap_or(i64::MAX)),
+    });
+    let replaced = writer.leases.replace(target).await;
+    let row = record::intent(asker, target, &checked, Some(&old), terms.as_ref());
+    let noted = match host.registry.audit(row).await {
+        Ok(row) => Noted(row.seq),
+        Err(error) => {
+            if let Some(held) = replaced {
+                lease::let_go(host, held, "a new value could not be noted").await;
+            }
+            return Err(no_audit(&error));
+        }
+    };
+
+    // 12. One request. 13. Its echo.
+    writer.forget_watch(target);
+    let permit = checked.permit(
+        target.device.meta.unit,
+        noted,
+        Instant::now() + PERMIT,
+        &writer.latch,
+        Purpose::Set,
+    );
+    let (sent, told) = match lane.link.write(permit).await {
+        Ok(answer) => match linked(rule, &answer.words) {
+            Ok(()) => (Sent::Acknowledged, None),
+            Err(why) => {
+                let reason = format!("the device refused it: {why}");
+                return ended(host, target, asker, noted, replaced, report(Outcome::Rejected, Some(reason))).await;
+            }
+        },
+        Err(WriteError::NotSent(cause)) => {
+            let reason = format!("nothing was sent: {cause}");
+            let mut report = report(Outcome::Refused, Some(reason));
+            report.words = None;
+            report.code = Some(if writer.latch.is_set() { Cause::KillSwitch } else { Cause::Stale });
+            report.hint = Some("Try again when the device answers.".to_owned());
+            return ended(host, target, asker, noted, replaced, report).await;
+        }
+        Err(WriteError::Refused(cause)) => {
+            let reason = format!("the device refused it: {cause}");
+            return ended(host, target, asker, noted, replaced, report(Outcome::Rejected, Some(reason))).await;
+        }
+        Err(WriteError::Unconfirmed(cause)) => (Sent::Unconfirmed, Some(cause.to_string())),
+    };
+    let had_lease = replaced.is_some();
+    drop(replaced);
+
+    // 14. Read back: what it says now is what is published, never what was wanted.
+    let (mut outcome, read) = read_back(host, writer, &lane, target, rule, sent, &old, &value).await;
+    let reason = because(outcome, target, &value, read.as_ref(), told.as_deref());
+    if rule.verify.is_none() && sent == Sent::Acknowledged {
+        // A button falls back by itself: the acknowledgement is all that there is.
+        outcome = Outcome::Applied;
+    }
+
+    // 15. The outcome.
+    let row = record::outcome(asker, target, noted.0, outcome.name(), read.as_ref(), &reason);
+    if let Err(error) = host.registry.audit(row).await {
+        tracing::error!(entity = %target.id(), "the outcome could not be noted: {error}");
+    }
+    let mut report = report(outcome, Some(reason).filter(|reason| !reason.is_empty()));
+    report.value = read;
+
+    // 16. A lease is kept alive; everything else is watched for a while.
+    if let Some(terms) = terms {
+        report.lease_until_ms = lease::begin(
+            host,
+            writer,
+            lease::Held {
+                allowed,
+                checked,
+                stands: report.value.clone().filter(|_| outcome != Outcome::Unknown),
+                terms,
+                noted,
+                kept: 0,
+            },
+            outcome,
+            had_lease,
+        )
+        .await;
+    } else if outcome == Outcome::Applied && rule.verify.is_some() {
+        watch::begin(host, writer, target, &value, tolerance(rule), noted.0);
+    }
+    Ok(done(report))
+}
+
+fn done(report: SetReport) -> Answer {
+    Answer::Done(Box::new(report))
+}
+
+/// A request that was surely not carried out: that is its outcome, and a lease that it was to replace ends.
+async fn ended(
+    host: &Arc<Host>,
+    target: &Target,
+    asker: &Asker,
+    noted: Noted,
+    replaced: Option<lease::Held>,
+    report: SetReport,
+) -> Result<Answer, Refusal> {
+    let reason = report.reason.clone().unwrap_or_default();
+    let row = record::outcome(asker, target, noted.0, report.outcome.name(), None, &reason);
+    if let Err(error) = host.registry.audit(row).await {
+        tracing::error!(entity = %target.id(), "the outcome could not be noted: {error}");
+    }
+    if let Some(held) = replaced {
+        lease::let_go(host, held, "a new value was not taken").await;
+    }
+    Ok(done(report))
+}
+
+/// Everything that bounds a write from outside the ledger.
+pub(super) fn context<'a>(
+    writer: &Writer,
+    allowed: &'a Allowed,
+    (device_min, device_max): (Option<f64>, Option<f64>),
+) -> Context<'a> {
+    Context {
+        site: writer.policy.site.clone(),
+        owner: allowed.entry.owner(),
+        device_min,
+        device_max,
+        alias_of: allowed.target.alias(),
+    }
+}
+
+fn no_rule(target: &Target) -> Refusal {
+    Refusal::new(
+        Cause::NoRule,
+        format!("{} cannot be written", target.id()),
+        "`busbar limits` lists what can.",
+    )
+}
+
+fn away(target: &Target, why: &str) -> Refusal {
+    Refusal::new(
+        Cause::Stale,
+        format!("{} is offline: {why}", target.device.meta.name),
+        "Try again when it answers; `busbar devices` shows how it stands.",
+    )
+}
+
+fn no_audit(error: &busbar_store::StoreError) -> Refusal {
+    Refusal::new(
+        Cause::Audit,
+        format!("it cannot be noted in the audit, and without that nothing is written: {error}"),
+        error.hint(),
+    )
+}
+
+/// When this setting was written in the last 24 hours, through any of its registers.
+async fn written(host: &Arc<Host>, target: &Target) -> Result<Vec<i64>, Refusal> {
+    let since = clock::now_ms() - busbar_guard::DAY_MS;
+    host.registry
+        .intents_since(&target.shared(), since)
+        .await
+        .map_err(|error| no_audit(&error))
+}
+
+/// For how long a leased value is held; `None` for one that is not leased.
+fn hold(rule: &WriteRule, request: &Request) -> Result<Option<Duration>, Refusal> {
+    let Some(_) = &rule.lease else {
+        return match request.hold {
+            None => Ok(None),
+            Some(_) => Err(Refusal::new(
+                Cause::Value,
+                "it keeps what it is set to, so there is nothing to hold for a while",
+                "Leave --for out.",
+            )),
+        };
+    };
+    if !request.host_stays && !request.dry_run {
+        return Err(Refusal::new(
+            Cause::NeedsHost,
+            "this value lapses unless it is written again and again, and no host runs that would do that",
+            "Start the host (`busbar`), then set it.",
+        ));
+    }
+    let hold = request.hold.unwrap_or(DEFAULT_HOLD);
+    if hold > LONGEST_HOLD {
+        return Err(Refusal::new(
+            Cause::Bounds,
+            "a value is held for at most 24 hours at a time",
+            "Hold it for 24h at most, and set it again then.",
+        ));
+    }
+    Ok(Some(hold))
+}
+
+/// The words that end a lease: the owner's safe value, else the ledger's.
+fn safe(
+    rule: &WriteRule,
+    allowed: &Allowed,
+    target: &Target,
+    limits: &Effective,
+) -> Result<Option<Checked>, Refusal> {
+    let Some(Lease { safe, .. }) = &rule.lease else {
+        return Ok(None);
+    };
+    let Some(safe) = allowed.entry.safe.or(*safe) else {
+        return Err(Refusal::new(
+            Cause::NotSet,
+            "nobody says which value is safe when this one is let go",
+            format!(
+                "Name it in connection.writes: allow = [{{ entity = \"{}\", safe = 0 }}]",
+                target.id()
+            ),
+        )
+        .bound_by("owner"));
+    };
+    let anywhere = Effective { max_change: None, ..limits.clone() };
+    let value = match safe.fract() == 0.0 && safe.abs() < 9e15 {
+        true => Value::Integer(safe as i64),
+        false => Value::Number(safe),
+    };
+    check(target.point(), &anywhere, &value, None).map(Some).map_err(|refusal| Refusal {
+        reason: format!("its safe value cannot be written: {}", refusal.reason),
+        ..refusal
+    })
+}
+
+/// What binds a value: the end of the range that it lies nearer to.
+fn binding(limits: &Effective, value: &Value) -> Option<String> {
+    let value = value.as_f64()?;
+    let (low, high) = limits.range.as_ref()?;
+    let end = if (value - low.value).abs() < (high.value - value).abs() { low } else { high };
+    Some(end.by.clone())
+}
+
+fn is_risky(rule: &WriteRule, value: &Value) -> bool {
+    rule.risk == Risk::High || rule.no_limit.is_some_and(|lifts| value.as_f64() == Some(lifts))
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is one thing that the question tells")]
+fn confirm(
+    writer: &Writer,
+    prepared: Prepared,
+    target: &Target,
+    checked: &Checked,
+    value: &Value,
+    old: &Value,
+    hold: Option<Duration>,
+    safe: Option<&Checked>,
+) -> Answer {
+    let mut question = format!(
+        "{} of {} will be set to {} (it reads {} now)",
+        target.point().label,
+        target.device.meta.name,
+        shown(target, value),
+        shown(target, old)
+    );
+    if let Some((hold, safe)) = hold.zip(safe) {
+        question.push_str(&format!(
+            ", held for {}, then set to {}",
+            crate::config::format_duration(hold),
+            shown(target, safe.value())
+        ));
+    }
+    question.push('.');
+    Answer::Confirm(Box::new(Confirm {
+        words: prepared.words.clone(),
+        entity: prepared.entity.clone(),
+        token: writer.prepare(prepared),
+        expires_ms: u64::try_from(GOOD_FOR.as_millis()).unwrap_or(u64::MAX),
+        requested: value.clone(),
+        function: checked.order().function(),
+        at: checked.order().at(),
+        unit_id: target.device.meta.unit,
+        question: crate::format::visible(&question).into_owned(),
+        old: Some(old.clone()),
+    }))
+}
+
+/// What a register link says of what it was told (VM-3P75CT): its id, a status, a length.
+fn linked(rule: &WriteRule, answer: &[u16]) -> Result<(), String> {
+    let By::RegisterLink { id, .. } = rule.by else {
+        return Ok(());
+    };
+    match answer {
+        [said, 0, ..] if *said == id => Ok(()),
+        [said, status, ..] if *said == id => Err(match status {
+            0x8101 => "it does not know this setting".to_owned(),
+            0x8102 => "this setting can only be read".to_owned(),
+            0x8104 => "it does not accept this value".to_owned(),
+            status => format!("status {status:#06x}"),
+        }),
+        _ => Err("it answered for another setting".to_owned()),
+    }
+}
+
+fn tolerance(rule: &WriteRule) -> f64 {
+    rule.verify.map_or(0.0, |verify| verify.tolerance)
+}
+
+/// Looks at what the device made of it: after the settle time, and within two polls.
+#[allow(clippy::too_many_arguments, reason = "the evidence of one judgement")]
+async fn read_back(
+    host: &Arc<Host>,
+    writer: &Writer,
+    lane: &Lane,
+    target: &Target,
+    rule: &WriteRule,
+    sent: Sent,
+    old: &Value,
+    wanted: &Value,
+) -> (Outcome, Option<Value>) {
+    let Verify { after, tolerance } = rule.verify.unwrap_or(Verify {
+        after: busbar_ledger::write::SETTLE,
+        tolerance: 0.0,
+    });
+    let Some(register) = target.point().register() else {
+        return (Outcome::Unknown, None);
+    };
+    let two_polls = lane.interval.saturating_mul(2);
+    let begun = tokio::time::Instant::now();
+    // After the settle time, half-way, and at the end of two polls.
+    let last = two_polls.max(after.saturating_mul(2));
+    let times = [after, (after + last) / 2, last];
+    let mut looks: Vec<Option<Value>> = Vec::new();
+    for (n, time) in times.iter().enumerate() {
+        let stopped = tokio::select! {
+            () = tokio::time::sleep_until(begun + *time) => false,
+            () = writer.closing.cancelled() => true,
+        };
+        let look = look(&lane.link, target, register).await;
+        if let Some((value, words)) = &look {
+            evidence::publish(&host.bus, target, value, words, lane.interval);
+        }
+        looks.push(look.map(|(value, _)| value));
+        let last = stopped || n + 1 == times.len();
+        if let Verdict::Decided(outcome) = judge(sent, Some(old), wanted, tolerance, &looks, last) {
+            return (outcome, looks.pop().flatten());
+        }
+    }
+    (Outcome::Unknown, looks.pop().flatten())
+}
+
+async fn look(
+    link: &Link,
+    target: &Target,
+    register: &busbar_ledger::model::Register,
+) -> Option<(Value, Vec<u16>)> {
+    evidence::look(link, target.device.meta.unit, register).await
+}
+
+/// Why it ended so, in words; empty where there is nothing to add.
+fn because(
+    outcome: Outcome,
+    target: &Target,
+    wanted: &Value,
+    read: Option<&Value>,
+    told: Option<&str>,
+) -> String {
+    let reads = read.map_or("nothing".to_owned(), |read| shown(target, read));
+    let unconfirmed = told.map(|told| format!(" (the request was not acknowledged: {told})")).unwrap_or_default();
+    match outcome {
+        Outcome::Applied if told.is_some() => format!("the device reads it back{unconfirmed}"),
+        Outcome::Clamped => format!(
+            "asked for {}, and the device made {reads} of it{unconfirmed}",
+            shown(target, wanted)
+        ),
+        Outcome::Rejected => format!("the device acknowledged it, and still reads {reads} after two polls"),
+        Outcome::Unknown => format!("it is not known whether the device took it; it reads {reads}{unconfirmed}"),
+        _ => String::new(),
+    }
+}
+
+/// Numbers of a lease for a message.
+pub(super) fn amount(target: &Target, value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) => Amount(number, target.point().unit.as_deref()).to_string(),
+        None => value.to_string(),
+    }
+}

@@ -1,0 +1,346 @@
+//! What the owner has allowed: which entities, on which connection, how far, until when. Pure.
+
+use std::sync::Arc;
+
+use busbar_guard::{Cause, Refusal, Site};
+use busbar_ledger::model::{Ledger, Point};
+use busbar_ledger::write::{Storage, WriteRule};
+
+use crate::bus::Device;
+use crate::clock;
+use crate::config::names::{Name, PointName};
+use crate::config::{AllowEntry, Config, moment};
+
+/// A point of a device on the bus.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The device.
+    pub device: Arc<Device>,
+    /// The point's place in its ledger.
+    pub index: usize,
+}
+
+impl Target {
+    /// The point.
+    pub fn point(&self) -> &Point {
+        &self.device.meta.ledger.points[self.index]
+    }
+
+    /// The entity's id.
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.device.meta.id, self.point().key)
+    }
+
+    /// The entities that are the same setting, this one first: they share rate, budget and lease.
+    pub fn shared(&self) -> Vec<String> {
+        let ledger = &self.device.meta.ledger;
+        let group = |point: &Point| {
+            let alias = point.write.as_ref().and_then(|rule| rule.alias_of.clone());
+            alias.unwrap_or_else(|| point.key.clone())
+        };
+        let own = group(self.point());
+        let others = ledger.points.iter().filter(|point| {
+            point.write.is_some() && group(point) == own && point.key != self.point().key
+        });
+        std::iter::once(self.id())
+            .chain(others.map(|point| format!("{}.{}", self.device.meta.id, point.key)))
+            .collect()
+    }
+
+    /// What all of [`Target::shared`] have in common.
+    pub fn setting(&self) -> String {
+        let alias = self.point().write.as_ref().and_then(|rule| rule.alias_of.as_deref());
+        format!("{}.{}", self.device.meta.id, alias.unwrap_or(&self.point().key))
+    }
+
+    /// The point that this one is another register of.
+    pub fn alias(&self) -> Option<&Point> {
+        let alias = self.point().write.as_ref()?.alias_of.as_deref()?;
+        self.device.meta.ledger.point(alias)
+    }
+}
+
+/// An entity that may be written, and how.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// Which.
+    pub target: Target,
+    /// How far writing goes on its connection.
+    pub level: u8,
+    /// The owner's own limits.
+    pub entry: AllowEntry,
+    /// When the leave ends, in milliseconds since 1970.
+    pub until_ms: Option<i64>,
+}
+
+impl Allowed {
+    /// Its rule: only points with one can be allowed.
+    pub fn rule(&self) -> Option<&WriteRule> {
+        self.target.point().write.as_ref()
+    }
+}
+
+/// An entry of `allow` that leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The connection.
+    pub connection: String,
+    /// What it says.
+    pub entry: String,
+    /// Why it leads nowhere.
+    pub why: String,
+}
+
+/// What the configuration says of writing.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The limits of the site.
+    pub site: Site,
+    connections: Vec<OnConnection>,
+}
+
+#[derive(Clone, Debug)]
+struct OnConnection {
+    name: String,
+    level: u8,
+    until_ms: Option<i64>,
+    entries: Vec<(Name, AllowEntry)>,
+}
+
+impl Policy {
+    /// What a configuration that was checked says.
+    pub fn of(config: &Config) -> Self {
+        let until = |date: &Option<toml::value::Datetime>| date.as_ref().and_then(|date| moment(date).ok());
+        let connections = config.connections.iter().map(|connection| OnConnection {
+            name: connection.name.clone(),
+            level: connection.writes.level,
+            until_ms: until(&connection.writes.until),
+            entries: connection
+                .writes
+                .allow
+                .iter()
+                .filter_map(|allow| {
+                    let entry = allow.entry();
+                    Some((Name::parse(&entry.entity).ok()?, entry))
+                })
+                .collect(),
+        });
+        Policy {
+            site: config.site.site().unwrap_or_default(),
+            connections: connections.collect(),
+        }
+    }
+
+    /// Whether anything can be written at all: else the path is not even built.
+    pub fn writes(&self) -> bool {
+        self.connections.iter().any(|c| c.level > 0)
+    }
+
+    /// How far writing goes on a connection.
+    pub fn level(&self, connection: &str) -> u8 {
+        self.connections
+            .iter()
+            .find(|c| c.name == connection)
+            .map_or(0, |c| c.level)
+    }
+
+    /// The leave to write an entity.
+    ///
+    /// # Errors
+    /// [`Cause::Level`], [`Cause::NotAllowed`], [`Cause::Expired`], [`Cause::NoRule`].
+    pub fn allowed(&self, target: &Target, now_ms: i64) -> Result<Allowed, Refusal> {
+        let meta = &target.device.meta;
+        let point = target.point();
+        let Some(on) = self.connections.iter().find(|c| c.name == meta.connection && c.level > 0) else {
+            return Err(Refusal::new(
+                Cause::Level,
+                format!("\"{}\" is read-only (level 0), which is the default", meta.connection),
+                format!(
+                    "To allow writing, put [connection.writes] with level = {} and allow = [\"{}:{}\"] below that \
+                     connection in busbar.toml, and restart the host.",
+                    point.write.as_ref().map_or(2, needed),
+                    meta.ledger.name,
+                    point.key
+                ),
+            ));
+        };
+        let Some(rule) = &point.write else {
+            return Err(no_rule(point));
+        };
+        let of = |(name, _): &&(Name, AllowEntry)| leads_to(name, target);
+        // The more exact name wins: an id before a place before a ledger.
+        let entry = on.entries.iter().filter(of).max_by_key(|(name, _)| exactness(name));
+        let Some((_, entry)) = entry else {
+            return Err(Refusal::new(
+                Cause::NotAllowed,
+                "it is not among the entities that you allow to be written",
+                format!(
+                    "Add \"{}\" to allow in [connection.writes] of \"{}\", if that is what you want; \
+                     `busbar limits` shows what it could then be set to.",
+                    target.id(),
+                    meta.connection
+                ),
+            ));
+        };
+        let entry_until = entry.until.as_ref().and_then(|date| moment(date).ok());
+        let until_ms = entry_until.into_iter().chain(on.until_ms).min();
+        if let Some(until) = until_ms.filter(|until| *until <= now_ms) {
+            return Err(Refusal::new(
+                Cause::Expired,
+                format!("your leave to write it ended at {}", clock::show(until)),
+                "Set another `until` in [connection.writes], or remove it, and restart the host.",
+            ));
+        }
+        if on.level > 1 && on.level < needed(rule) {
+            return Err(Refusal::new(
+                Cause::Level,
+                format!(
+                    "it is {}, which needs level 3, and \"{}\" has level {}",
+                    match rule.storage {
+                        Storage::Unknown => "perhaps stored in memory that wears out",
+                        _ => "stored in memory that wears out",
+                    },
+                    meta.connection,
+                    on.level
+                ),
+                "Set level = 3 in [connection.writes], if such settings shall be written.",
+            ));
+        }
+        Ok(Allowed {
+            target: target.clone(),
+            level: on.level,
+            entry: entry.clone(),
+            until_ms,
+        })
+    }
+
+    /// Everything that may be written among these devices, by entity.
+    pub fn all(&self, devices: &[Arc<Device>], now_ms: i64) -> Vec<Allowed> {
+        targets(devices)
+            .filter_map(|target| self.allowed(&target, now_ms).ok())
+            .collect()
+    }
+
+    /// Entries that lead to no entity among these devices. A connection of which nothing is known yet has none.
+    pub fn strays(&self, devices: &[Arc<Device>]) -> Vec<Stray> {
+        let mut strays = Vec::new();
+        for on in &self.connections {
+            let here: Vec<_> = devices.iter().filter(|d| d.meta.connection == on.name).cloned().collect();
+            if here.is_empty() {
+                continue;
+            }
+            for (name, entry) in &on.entries {
+                let led: Vec<Target> = all_targets(&here).filter(|target| leads_to(name, target)).collect();
+                let why = match led.as_slice() {
+                    [] => "it leads to no entity of this connection".to_owned(),
+                    [one, ..] if led.iter().all(|target| target.point().write.is_none()) => {
+                        no_rule(one.point()).reason
+                    }
+                    _ => continue,
+                };
+                strays.push(Stray {
+                    connection: on.name.clone(),
+                    entry: entry.entity.clone(),
+                    why,
+                });
+            }
+        }
+        strays
+    }
+
+    /// What is wrong with the entries whatever devices there are: a ledger that has no such point, or one that Busbar
+    /// never writes. `ledger` gives a ledger by its name, where it is known.
+    ///
+    /// # Errors
+    /// The first fault: connection, entry, and why.
+    pub fn check(&self, ledger: impl Fn(&str) -> Option<Arc<Ledger>>) -> Result<(), Stray> {
+        for on in &self.connections {
+            for (name, entry) in &on.entries {
+                let Name::Point { ledger: name, point, place } = name else {
+                    continue;
+                };
+                let stray = |why| Err(Stray { connection: on.name.clone(), entry: entry.entity.clone(), why });
+                if let Some((connection, _)) = place.as_ref().filter(|(connection, _)| *connection != on.name) {
+                    return stray(format!("it stands below \"{}\", but names \"{connection}\"", on.name));
+                }
+                let Some(ledger) = ledger(name) else { continue };
+                let Some(found) = ledger.points.iter().find(|p| is_named(point, p)) else {
+                    return stray(format!("the ledger {name} has no writable point {point}"));
+                };
+                if found.write.is_none() {
+                    return stray(no_rule(found).reason);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The level that a rule needs.
+pub fn needed(rule: &WriteRule) -> u8 {
+    match rule.storage {
+        Storage::Volatile => 2,
+        Storage::Stored | Storage::Unknown => 3,
+    }
+}
+
+/// Why a point without a rule is not written.
+fn no_rule(point: &Point) -> Refusal {
+    let why = match (&point.not_written, point.writable) {
+        (Some(why), _) => format!("Busbar does not write it: {}", why.trim_end_matches('.')),
+        (None, true) => "Busbar does not write it: its ledger gives no rule for that".to_owned(),
+        (None, false) => "it is a value that the device only tells".to_owned(),
+    };
+    Refusal::new(
+        Cause::NoRule,
+        why,
+        "`busbar limits --all` lists what can be written and what cannot, and why.",
+    )
+}
+
+fn exactness(name: &Name) -> u8 {
+    match name {
+        Name::Id { .. } => 2,
+        Name::Point { place: Some(_), .. } => 1,
+        Name::Point { place: None, .. } => 0,
+    }
+}
+
+/// Whether a name means this point of this device.
+pub fn leads_to(name: &Name, target: &Target) -> bool {
+    let (meta, point) = (&target.device.meta, target.point());
+    match name {
+        Name::Id { device, key } => *device == meta.id && *key == point.key,
+        Name::Point { place, ledger, point: named } => {
+            let here = place
+                .as_ref()
+                .is_none_or(|(connection, unit)| *connection == meta.connection && *unit == meta.unit);
+            here && *ledger == meta.ledger.name && is_named(named, point)
+        }
+    }
+}
+
+fn is_named(name: &PointName, point: &Point) -> bool {
+    match name {
+        PointName::Key(key) => *key == point.key,
+        // A read-only value at the same address (a bit of it) is not meant.
+        PointName::At(at) => point.writable && point.register().is_some_and(|register| register.span.at == *at),
+    }
+}
+
+/// The entities of devices that the maker lets one set, as far as they exist.
+pub fn targets(devices: &[Arc<Device>]) -> impl Iterator<Item = Target> + '_ {
+    all_targets(devices).filter(|target| target.point().writable)
+}
+
+/// All entities of devices.
+pub fn all_targets(devices: &[Arc<Device>]) -> impl Iterator<Item = Target> + '_ {
+    devices.iter().flat_map(|device| {
+        let there: Vec<bool> = device.state().slots.iter().map(crate::bus::Slot::is_polled).collect();
+        let there = there.into_iter().enumerate().filter_map(|(index, there)| there.then_some(index));
+        there.map(|index| Target {
+            device: Arc::clone(device),
+            index,
+        })
+    })
+}
