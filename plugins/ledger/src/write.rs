@@ -67,6 +67,20 @@ pub enum Kind {
     Text,
 }
 
+impl WriteRule {
+    /// Replaces each key that it names with what `fill` makes of it.
+    pub(crate) fn rename(&mut self, fill: impl Fn(&str) -> String) {
+        let keys = [&mut self.device_min, &mut self.device_max, &mut self.alias_of];
+        for key in keys.into_iter().flatten() {
+            *key = fill(key);
+        }
+        for interlock in &mut self.interlocks {
+            interlock.condition.point = fill(&interlock.condition.point);
+            interlock.say = fill(&interlock.say);
+        }
+    }
+}
+
 impl Kind {
     /// The word of the outward contract.
     pub fn name(self) -> &'static str {
@@ -155,6 +169,15 @@ impl SiteLimit {
         ("dc_current", SiteLimit::DcCurrent),
         ("battery_voltage", SiteLimit::BatteryVoltage),
     ];
+
+    /// What it counts in: a point of another unit cannot be bounded by it.
+    pub fn unit(self) -> &'static str {
+        match self {
+            SiteLimit::AcPower | SiteLimit::AcPowerPhase | SiteLimit::DcPower => "W",
+            SiteLimit::AcCurrent | SiteLimit::DcCurrent => "A",
+            SiteLimit::BatteryVoltage => "V",
+        }
+    }
 }
 
 /// Where the device keeps a written value.

@@ -9,7 +9,7 @@ use busbar_ledger::model::{
     Total, ValueType,
 };
 use busbar_ledger::span::{Function, Span};
-use busbar_ledger::write::{Bound, By, Risk, SiteLimit, Storage};
+use busbar_ledger::write::{Bound, By, Kind, Risk, STORED_BUDGET, STORED_INTERVAL, SiteLimit, Storage};
 use busbar_ledger::{MAX_FILE, MAX_POINTS, json_schema, parse};
 
 fn accepted(text: &str) -> Ledger {
@@ -109,6 +109,20 @@ fn the_example_of_the_guide_says_what_the_guide_says() {
     assert_eq!(write.lease.unwrap().device_timeout, Some(Duration::from_secs(60)));
     assert_eq!(write.verify.unwrap().after, Duration::from_millis(1500));
     assert_eq!(write.choices, [-32768.0]);
+    assert_eq!((write.kind, write.max_change), (Kind::Number, Some(1000.0)));
+    assert_eq!(write.device_max.as_deref(), Some("rated_power"));
+    assert_eq!(write.interlocks[0].condition.test, Test::In(vec![2]));
+    assert!(!write.interlocks[0].absent_passes && write.interlocks[0].ledger.is_none());
+    let name = ledger
+        .point("custom_name")
+        .and_then(|p| p.write.as_ref())
+        .unwrap();
+    assert_eq!(
+        (name.kind, name.range, name.by),
+        (Kind::Text, None, By::Function(16))
+    );
+    let baud = ledger.point("baud_rate").unwrap();
+    assert!(baud.writable && baud.write.is_none() && baud.not_written.is_some());
 
     let factor = ledger.point("power_factor").unwrap();
     assert_eq!(factor.decimals, 3);
@@ -117,6 +131,76 @@ fn the_example_of_the_guide_says_what_the_guide_says() {
         busbar_ledger::model::PointSource::Computed(Expression::Clamp(_, -1.0, 1.0))
     ));
     assert_eq!(ledger.point("current_total").unwrap().decimals, 2);
+}
+
+#[test]
+fn a_write_table_can_say_all_of_a_rule() {
+    let ledger = points(
+        r#"
+a = { at = 0, type = "i32", unit = "A", write = { min = 0, max = { site = "ac_current" }, no_limit = -1, step = 2, max_change = 10, device_min = "low", device_max = "high", storage = "stored", min_interval = "90s", daily_budget = 3, verify = false, risk = "low", source = "a manual", interlocks = [
+    { ledger = "acme/other", point = "mode", not_in = [1], absent = "pass", only_below = 5, say = "it is busy" },
+    { point = "low", at_least = 1, below = 9, say = "it is low" },
+] } }
+b = { at = 2, type = "i16", unit = "A", write = { min = 0, max = 100, alias_of = "a" } }
+low = { at = 3, type = "u16", unit = "A" }
+high = { at = 4, type = "u16", unit = "A" }
+linked = { at = 8, type = "text", words = 16, function = "input", write = { link = { at = 0x4000, id = 0x010C, bytes = 20 } } }
+reset = { at = 24, type = "u16", write = { choices = [1], verify = false } }
+on = { at = 25, type = "u16", write = { kind = "select", choices = [0, 1] } }
+off = { at = 26, type = "u16", write = { choices = [1, 0] } }
+word = { at = 27, type = "bits", words = 2, write = { choices = [1, 2, 4] } }
+"m_{n}" = { at = 30, type = "u16", unit = "A", write = { min = 0, max = 9, device_max = "max_{n}", interlocks = [{ point = "max_{n}", non_zero = true, say = "{n} is off" }] }, for_each = { n = [1, 2], stride = 2 } }
+"max_{n}" = { at = 31, type = "u16", unit = "A", for_each = { n = [1, 2], stride = 2 } }
+"#,
+    );
+    let rule = |key: &str| ledger.point(key).and_then(|point| point.write.as_ref()).unwrap();
+    let a = rule("a");
+    assert_eq!(
+        (a.no_limit, a.step, a.max_change),
+        (Some(-1.0), Some(2.0), Some(10.0))
+    );
+    assert_eq!(
+        (a.device_min.as_deref(), a.device_max.as_deref()),
+        (Some("low"), Some("high"))
+    );
+    assert_eq!((a.storage, a.daily_budget), (Storage::Stored, Some(3)));
+    assert_eq!((a.min_interval, a.verify), (Duration::from_secs(90), None));
+    assert_eq!((a.risk, a.source.as_deref()), (Risk::Low, Some("a manual")));
+    let [other, own] = &a.interlocks[..] else {
+        panic!("two interlocks");
+    };
+    assert_eq!(
+        (other.ledger.as_deref(), other.absent_passes, other.only_below),
+        (Some("acme/other"), true, Some(5.0))
+    );
+    assert_eq!(
+        (&*other.condition.point, &other.condition.test, &*other.say),
+        ("mode", &Test::NotIn(vec![1]), "it is busy")
+    );
+    assert_eq!(own.condition.test, Test::Between(1.0, 9.0));
+
+    let b = rule("b");
+    assert_eq!(b.alias_of.as_deref(), Some("a"));
+    assert_eq!(
+        (b.min_interval, b.daily_budget),
+        (STORED_INTERVAL, Some(STORED_BUDGET))
+    );
+    assert_eq!(
+        (rule("linked").by, rule("linked").kind),
+        (
+            By::RegisterLink {
+                at: 0x4000,
+                id: 0x010C,
+                bytes: 20
+            },
+            Kind::Text
+        )
+    );
+    let kinds = ["reset", "on", "off", "word"].map(|key| rule(key).kind);
+    assert_eq!(kinds, [Kind::Button, Kind::Select, Kind::Switch, Kind::Select]);
+    assert_eq!(rule("m_2").device_max.as_deref(), Some("max_2"));
+    assert_eq!(rule("m_2").interlocks[0].condition.point, "max_2");
+    assert_eq!(rule("m_2").interlocks[0].say, "2 is off");
 }
 
 #[test]

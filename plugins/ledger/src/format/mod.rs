@@ -20,7 +20,7 @@ use crate::span::Function;
 
 pub(crate) use types::TypeName;
 pub(crate) use values::{At, End, Entries, Factor, ForEach, Labels, Number, Operand, Run};
-pub(crate) use write::{Verify, Write};
+pub(crate) use write::{Absent, Interlock, Lease, Link, Verification, Write};
 
 /// A Busbar ledger: one kind of device or service, how to recognise it, its points.
 #[derive(Deserialize, JsonSchema)]
@@ -365,6 +365,8 @@ pub(crate) struct Point {
     pub(crate) for_each: Option<At<ForEach>>,
     /// Bounds and manner of writes.
     pub(crate) write: Option<At<Write>>,
+    /// Why Busbar never writes it, though the device accepts that; instead of `write`.
+    pub(crate) not_written: Option<At<String>>,
 }
 
 /// Where a value comes from on devices that have no register for it.

@@ -175,6 +175,7 @@ fn draft(mut computed: format::Computed, key: At<String>, complete: bool, sink: 
         otherwise: None,
         models: Vec::new(),
         decimals_given: decimals.is_some(),
+        write: None,
     })
 }
 

@@ -114,7 +114,7 @@ fn split_expected(rest: &str) -> (&str, Vec<&str>) {
 /// What a key holds, for a sentence.
 fn noun(key: &str) -> &str {
     match key {
-        "in" | "proven_by" | "zero_is" | "prefer" => "word",
+        "in" | "proven_by" | "zero_is" | "prefer" | "absent" => "word",
         "reserved" => "function",
         other => other,
     }

@@ -120,7 +120,8 @@ fn missing(key: &str, help: &str, sink: &mut Sink) {
     });
 }
 
-fn ledger_name(value: String, span: Range<usize>, sink: &mut Sink) -> String {
+/// The name of a ledger, after a look at its form.
+pub(super) fn ledger_name(value: String, span: Range<usize>, sink: &mut Sink) -> String {
     if !is_ledger_name(&value) {
         sink.add(
             "ledger-name",

@@ -64,6 +64,8 @@ struct Draft {
     models: Vec<format::At<String>>,
     /// Whether the file gives its decimals.
     decimals_given: bool,
+    /// Where the file says how it is written; `None` for a read-only point.
+    write: Option<Range<usize>>,
 }
 
 fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
@@ -126,6 +128,7 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
         head::check_since(&drafts, &head, sink);
         head::check_models(&drafts, &head, sink);
         overlap::check(&drafts, &head, sink);
+        overlap::check_written(&drafts, sink);
     } else {
         // What follows from a line that cannot be parsed is not worth a word of its own.
         let lines: Vec<_> = faults

@@ -8,6 +8,7 @@ use super::head::Head;
 use crate::diagnostics::{Diagnostic, Sink};
 use crate::model::{Order, Register, ValueType};
 use crate::span::Span;
+use crate::write::By;
 
 /// Something that lies on the device.
 struct Claim<'a> {
@@ -67,6 +68,65 @@ pub(super) fn check(drafts: &[Draft], head: &Head, sink: &mut Sink) {
             furthest = Some(claim);
         }
     }
+}
+
+/// Reports writes that would change another point, too: of registers that are shared, on purpose or not.
+pub(super) fn check_written(drafts: &[Draft], sink: &mut Sink) {
+    // A link sets what it names, whatever lies in the registers where it is read back.
+    let by_function = |draft: &Draft| {
+        matches!(
+            draft.point.write.as_ref().map(|rule| rule.by),
+            Some(By::Function(_))
+        )
+    };
+    let mut claims: Vec<(Span, &Draft, bool)> = drafts
+        .iter()
+        .flat_map(|draft| {
+            let written = by_function(draft);
+            let registers = draft.point.registers().iter().enumerate();
+            registers.map(move |(i, register)| (register.span, draft, written && i == 0))
+        })
+        .collect();
+    claims.sort_by_key(|(span, draft, _)| (*span, draft.key.start));
+    let mut furthest: Option<(Span, &Draft)> = None;
+    let mut furthest_written: Option<(Span, &Draft)> = None;
+    for (span, draft, written) in claims {
+        if written && let Some(other) = hit(furthest, span) {
+            changes(draft, other, sink);
+        } else if let Some(writer) = hit(furthest_written, span) {
+            changes(writer, draft, sink);
+        }
+        for (furthest, counts) in [(&mut furthest, true), (&mut furthest_written, written)] {
+            let ahead = furthest.is_none_or(|(f, _)| f.function != span.function || f.end() < span.end());
+            if counts && ahead {
+                *furthest = Some((span, draft));
+            }
+        }
+    }
+}
+
+/// The draft whose registers reach into `span`.
+fn hit(reach: Option<(Span, &Draft)>, span: Span) -> Option<&Draft> {
+    reach
+        .filter(|(other, _)| other.overlaps(span))
+        .map(|(_, draft)| draft)
+}
+
+fn changes(writer: &Draft, other: &Draft, sink: &mut Sink) {
+    let Some(place) = &writer.write else { return };
+    sink.push(Diagnostic {
+        code: "write",
+        message: format!(
+            "a write to `{}` would change `{}`, which shares its registers",
+            writer.point.key, other.point.key
+        ),
+        help: Some(
+            "leave `write` out: write access = \"rw\" with not_written = \"…\", or take the other point out"
+                .to_owned(),
+        ),
+        span: Some(place.clone()),
+        related: Some((other.key.clone(), format!("`{}` is here", other.point.key))),
+    });
 }
 
 fn mask(shift: u8, width: u8) -> u64 {

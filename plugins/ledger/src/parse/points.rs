@@ -160,6 +160,7 @@ struct Template {
     overlap: bool,
     decimals_given: bool,
     rate_given: bool,
+    write: Option<Range<usize>>,
 }
 
 fn template(
@@ -221,10 +222,18 @@ fn template(
     let note = common::text(point.note.take(), "note", MAX_NOTE, sink);
     let absent = common::text(point.absent.take(), "absent", MAX_TEXT, sink);
     let writable = writable(&point, shapes.first(), sink);
-    let write = match (point.write.take(), shapes.first()) {
-        (Some(write), Some(own)) => write::check(write, own, lost, sink),
-        _ => None,
+    let not_written = not_written(&mut point, writable, sink);
+    let write_at = point.write.as_ref().map(|write| write.span.clone());
+    let place = write::Place {
+        shapes: &shapes,
+        unit: unit.as_deref(),
+        repeated: point.for_each.is_some(),
+        read: &head.read,
     };
+    let write = point
+        .write
+        .take()
+        .and_then(|write| write::check(write, &place, lost, &mut references, sink));
 
     let own = shapes.first()?;
     let otherwise = point.otherwise.take().map(|otherwise| otherwise.span);
@@ -266,6 +275,7 @@ fn template(
         overlap: point.overlap,
         decimals_given: true,
         rate_given: point.rate.is_some(),
+        write: write_at,
         point: Point {
             key: String::new(),
             label: String::new(),
@@ -282,7 +292,7 @@ fn template(
             rate: point.rate.unwrap_or(crate::model::Rate::Fast),
             writable,
             write,
-            not_written: None,
+            not_written,
             decimals: decimals.unwrap_or(measured),
             origin,
             note,
@@ -306,7 +316,13 @@ fn writable(point: &format::Point, own: Option<&Shape>, sink: &mut Sink) -> bool
     }
     let writable = access == Some(Access::Rw) || point.write.is_some();
     let function = own.map(|own| own.register.span.function);
-    if let (true, Some(function @ (Function::Input | Function::Discrete))) = (writable, function) {
+    let linked = point
+        .write
+        .as_ref()
+        .is_some_and(|write| write.value.link.is_some());
+    if let (true, false, Some(function @ (Function::Input | Function::Discrete))) =
+        (writable, linked, function)
+    {
         let span = point
             .access
             .as_ref()
@@ -320,6 +336,27 @@ fn writable(point: &format::Point, own: Option<&Shape>, sink: &mut Sink) -> bool
         );
     }
     writable
+}
+
+/// Why a point that the device would let one set is never written.
+fn not_written(point: &mut format::Point, writable: bool, sink: &mut Sink) -> Option<String> {
+    let reason = point.not_written.take()?;
+    let fault = match (&point.write, writable) {
+        (Some(_), _) => Some((
+            "a reason for never writing a point that may be written",
+            "write one of `write` and `not_written`",
+        )),
+        (None, false) => Some((
+            "a reason for never writing a point that is read-only",
+            "write access = \"rw\" where the device accepts writes, or leave `not_written` out",
+        )),
+        _ => None,
+    };
+    if let Some((message, help)) = fault {
+        sink.add("write", reason.span, message, help);
+        return None;
+    }
+    common::text(Some(reason), "not_written", MAX_TEXT, sink)
 }
 
 impl Template {
@@ -376,6 +413,9 @@ impl Template {
             point: repeat.fill(&when.point),
             test: when.test,
         });
+        if let Some(rule) = &mut point.write {
+            rule.rename(|text| repeat.fill(text));
+        }
         point.key = name;
         let references = self
             .references
@@ -395,6 +435,7 @@ impl Template {
             otherwise: self.otherwise.clone(),
             models: self.models.clone(),
             decimals_given: self.decimals_given,
+            write: self.write.clone(),
         })
     }
 }

@@ -23,6 +23,12 @@ pub(super) enum Target {
     Operand,
     /// A point whose value is a number: what a condition asks.
     Condition,
+    /// A point whose value is a number: what an interlock asks.
+    Interlock,
+    /// A point in which the device says a bound of another, in the same unit.
+    Bound,
+    /// A writable point that is the same setting in another register.
+    Alias,
     /// A point that holds a power of ten.
     Scale,
     /// A presence group.
@@ -197,18 +203,24 @@ pub(super) fn check(drafts: &[Draft], groups: &[GroupDraft], head: &Head, known:
         .iter()
         .map(|draft| (draft.point.key.as_str(), draft))
         .collect();
-    let all = drafts
+    let of_points = drafts.iter().flat_map(|draft| {
+        draft
+            .references
+            .iter()
+            .map(move |reference| (Some(draft), reference))
+    });
+    let of_others = groups
         .iter()
-        .flat_map(|draft| &draft.references)
-        .chain(groups.iter().flat_map(|group| &group.references))
-        .chain(&head.references);
-    for reference in all {
+        .flat_map(|group| &group.references)
+        .chain(&head.references)
+        .map(|reference| (None, reference));
+    for (from, reference) in of_points.chain(of_others) {
         if reference.target == Target::Group {
             if !known.groups.contains(&reference.name) {
                 unknown(reference, "group", known.groups.iter().map(String::as_str), sink);
             }
         } else if let Some(point) = points.get(reference.name.as_str()) {
-            if let Some((message, help)) = misfit(reference, point) {
+            if let Some((message, help)) = misfit(from, reference, point) {
                 sink.add("reference", reference.span.clone(), message, help);
             }
         } else if !known.has_point(&reference.name) {
@@ -238,15 +250,36 @@ fn unknown<'a>(reference: &Reference, what: &str, names: impl Iterator<Item = &'
     );
 }
 
-/// Why a reference does not fit the point that it leads to.
-fn misfit(reference: &Reference, point: &Draft) -> Option<(String, &'static str)> {
+/// Why a reference, which stands in `from`, does not fit the point that it leads to.
+fn misfit(from: Option<&Draft>, reference: &Reference, point: &Draft) -> Option<(String, &'static str)> {
     let key = &reference.name;
     let register = point.point.register();
     let is_text = register.is_some_and(|register| register.ty == ValueType::Text);
     match reference.target {
-        Target::Operand | Target::Condition if is_text => Some((
+        Target::Operand | Target::Condition | Target::Interlock | Target::Bound if is_text => Some((
             format!("`{key}` is a text, not a number"),
             "name a point of a number type",
+        )),
+        Target::Bound | Target::Alias if from.is_some_and(|from| from.point.key == *key) => Some((
+            format!("`{key}` names itself"),
+            "name another point, or leave this out",
+        )),
+        Target::Bound | Target::Alias if from.is_some_and(|from| from.point.unit != point.point.unit) => {
+            let unit = |draft: &Draft| draft.point.unit.clone().unwrap_or_else(|| "no unit".to_owned());
+            let own = from.map(unit).unwrap_or_default();
+            Some((
+                format!("`{key}` counts in {}, this point in {own}", unit(point)),
+                "name a point of the same unit",
+            ))
+        }
+        // A write table at fault was told already.
+        Target::Alias if point.write.is_none() => Some((
+            format!("`{key}` has no `write` of its own"),
+            "name the point that carries the limits, budget and interval of both",
+        )),
+        Target::Alias if is_alias(point) => Some((
+            format!("`{key}` is itself an alias"),
+            "name the point that it is an alias of",
         )),
         Target::Scale
             if register.is_none_or(|r| {
@@ -260,6 +293,14 @@ fn misfit(reference: &Reference, point: &Draft) -> Option<(String, &'static str)
         }
         _ => None,
     }
+}
+
+/// Whether a point says that it is another one's setting in another register.
+fn is_alias(draft: &Draft) -> bool {
+    draft
+        .references
+        .iter()
+        .any(|reference| reference.target == Target::Alias)
 }
 
 /// The order in which points can be evaluated: measured ones as in the file, then each that may be computed behind
@@ -279,6 +320,8 @@ pub(super) fn evaluation_order(drafts: &[Draft], sink: &mut Sink) -> Option<Vec<
                 let to = *index.get(reference.name.as_str())?;
                 let counts = match reference.target {
                     Target::Group | Target::Any => false,
+                    // Asked when something is written, not when this value is worked out.
+                    Target::Interlock | Target::Bound | Target::Alias => false,
                     Target::Condition => to != i,
                     Target::Operand | Target::Scale => true,
                 };
