@@ -123,6 +123,8 @@ pub struct Interlock {
     pub absent_passes: bool,
     /// It only holds for values below this (discharge, feed-in), in the written point's unit.
     pub only_below: Option<f64>,
+    /// It only holds for values above this (starting something, which stopping must not wait for).
+    pub only_above: Option<f64>,
     /// What is said when it is not so, in words of an owner: "the ESS mode is not External control".
     pub say: String,
 }

@@ -202,8 +202,11 @@ pub async fn interlocks(
         return Ok(());
     };
     for interlock in &rule.interlocks {
-        let below = value.as_f64().zip(interlock.only_below);
-        if below.is_some_and(|(value, bound)| value >= bound) {
+        let beside = |value: f64| {
+            interlock.only_below.is_some_and(|bound| value >= bound)
+                || interlock.only_above.is_some_and(|bound| value <= bound)
+        };
+        if value.as_f64().is_some_and(beside) {
             continue;
         }
         interlocked(link, target, interlock, all).await?;

@@ -183,6 +183,8 @@ pub(crate) struct Interlock {
     pub(crate) absent: Absent,
     /// It only holds for values below this, in the written point's unit.
     pub(crate) only_below: Option<Number>,
+    /// It only holds for values above this, in the written point's unit.
+    pub(crate) only_above: Option<Number>,
     /// What is said when it is not so, in words of an owner.
     pub(crate) say: At<String>,
 }

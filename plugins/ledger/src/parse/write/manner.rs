@@ -136,6 +136,7 @@ pub(super) fn interlocks(
                 condition,
                 absent_passes: given.absent == Absent::Pass,
                 only_below: given.only_below.map(|limit| limit.0),
+                only_above: given.only_above.map(|limit| limit.0),
                 say,
             });
         }
