@@ -217,7 +217,8 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), StoreError> {
+/// Waits until a name that was given or taken away is on the disk.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     File::open(parent)
         .and_then(|d| d.sync_all())

@@ -109,6 +109,12 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
+    /// Something that is no file has the name of one.
+    #[error("{} is no ordinary file", path.display())]
+    NoFile {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// Something that does not exist was named.
     #[error("there is no {what} {id:?}")]
     Unknown {
@@ -167,6 +173,7 @@ impl StoreError {
             Self::Migration { .. } => "migration_failed",
             Self::Replaced { .. } => "database_replaced",
             Self::Io { .. } => "io",
+            Self::NoFile { .. } => "no_file",
             Self::Unknown { .. } => "unknown",
             Self::NameTaken { .. } => "name_taken",
             Self::Invalid { .. } => "invalid",
@@ -210,6 +217,10 @@ impl StoreError {
                 "Restart the host; it restores the last backup where the file is gone.".into()
             }
             Self::Io { .. } => "Check the disk and the path; what is already stored is untouched.".into(),
+            Self::NoFile { .. } => "Move it away yourself, then try again.".into(),
+            Self::Unknown { what: "intent", .. } => {
+                "This is a fault of Busbar: please report it with this message.".into()
+            }
             Self::Unknown { .. } => "`busbar devices` and `busbar entities` list what there is.".into(),
             Self::NameTaken { .. } => "Choose another name.".into(),
             Self::Invalid { expected, .. } => format!("Give {expected}."),

@@ -24,7 +24,8 @@ pub(crate) struct Kind {
     pub(crate) migrations: &'static [(i64, &'static str, &'static str)],
     pub(crate) synchronous: SqliteSynchronous,
     pub(crate) auto_vacuum: SqliteAutoVacuum,
-    /// Done in a file that takes the place of a lost or damaged one, before it has its name.
+    /// Done in a file that takes the place of a lost or damaged one, before it has its name; and in each backup, so
+    /// that one which the owner puts in place by hand is known as such.
     pub(crate) replaced: &'static str,
     /// How many damaged files are kept.
     pub(crate) keep_damaged: usize,
@@ -33,15 +34,23 @@ pub(crate) struct Kind {
 pub(crate) static REGISTRY: Kind = Kind {
     file: "registry.db",
     application_id: 1_114_853_991,
-    migrations: &[(
-        1,
-        "begin",
-        include_str!("../../../migrations/registry/0001_begin.sql"),
-    )],
+    migrations: &[
+        (
+            1,
+            "begin",
+            include_str!("../../../migrations/registry/0001_begin.sql"),
+        ),
+        (
+            2,
+            "writes",
+            include_str!("../../../migrations/registry/0002_writes.sql"),
+        ),
+    ],
     // After a power cut NORMAL may lose what was acknowledged; FULL does not.
     synchronous: SqliteSynchronous::Full,
     auto_vacuum: SqliteAutoVacuum::None,
-    replaced: "INSERT OR REPLACE INTO meta (key, value) VALUES ('unconfirmed', 'replaced')",
+    replaced: "INSERT OR REPLACE INTO meta (key, value) VALUES ('unconfirmed', 'replaced'), \
+               ('audit_gap', 'replaced')",
     keep_damaged: 5,
 };
 
@@ -213,18 +222,21 @@ impl Kind {
         db.close().await.map_err(sqlx)
     }
 
-    /// Makes the file at `path`, which is not its name yet, from a backup, with `first` done in it.
-    pub(crate) async fn restore(
-        &self,
-        backup: &Path,
-        path: &Path,
-        first: &'static str,
-    ) -> Result<(), StoreError> {
+    /// Makes the file at `path`, which is not its name yet, from a backup, marked as replaced.
+    pub(crate) async fn restore(&self, backup: &Path, path: &Path) -> Result<(), StoreError> {
         dir::copy_private(backup, path)?;
         self.inspect(path, Check::Full).await?;
+        self.mark_replaced(path).await
+    }
+
+    /// Does in the file at `path`, which is not its name yet, what is done in every one that takes another's place.
+    pub(crate) async fn mark_replaced(&self, path: &Path) -> Result<(), StoreError> {
         let sqlx = |e| StoreError::sqlx(path, e);
         let mut db = self.options(path).connect().await.map_err(sqlx)?;
-        sqlx::raw_sql(first).execute(&mut db).await.map_err(sqlx)?;
+        sqlx::raw_sql(self.replaced)
+            .execute(&mut db)
+            .await
+            .map_err(sqlx)?;
         db.close().await.map_err(sqlx)
     }
 }

@@ -1,28 +1,33 @@
 //! Busbar's registry and history in SQLite: the only SQL of the project.
 //!
 //! Two files in the data directory. `registry.db` holds what was set up and what was found; it is small, and what it
-//! acknowledged survives a power cut. `history.db` holds what entities said; what it acknowledged survives the end of
+//! acknowledged survives a power cut. It also holds the audit of what was written to devices: rows that are only ever
+//! appended, each with the hash of the one before. `history.db` holds what entities said; what it acknowledged survives the end of
 //! the process, and a power cut may cost the last seconds. Beside them: `busbar.lock`, held by the one host of the
-//! directory, and `backups/`.
+//! directory, `backups/`, and the kill switch, a file that stops all writing to devices.
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod db;
 mod diff;
 mod dir;
 mod error;
 mod file;
 mod history;
+mod kill;
 mod model;
 mod recover;
 mod registry;
 
+pub use audit::{AuditBreak, AuditHash, AuditKind, AuditProof, AuditRow, NewAudit};
 pub use diff::{Asked, Change, Diff, Found, FoundDevice, FoundEntity, Ids, KnownDevice, diff};
 pub use error::StoreError;
 pub use history::{History, Pruned, Quality, Retention, Sample, Stored};
+pub use kill::KillSwitch;
 pub use model::{
-    Connection, Device, Entity, Evidence, Lifecycle, NewConnection, Outcome, Readable, Scan, ScanState,
-    Status, Tally,
+    Approval, Connection, Device, Entity, Evidence, Lifecycle, NewConnection, Outcome, Readable, Scan,
+    ScanState, Status, Tally,
 };
 pub use recover::{Opening, Origin};
-pub use registry::{Promotion, Registry, backups};
+pub use registry::{AuditPruned, Promotion, Registry, backups};

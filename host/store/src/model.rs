@@ -183,6 +183,21 @@ impl Entity {
     }
 }
 
+/// The owner's consent that an entity is written, given for the device as it was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The entity, `<device id>.<key>`.
+    pub entity: String,
+    /// The device's serial number when it was approved.
+    pub serial: Option<String>,
+    /// Its firmware when it was approved.
+    pub firmware: Option<String>,
+    /// What else must still be the same for the approval to hold, as the host writes it.
+    pub fingerprint: String,
+    /// When, milliseconds since 1970.
+    pub approved_ms: i64,
+}
+
 /// A run of addresses that a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Readable {
@@ -297,6 +312,19 @@ impl<'r> FromRow<'r, SqliteRow> for Entity {
             name: row.try_get("name")?,
             first_seen_ms: row.try_get("first_seen_ms")?,
             last_seen_ms: row.try_get("last_seen_ms")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, SqliteRow> for Approval {
+    fn from_row(row: &'r SqliteRow) -> sqlx::Result<Self> {
+        let (device, key): (&str, &str) = (row.try_get("device_id")?, row.try_get("key")?);
+        Ok(Self {
+            entity: format!("{device}.{key}"),
+            serial: row.try_get("serial")?,
+            firmware: row.try_get("firmware")?,
+            fingerprint: row.try_get("fingerprint")?,
+            approved_ms: row.try_get("approved_ms")?,
         })
     }
 }

@@ -140,7 +140,7 @@ pub(crate) async fn begin_anew(kind: &Kind, path: &Path) -> Result<Option<PathBu
 
 async fn restore_newest(kind: &Kind, backups: &[PathBuf], new: &Path) -> Result<Option<PathBuf>, StoreError> {
     for backup in backups.iter().rev() {
-        match kind.restore(backup, new, kind.replaced).await {
+        match kind.restore(backup, new).await {
             Ok(()) => return Ok(Some(backup.clone())),
             Err(why) if why.is_unusable_file() => {
                 tracing::warn!(backup = %backup.display(), %why, "a backup is of no use");

@@ -9,7 +9,7 @@ const CHILD: &str = "BUSBAR_STORE_MIGRATES";
 fn with_next(sql: &'static str) -> Migrator {
     let mut migrations = REGISTRY.migrator().migrations.into_owned();
     migrations.push(Migration::new(
-        2,
+        REGISTRY.newest_schema() + 1,
         "next".into(),
         MigrationType::Simple,
         sql.into_sql_str(),
@@ -31,7 +31,10 @@ async fn created(dir: &Path) -> std::path::PathBuf {
 async fn is_as_before(path: &Path) {
     REGISTRY.inspect(path, Check::Full).await.unwrap();
     let mut db = connect(path).await;
-    assert_eq!(REGISTRY.schema(&mut db, path).await.unwrap(), 1);
+    assert_eq!(
+        REGISTRY.schema(&mut db, path).await.unwrap(),
+        REGISTRY.newest_schema()
+    );
     let tables: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name IN ('first', 'second')")
             .fetch_one(&mut db)
@@ -126,4 +129,56 @@ async fn killed_in_a_migration() {
     )
     .await
     .unwrap();
+}
+
+/// A registry as the first version left it, with something in it, becomes one of this version; the command that came
+/// first made nothing of it.
+#[tokio::test]
+async fn a_registry_of_the_first_schema_keeps_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(REGISTRY.file);
+    dir::create_private(&path).unwrap();
+    let first = Migrator::with_migrations(REGISTRY.migrator().migrations[..1].to_vec());
+    let mut db = connect(&path).await;
+    migrate(&first, &mut db, &path).await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO connection VALUES ('chome', 'home', 'modbus+tcp://gx', NULL, '{}', 1);
+         INSERT INTO device VALUES ('tower', 'chome', 1, 'generic/test', NULL, NULL, 's', '1', 'active', 1, 1);
+         INSERT INTO entity VALUES ('tower', 'power', 1, 3, NULL, 'present', 'active', NULL, NULL, 1, 1);",
+    )
+    .execute(&mut db)
+    .await
+    .unwrap();
+    db.close().await.unwrap();
+
+    let refused = crate::Registry::open_read_only(dir.path()).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            StoreError::SchemaOlder {
+                found: 1,
+                known: 2,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    let (registry, opening) = crate::Registry::open(dir.path()).await.unwrap();
+    assert_eq!(opening.notes(), Vec::<String>::new());
+    let entities = registry.entities(Some("tower")).await.unwrap();
+    let approval = crate::Approval {
+        entity: entities[0].id(),
+        serial: Some("s".into()),
+        firmware: Some("1".into()),
+        fingerprint: "f".into(),
+        approved_ms: 2,
+    };
+    registry.put_approval(&approval).await.unwrap();
+    let note = crate::NewAudit::new(crate::AuditKind::Note, 3, "ann", "http");
+    assert_eq!(registry.audit(note).await.unwrap().seq, 1);
+    assert_eq!(registry.verify_audit().await.unwrap().broken, None);
+    registry.close().await.unwrap();
+    drop(registry);
+    let command = crate::Registry::open_read_only(dir.path()).await.unwrap();
+    assert_eq!(command.approvals().await.unwrap(), [approval]);
 }

@@ -80,6 +80,8 @@ impl Registry {
                 .execute(self.db.read())
                 .await
                 .map_err(|e| StoreError::sqlx(self.db.path(), e))?;
+            // Put in place by hand, it is as old as one that a start restores.
+            REGISTRY.mark_replaced(&new).await?;
             REGISTRY.inspect(&new, Check::Full).await
         };
         if let Err(error) = copied.await {

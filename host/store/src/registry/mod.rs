@@ -1,10 +1,13 @@
 //! The registry: what was set up and what was found. Small, and safe from power cuts.
 
+mod approvals;
+mod audit;
 mod backup;
 mod connections;
 mod devices;
 mod scans;
 
+pub use audit::AuditPruned;
 pub use backup::all as backups;
 pub use devices::Promotion;
 

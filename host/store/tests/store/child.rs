@@ -5,11 +5,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use busbar_store::{History, Quality, Registry, Sample, StoreError};
+use busbar_store::{AuditKind, History, NewAudit, Quality, Registry, Sample, StoreError};
 
 use crate::{connection, names};
 
 const DIR: &str = "BUSBAR_STORE_CHILD_DIR";
+const JOB: &str = "BUSBAR_STORE_CHILD_JOB";
 
 /// A command that runs the child on `dir`, behind `wrapper` (a tracer, for instance).
 pub(crate) fn command(dir: &Path, wrapper: &[&str]) -> Command {
@@ -28,8 +29,19 @@ pub(crate) fn command(dir: &Path, wrapper: &[&str]) -> Command {
     command
 }
 
+/// A command that runs the child that writes to the audit.
+pub(crate) fn auditor(dir: &Path, wrapper: &[&str]) -> Command {
+    let mut command = command(dir, wrapper);
+    command.env(JOB, "audit");
+    command
+}
+
 pub(crate) fn spawn(dir: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut child = command(dir, &[]).spawn().unwrap();
+    run(command(dir, &[]))
+}
+
+pub(crate) fn run(mut command: Command) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command.spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
     (child, lines)
 }
@@ -42,6 +54,12 @@ pub(crate) fn promises(lines: impl BufRead) -> impl Iterator<Item = String> {
 
 /// Runs the child until right before its nth write, and returns what it had promised by then.
 pub(crate) fn killed_at(dir: &Path, nth: usize) -> Vec<String> {
+    let output = killing_at(nth, |wrapper| command(dir, wrapper)).output().unwrap();
+    promises(&output.stdout[..]).collect()
+}
+
+/// The command, made by `command`, that dies right before its nth write.
+pub(crate) fn killing_at(nth: usize, command: impl FnOnce(&[&str]) -> Command) -> Command {
     let inject = format!("inject=pwrite64,ftruncate,rename,fdatasync:signal=KILL:when={nth}");
     let trace = [
         "strace",
@@ -51,10 +69,7 @@ pub(crate) fn killed_at(dir: &Path, nth: usize) -> Vec<String> {
         "-e",
         "trace=pwrite64,ftruncate,rename,fdatasync",
     ];
-    let output = command(dir, &[&trace[..], &["-e", &inject]].concat())
-        .output()
-        .unwrap();
-    promises(&output.stdout[..]).collect()
+    command(&[&trace[..], &["-e", &inject]].concat())
 }
 
 fn say(what: &str) {
@@ -69,7 +84,12 @@ fn say(what: &str) {
 async fn child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     say("begin");
-    if let Err(error) = write_for_ever(Path::new(&dir)).await {
+    let dir = Path::new(&dir);
+    let done = match std::env::var_os(JOB) {
+        None => write_for_ever(dir).await,
+        Some(_) => audit_for_ever(dir).await,
+    };
+    if let Err(error) = done {
         say(&format!("error {}", error.code()));
     }
 }
@@ -99,6 +119,33 @@ async fn write_for_ever(dir: &Path) -> Result<(), StoreError> {
         if number % 40 == 39 {
             registry.backup_if_due(number as i64 * 86_400_000).await?;
         }
+    }
+    Ok(())
+}
+
+/// As a host that writes to a device: no request without an intent that is on the disk, no result without its row.
+async fn audit_for_ever(dir: &Path) -> Result<(), StoreError> {
+    let (registry, _) = Registry::open(dir).await?;
+    say("open");
+    for number in 0.. {
+        let entity = Some("tower.setpoint".to_owned());
+        let intent = registry
+            .audit(NewAudit {
+                entity: entity.clone(),
+                words: vec![number as u16, 7],
+                ..NewAudit::new(AuditKind::Intent, number, "ann", "http")
+            })
+            .await?;
+        say(&format!("intent {}", intent.seq));
+        let outcome = registry
+            .audit(NewAudit {
+                entity,
+                intent: Some(intent.seq),
+                outcome: Some("applied".into()),
+                ..NewAudit::new(AuditKind::Outcome, number, "ann", "http")
+            })
+            .await?;
+        say(&format!("outcome {}", outcome.seq));
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{child, connection, names, open};
 const DIR: &str = "BUSBAR_STORE_DISK";
 
 /// Runs this test again in a namespace where it may mount. Returns the mount point when this is that run.
-fn in_namespace(test: &str) -> Option<String> {
+pub(crate) fn in_namespace(test: &str) -> Option<String> {
     if let Ok(dir) = std::env::var(DIR) {
         return Some(dir);
     }
@@ -43,7 +43,7 @@ fn in_namespace(test: &str) -> Option<String> {
     None
 }
 
-fn mount(args: &[&str]) {
+pub(crate) fn mount(args: &[&str]) {
     assert!(
         Command::new("mount").args(args).status().unwrap().success(),
         "mount {args:?}"
@@ -51,7 +51,7 @@ fn mount(args: &[&str]) {
 }
 
 /// Runs this test again as somebody without rights, when this is root. Returns whether this is the run that counts.
-fn without_rights(test: &str) -> bool {
+pub(crate) fn without_rights(test: &str) -> bool {
     if !rustix::process::geteuid().is_root() {
         return true;
     }
@@ -122,7 +122,7 @@ async fn a_directory_that_one_may_not_enter_or_write() {
 }
 
 /// Writes until nothing goes any more.
-fn fill_up(path: &Path) {
+pub(crate) fn fill_up(path: &Path) {
     use std::io::Write;
     let mut file = fs::File::create(path).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}

@@ -12,7 +12,7 @@ use tempfile::tempdir;
 
 use crate::{child, connection, names, open};
 
-fn kills() -> usize {
+pub(crate) fn kills() -> usize {
     std::env::var("BUSBAR_STORE_KILLS")
         .ok()
         .and_then(|n| n.parse().ok())

@@ -2,11 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
+mod approvals;
+mod audit;
 mod child;
 mod damage;
 mod disk;
 mod history;
 mod journey;
+mod kill;
 mod killed;
 mod refused;
 mod scans;

@@ -75,11 +75,12 @@ async fn a_registry_that_is_missing() {
 async fn set_schema(dir: &Path, file: &str, version: i64) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.join(file));
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = ?1")
-        .bind(version)
-        .execute(&pool)
-        .await
-        .unwrap();
+    for sql in [
+        "DELETE FROM _sqlx_migrations WHERE version < (SELECT max(version) FROM _sqlx_migrations) AND ?1 = ?1",
+        "UPDATE _sqlx_migrations SET version = ?1",
+    ] {
+        sqlx::query(sql).bind(version).execute(&pool).await.unwrap();
+    }
     pool.close().await;
 }
 
@@ -100,7 +101,7 @@ async fn a_newer_schema() {
                 error,
                 StoreError::SchemaNewer {
                     found: 999,
-                    known: 1,
+                    known: 2,
                     ..
                 }
             ),
@@ -140,7 +141,7 @@ async fn an_older_schema_for_a_command() {
             error,
             StoreError::SchemaOlder {
                 found: 0,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
