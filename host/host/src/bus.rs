@@ -1,7 +1,7 @@
 //! The bus: the newest reading of every entity, and a feed of what changed. Sinks read it; none of them can slow a
 //! poll.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use busbar_ledger::model::Ledger;
@@ -56,6 +56,8 @@ pub struct DeviceState {
     pub slots: Vec<Slot>,
     /// The registers that it is known to answer.
     pub readable: Ranges,
+    /// Points that are read with every poll, whatever their rate, by their place in the ledger: those that may be written.
+    pub watched: BTreeSet<usize>,
 }
 
 /// The newest that is known of one entity.
@@ -136,6 +138,7 @@ impl Device {
             availability,
             slots,
             readable,
+            watched: BTreeSet::new(),
         };
         Device {
             meta,
@@ -167,6 +170,7 @@ impl Device {
             availability: old.availability.clone(),
             slots: slots.collect(),
             readable,
+            watched: old.watched.clone(),
         };
         Device {
             meta,

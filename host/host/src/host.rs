@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::bus::Bus;
 use crate::catalog::Catalog;
+use crate::clock;
 use crate::config::{Config, DiscoverConfig};
 use crate::doctor::LinkReport;
 use crate::error::Result;
@@ -27,6 +28,7 @@ use crate::poll::news::News;
 use crate::profile::Profile;
 use crate::registry::{self, Saved};
 use crate::settings::{Settings, with_manners};
+use crate::write::{self, Writer, policy::Policy};
 
 /// What the pollers may have to tell before they drop it; the registry is faster than that.
 const NEWS: usize = 256;
@@ -52,6 +54,8 @@ pub struct Host {
     lanes: Mutex<HashMap<String, Lane>>,
     news: mpsc::Sender<News>,
     keeper: Mutex<Option<Keeper>>,
+    /// What writes need, where something may be written.
+    writer: Option<Arc<Writer>>,
 }
 
 /// A connection at work. Several may share one endpoint, and then its link.
@@ -60,6 +64,7 @@ struct Lane {
     connection: String,
     url: String,
     link: Link,
+    interval: Duration,
     stop: CancellationToken,
 }
 
@@ -69,6 +74,10 @@ impl Host {
     /// # Errors
     /// The store's: locked by another host, no permission, no space, a newer schema.
     pub async fn open(data_dir: &Path, config: Config, catalog: Arc<Catalog>) -> Result<Arc<Self>> {
+        let policy = Policy::of(&config);
+        policy
+            .check(|name| catalog.ledger(name).ok())
+            .map_err(|stray| stray.into_error())?;
         let (registry, opening) = Registry::open(data_dir).await?;
         for note in opening.notes() {
             warn!("{note}");
@@ -82,6 +91,7 @@ impl Host {
             }
         }
         let registry = Arc::new(registry);
+        let writer = Writer::build(policy, data_dir)?;
         let history = match config.history.days {
             0 => None,
             _ => Some(open_history(&registry).await?),
@@ -105,6 +115,7 @@ impl Host {
             lanes: Mutex::default(),
             news,
             keeper: Mutex::new(Some(keeper)),
+            writer,
         }))
     }
 
@@ -158,6 +169,7 @@ impl Host {
             connection: connection.name.clone(),
             url: connection.url.clone(),
             link: polled.link.clone(),
+            interval: polled.interval,
             stop: stop.clone(),
         };
         lanes.insert(connection.id.clone(), lane);
@@ -259,6 +271,13 @@ impl Host {
         };
         let devices =
             registry::devices_of(&self.registry, &self.catalog, &connection.id, &connection.name).await?;
+        if let Some(writer) = &self.writer {
+            // What may be written is read with every poll: what becomes of it shows at once.
+            for allowed in writer.policy.all(&devices, clock::now_ms()) {
+                let target = &allowed.target;
+                target.device.state().watched.insert(target.index);
+            }
+        }
         let profile = Profile::load(&self.registry, connection).await;
         let Settings {
             options,
@@ -296,6 +315,70 @@ impl Host {
             .values()
             .find(|lane| lane.url == url)
             .map(|lane| lane.link.clone())
+    }
+
+    /// What writes need; `None` where nothing may be written: then the path is not even built.
+    pub fn writer(&self) -> Option<Arc<Writer>> {
+        self.writer.clone()
+    }
+
+    /// The way to the devices of a connection, by its name.
+    pub fn lane(&self, connection: &str) -> Option<write::Lane> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.values().find(|lane| lane.connection == connection)?;
+        Some(write::Lane {
+            link: lane.link.clone(),
+            interval: lane.interval,
+        })
+    }
+
+    /// What the configuration says of writing.
+    pub fn policy(&self) -> Policy {
+        Policy::of(&self.config)
+    }
+
+    /// Opens the way to the devices of every connection without polling them: for a single write.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn connect_only(self: &Arc<Self>) -> Result<()> {
+        for connection in self.registry.connections().await? {
+            let Some(polled) = self.polled(&connection).await? else {
+                continue;
+            };
+            self.bus.put(&connection.name, polled.devices);
+            let lane = Lane {
+                connection: connection.name.clone(),
+                url: connection.url.clone(),
+                link: polled.link,
+                interval: polled.interval,
+                stop: CancellationToken::new(),
+            };
+            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.insert(connection.id, lane);
+        }
+        Ok(())
+    }
+
+    /// Takes up writing, once everything is polled: what is new is approved, what a former host left open is looked into,
+    /// and the kill switch is watched.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn take_up_writing(self: &Arc<Self>, cancel: &CancellationToken) -> Result<()> {
+        if let Some(writer) = &self.writer {
+            for stray in writer.policy.strays(&self.bus.devices()) {
+                tracing::error!("{stray}");
+            }
+            writer.approve_new(self).await?;
+            tokio::spawn(write::kill::watch(
+                Arc::clone(self),
+                Arc::clone(writer),
+                cancel.clone(),
+            ));
+        }
+        write::recover(self).await?;
+        Ok(())
     }
 
     /// What is polled over this endpoint: units and what describes them.
@@ -363,6 +446,9 @@ impl Host {
     /// # Errors
     /// The store's.
     pub async fn stop(&self) -> Result<()> {
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
         let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
         for lane in lanes.values() {
             lane.stop.cancel();

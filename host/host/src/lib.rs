@@ -32,3 +32,4 @@ mod settings;
 mod units;
 mod view;
 mod web;
+mod write;

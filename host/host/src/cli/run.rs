@@ -119,6 +119,7 @@ pub async fn serve_until_stopped(
     let shared = Shared::new(Arc::clone(&host.bus), host.started);
     tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
     host.start().await?;
+    host.take_up_writing(cancel).await?;
     tokio::spawn(follow(Arc::clone(host), host.discover_config(), cancel.clone()));
     let url = format!("http://{address}/");
     if output.is_json() {

@@ -95,7 +95,9 @@ fn device_wants(device: &Device, due: Due) -> DeviceWants {
         .iter()
         .zip(&state.slots)
         .enumerate()
-        .filter(|(_, (point, slot))| slot.is_polled() && due.includes(point.rate))
+        .filter(|(i, (point, slot))| {
+            slot.is_polled() && (due.includes(point.rate) || state.watched.contains(i))
+        })
         .map(|(i, _)| i)
         .collect();
     let facts = Facts {

@@ -33,7 +33,8 @@ pub struct Who {
 impl Who {
     /// In one line, for tokens and messages.
     pub fn shown(&self) -> String {
-        let part = |part: &Option<String>| crate::format::visible(part.as_deref().unwrap_or("-")).into_owned();
+        let part =
+            |part: &Option<String>| crate::format::visible(part.as_deref().unwrap_or("-"));
         format!("serial {}, firmware {}", part(&self.serial), part(&self.firmware))
     }
 }
@@ -76,7 +77,9 @@ pub async fn who(link: &Link, device: &Device, all: &[Arc<Device>]) -> Result<Wh
     let mut who = Who::default();
     for source in sources(device, all) {
         if let Some(field) = &source.serial {
-            let words = read(link, source.unit, field.span).await.map_err(|e| silent(&e))?;
+            let words = read(link, source.unit, field.span)
+                .await
+                .map_err(|e| silent(&e))?;
             let serial = serial_text(field, &words).map(|text| text.trim().to_owned());
             who.serial = who.serial.or(serial);
         }
@@ -245,12 +248,25 @@ async fn interlocked(
                 Decoded::Value(value) => Some(value),
                 Decoded::Invalid(_) => None,
             };
-            let quality = if value.is_some() { Quality::Good } else { Quality::Invalid };
-            let reading = Reading { value, quality, at: None, raw: RawWords::default() };
+            let quality = if value.is_some() {
+                Quality::Good
+            } else {
+                Quality::Invalid
+            };
+            let reading = Reading {
+                value,
+                quality,
+                at: None,
+                raw: RawWords::default(),
+            };
             match busbar_ledger::holds(&interlock.condition, &reading) {
                 Some(true) => Ok(()),
                 Some(false) => {
-                    let value = reading.value.as_ref().map(ToString::to_string).unwrap_or_default();
+                    let value = reading
+                        .value
+                        .as_ref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default();
                     let label = point.zip(reading.value.as_ref()).and_then(|(p, v)| p.meaning(v));
                     let label = label.map(|label| format!(", {label}")).unwrap_or_default();
                     refuse(format!(" ({} reads {value}{label})", interlock.condition.point))
@@ -273,5 +289,12 @@ fn asked<'a>(target: &'a Target, interlock: &Interlock, all: &'a [Arc<Device>]) 
         .iter()
         .filter(|d| d.meta.connection == meta.connection && d.meta.ledger.name == *ledger && !d.meta.missing);
     // Of several gateways on one connection, the one with the same beginning of its id.
-    on_the_same.max_by_key(|d| d.meta.id.bytes().zip(meta.id.bytes()).take_while(|(a, b)| a == b).count())
+    on_the_same.max_by_key(|d| {
+        d.meta
+            .id
+            .bytes()
+            .zip(meta.id.bytes())
+            .take_while(|(a, b)| a == b)
+            .count()
+    })
 }

@@ -44,18 +44,26 @@ pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) 
     let fresh = !writer.latch.is_set();
     writer.latch.set();
     if let Err(fault) = writer.kill.on(reason) {
-        error!("the kill switch is on, but its file could not be made, so a restart would forget it: {fault}");
+        error!(
+            "the kill switch is on, but its file could not be made, so a restart would forget it: {fault}"
+        );
     }
     if !fresh {
         return;
     }
-    warn!("the kill switch is on ({}, {}): nothing is written to devices any more", asker.who, asker.through);
+    warn!(
+        "the kill switch is on ({}, {}): nothing is written to devices any more",
+        asker.who, asker.through
+    );
     let ended = writer.leases.end_all(Why::Kill).await;
     let why = match reason {
         "" => String::new(),
         reason => format!(": {reason}"),
     };
-    let note = format!("the kill switch was switched on, {} leases ended{why}", ended.len());
+    let note = format!(
+        "the kill switch was switched on, {} leases ended{why}",
+        ended.len()
+    );
     if let Err(fault) = host.registry.audit(record::note(asker, &note)).await {
         error!("that could not be noted: {fault}");
     }
@@ -66,9 +74,14 @@ pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) 
 /// # Errors
 /// The store's: it stays on then.
 pub async fn off(host: &Arc<Host>, writer: &Writer, asker: &Asker) -> Result<()> {
-    host.registry.audit(record::note(asker, "the kill switch was switched off")).await?;
+    host.registry
+        .audit(record::note(asker, "the kill switch was switched off"))
+        .await?;
     writer.kill.off()?;
     writer.latch.release();
-    warn!("the kill switch is off ({}): writing is possible again", asker.who);
+    warn!(
+        "the kill switch is off ({}): writing is possible again",
+        asker.who
+    );
     Ok(())
 }

@@ -65,7 +65,10 @@ impl Held {
     /// Half of the device's own time-out.
     fn every(&self) -> Duration {
         let lease = self.allowed.rule().and_then(|rule| rule.lease);
-        lease.and_then(|lease| lease.device_timeout).unwrap_or(UNKNOWN_TIMEOUT) / 2
+        lease
+            .and_then(|lease| lease.device_timeout)
+            .unwrap_or(UNKNOWN_TIMEOUT)
+            / 2
     }
 }
 
@@ -170,7 +173,10 @@ impl Leases {
 
     /// Stops keeping a setting alive, because another value follows at once.
     pub async fn replace(&self, target: &Target) -> Option<Held> {
-        let orders = self.all().get(&target.setting()).map(|handle| handle.orders.clone())?;
+        let orders = self
+            .all()
+            .get(&target.setting())
+            .map(|handle| handle.orders.clone())?;
         let (tell, told) = oneshot::channel();
         orders.send(Order::HandOver(tell)).await.ok()?;
         told.await.ok()
@@ -178,7 +184,10 @@ impl Leases {
 
     /// Ends a lease; `None` where there is none.
     pub async fn end(&self, target: &Target, why: Why) -> Option<SafeReport> {
-        let orders = self.all().get(&target.setting()).map(|handle| handle.orders.clone())?;
+        let orders = self
+            .all()
+            .get(&target.setting())
+            .map(|handle| handle.orders.clone())?;
         let (tell, told) = oneshot::channel();
         orders.send(Order::End(why, tell)).await.ok()?;
         told.await.ok()
@@ -192,7 +201,11 @@ impl Leases {
             orders.send(Order::End(why, tell)).await.ok()?;
             told.await.ok()
         });
-        futures_util::future::join_all(ends).await.into_iter().flatten().collect()
+        futures_util::future::join_all(ends)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -212,7 +225,8 @@ pub async fn begin(
         return None;
     }
     let until_ms = held.terms.until_ms;
-    let until = Instant::now() + Duration::from_millis(u64::try_from(until_ms - clock::now_ms()).unwrap_or(0));
+    let until =
+        Instant::now() + Duration::from_millis(u64::try_from(until_ms - clock::now_ms()).unwrap_or(0));
     let target = held.target().clone();
     let view = Arc::new(Mutex::new(LeaseView {
         entity: target.id(),
@@ -244,6 +258,11 @@ pub async fn begin(
 /// Ends what is no lease any more, or never became one, with its safe value.
 pub async fn let_go(host: &Arc<Host>, held: Held, why: &str) {
     write_safe(host, &held, why, SAFE_FOR_QUICK).await;
+}
+
+/// Notes that a lease has ended because another value followed.
+pub async fn replaced(host: &Arc<Host>, held: &Held) {
+    conclude(host, held, "replaced", None, "another value was set").await;
 }
 
 /// The task of one lease.
@@ -325,7 +344,10 @@ fn forget(host: &Host, held: &Held) {
     if let Some(writer) = host.writer() {
         let mut all = writer.leases.all();
         let setting = held.target().setting();
-        if all.get(&setting).is_some_and(|handle| handle.intent == held.noted.0) {
+        if all
+            .get(&setting)
+            .is_some_and(|handle| handle.intent == held.noted.0)
+        {
             all.remove(&setting);
         }
     }
@@ -369,7 +391,10 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
         Err(refusal) => return later(refusal),
     };
     evidence::publish(&host.bus, &target, &now, &words, lane.interval);
-    let stands = held.stands.clone().unwrap_or_else(|| held.checked.value().clone());
+    let stands = held
+        .stands
+        .clone()
+        .unwrap_or_else(|| held.checked.value().clone());
     if !same(&now, &stands, held.tolerance()) {
         return Kept::Over(End::Away(format!(
             "the device reads {} instead of {}: another master has set it, or the device has let it go",
@@ -383,13 +408,17 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
         Err(refusal) => return Kept::Over(End::Safe(refusal.reason, SAFE_FOR)),
     }
     let until = std::time::Instant::now() + PERMIT;
-    let permit = held.checked.permit(unit, held.noted, until, &writer.latch, Purpose::KeepAlive);
+    let permit = held
+        .checked
+        .permit(unit, held.noted, until, &writer.latch, Purpose::KeepAlive);
     match lane.link.write(permit).await {
         Ok(_) => {
             held.kept += 1;
             Kept::Yes
         }
-        Err(WriteError::Refused(cause)) => Kept::Over(End::Safe(format!("the device refused it: {cause}"), SAFE_FOR)),
+        Err(WriteError::Refused(cause)) => {
+            Kept::Over(End::Safe(format!("the device refused it: {cause}"), SAFE_FOR))
+        }
         Err(error) => Kept::Later(error.to_string()),
     }
 }
@@ -414,19 +443,38 @@ async fn write_safe(host: &Arc<Host>, held: &Held, why: &str, patience: Duration
     let (outcome, read, reason) = match tried {
         Ok(Ok(value)) => {
             info!("{}: {why}; it is at its safe value of {safe}", target.id());
-            ("released", Some(value), format!("{why}; the safe value of {safe} is written"))
+            (
+                "released",
+                Some(value),
+                format!("{why}; the safe value of {safe} is written"),
+            )
         }
         Ok(Err(reason)) => {
-            warn!("{}: {why}; the safe value of {safe} was not written: {reason}", target.id());
-            ("unknown", None, format!("{why}; the safe value of {safe} was not written: {reason}"))
+            warn!(
+                "{}: {why}; the safe value of {safe} was not written: {reason}",
+                target.id()
+            );
+            (
+                "unknown",
+                None,
+                format!("{why}; the safe value of {safe} was not written: {reason}"),
+            )
         }
         Err(_) => {
             error!(
                 "{}: {why}; the safe value of {safe} could not be written, look at the device",
                 target.id()
             );
-            let lapses = match held.allowed.rule().and_then(|rule| rule.lease).and_then(|l| l.device_timeout) {
-                Some(after) => format!("the device lets the old one go by itself within {} s", after.as_secs()),
+            let lapses = match held
+                .allowed
+                .rule()
+                .and_then(|rule| rule.lease)
+                .and_then(|l| l.device_timeout)
+            {
+                Some(after) => format!(
+                    "the device lets the old one go by itself within {} s",
+                    after.as_secs()
+                ),
                 None => "whether the device lets the old one go by itself is not known".to_owned(),
             };
             let reason = format!("{why}; the safe value of {safe} could not be written: {lapses}");
@@ -464,13 +512,20 @@ async fn safe_once(host: &Arc<Host>, held: &Held) -> Safe {
         }
     }
     let until = std::time::Instant::now() + PERMIT;
-    let permit = held.terms.safe.permit(unit, held.noted, until, &writer.latch, Purpose::Safe);
+    let permit = held
+        .terms
+        .safe
+        .permit(unit, held.noted, until, &writer.latch, Purpose::Safe);
     let written = lane.link.write(permit).await;
     if let Err(error @ WriteError::NotSent(_)) = &written {
         return Safe::Again(error.to_string());
     }
     let wanted = held.terms.safe.value();
-    let settle = held.allowed.rule().and_then(|rule| rule.verify).map_or(Duration::ZERO, |verify| verify.after);
+    let settle = held
+        .allowed
+        .rule()
+        .and_then(|rule| rule.verify)
+        .map_or(Duration::ZERO, |verify| verify.after);
     tokio::time::sleep(settle.min(Duration::from_millis(1500))).await;
     match evidence::look(&lane.link, unit, register).await {
         Some((value, words)) => {

@@ -114,7 +114,11 @@ impl EntityLimits {
         let unit = self.unit.as_deref();
         let mut parts = Vec::new();
         if let Some((low, high)) = &limits.range {
-            parts.push(format!("{} to {}", Amount(low.value, None), Amount(high.value, unit)));
+            parts.push(format!(
+                "{} to {}",
+                Amount(low.value, None),
+                Amount(high.value, unit)
+            ));
         }
         let choice = |value: &f64| {
             let label = self.labels.iter().find(|(number, _)| *number as f64 == *value);
@@ -166,7 +170,10 @@ pub async fn limits(
     let mut connections: Vec<String> = devices.iter().map(|d| d.meta.connection.clone()).collect();
     connections.sort();
     connections.dedup();
-    let level = |connection: String| ConnectionLevel { level: policy.level(&connection), connection };
+    let level = |connection: String| ConnectionLevel {
+        level: policy.level(&connection),
+        connection,
+    };
     let stray = |stray: super::policy::Stray| StrayEntry {
         connection: stray.connection,
         entry: stray.entry,
@@ -209,7 +216,11 @@ pub async fn of(
         kind: None,
         limits: None,
         unit: point.unit.clone(),
-        labels: point.labels.iter().map(|(number, label)| (*number, label.clone())).collect(),
+        labels: point
+            .labels
+            .iter()
+            .map(|(number, label)| (*number, label.clone()))
+            .collect(),
         storage: None,
         needs_level: None,
         risky: false,
@@ -265,7 +276,9 @@ pub async fn of(
         view.reason = Some("level 1 is a dry run".to_owned());
     }
     if let Some(budget) = view.daily_budget {
-        let written = registry.intents_since(&target.shared(), now - busbar_guard::DAY_MS).await?;
+        let written = registry
+            .intents_since(&target.shared(), now - busbar_guard::DAY_MS)
+            .await?;
         view.budget_left = Some(budget.saturating_sub(u32::try_from(written.len()).unwrap_or(u32::MAX)));
     }
     Ok(view)

@@ -100,7 +100,9 @@ impl Writer {
         let latch = Latch::default();
         if kill.is_on() {
             latch.set();
-            warn!("the kill switch is on: nothing is written to devices (`busbar kill-switch off` switches it off)");
+            warn!(
+                "the kill switch is on: nothing is written to devices (`busbar kill-switch off` switches it off)"
+            );
         }
         Ok(Some(Arc::new(Writer {
             policy,
@@ -124,10 +126,18 @@ impl Writer {
     /// Whether anything can be written just now.
     async fn open_for_business(&self, host: &Host) -> Result<(), Refusal> {
         if self.closing.is_cancelled() {
-            return Err(Refusal::new(Cause::Busy, "the host is ending", "Set it when it runs again."));
+            return Err(Refusal::new(
+                Cause::Busy,
+                "the host is ending",
+                "Set it when it runs again.",
+            ));
         }
         if let Some(reason) = self.killed() {
-            let why = if reason.is_empty() { String::new() } else { format!(" ({})", crate::format::visible(&reason)) };
+            let why = if reason.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", crate::format::visible(&reason))
+            };
             return Err(Refusal::new(
                 Cause::KillSwitch,
                 format!("the kill switch is on{why}"),
@@ -137,7 +147,10 @@ impl Writer {
         if !clock::is_sane(clock::now_ms()) {
             return Err(Refusal::new(
                 Cause::Clock,
-                format!("this machine's clock cannot be right: it says {}", clock::show(clock::now_ms())),
+                format!(
+                    "this machine's clock cannot be right: it says {}",
+                    clock::show(clock::now_ms())
+                ),
                 "Set the clock (or let it be set by NTP), then try again.",
             ));
         }
@@ -174,7 +187,10 @@ impl Writer {
                 "Wait for it to end; then try again.",
             ));
         }
-        Ok(Turn { writer: self, setting })
+        Ok(Turn {
+            writer: self,
+            setting,
+        })
     }
 
     /// Whether the device is the one that the owner has approved. What is allowed and was never looked at is approved as it
@@ -183,14 +199,22 @@ impl Writer {
         let entity = target.id();
         let meta = &target.device.meta;
         let known = host.registry.approvals().await.map_err(|error| {
-            Refusal::new(Cause::Audit, format!("the registry cannot be read: {error}"), error.hint())
+            Refusal::new(
+                Cause::Audit,
+                format!("the registry cannot be read: {error}"),
+                error.hint(),
+            )
         })?;
         let approval = match known.into_iter().find(|approval| approval.entity == entity) {
             Some(approval) => approval,
             None => {
                 let approval = approval(target, who);
                 host.registry.put_approval(&approval).await.map_err(|error| {
-                    Refusal::new(Cause::Audit, format!("the registry cannot be written: {error}"), error.hint())
+                    Refusal::new(
+                        Cause::Audit,
+                        format!("the registry cannot be written: {error}"),
+                        error.hint(),
+                    )
                 })?;
                 approval
             }
@@ -240,21 +264,38 @@ impl Writer {
     /// The store's, and devices that do not say who they are.
     pub async fn confirm(&self, host: &Arc<Host>, asker: &Asker) -> Result<usize, Refusal> {
         let store = |error: busbar_store::StoreError| {
-            Refusal::new(Cause::Audit, format!("the registry cannot be written: {error}"), error.hint())
+            Refusal::new(
+                Cause::Audit,
+                format!("the registry cannot be written: {error}"),
+                error.hint(),
+            )
         };
         let all = host.bus.devices();
         let allowed = self.policy.all(&all, clock::now_ms());
         for one in &allowed {
             let target = &one.target;
             let lane = host.lane(&target.device.meta.connection).ok_or_else(|| {
-                Refusal::new(Cause::Stale, "its connection is not polled", "Start the host (`busbar`), then confirm.")
+                Refusal::new(
+                    Cause::Stale,
+                    "its connection is not polled",
+                    "Start the host (`busbar`), then confirm.",
+                )
             })?;
             let who = evidence::who(&lane.link, &target.device, &all).await?;
-            host.registry.put_approval(&approval(target, &who)).await.map_err(store)?;
+            host.registry
+                .put_approval(&approval(target, &who))
+                .await
+                .map_err(store)?;
         }
         host.registry.confirm().await.map_err(store)?;
-        let what = format!("the owner has confirmed {} entities that may be written", allowed.len());
-        host.registry.audit(record::note(asker, &what)).await.map_err(store)?;
+        let what = format!(
+            "the owner has confirmed {} entities that may be written",
+            allowed.len()
+        );
+        host.registry
+            .audit(record::note(asker, &what))
+            .await
+            .map_err(store)?;
         Ok(allowed.len())
     }
 
@@ -271,7 +312,10 @@ impl Writer {
             let entity = target.id();
             if !known.iter().any(|approval| approval.entity == entity) {
                 let meta = &target.device.meta;
-                let who = Who { serial: meta.serial.clone(), firmware: meta.firmware.clone() };
+                let who = Who {
+                    serial: meta.serial.clone(),
+                    firmware: meta.firmware.clone(),
+                };
                 host.registry.put_approval(&approval(target, &who)).await?;
             }
         }
@@ -378,14 +422,20 @@ pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
         Err(fault) => {
             error!("{entity}: a write ended in a fault of Busbar: {fault}");
             let hint = "Please report this, with the log.";
-            Err(Refusal::new(Cause::Busy, "Busbar has a fault here, so it is not known what became of it", hint))
+            Err(Refusal::new(
+                Cause::Busy,
+                "Busbar has a fault here, so it is not known what became of it",
+                hint,
+            ))
         }
     };
     match walked {
         Ok(answer) => answer,
         Err(refusal) => {
             note_refusal(host, &asker, &entity, &wanted, &refusal).await;
-            Answer::Done(Box::new(SetReport::refused(&entity, wanted, &refusal).of(&target)))
+            Answer::Done(Box::new(
+                SetReport::refused(&entity, wanted, &refusal).of(&target),
+            ))
         }
     }
 }
@@ -404,7 +454,10 @@ async fn note_refusal(
     };
     let mut row = record::refused(asker, entity, wanted, refusal);
     if passed_over > 0 {
-        let more = format!("{} (and {passed_over} refusals before that were only counted)", refusal.reason);
+        let more = format!(
+            "{} (and {passed_over} refusals before that were only counted)",
+            refusal.reason
+        );
         row.reason = Some(more);
     }
     if let Err(error) = host.registry.audit(row).await {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use busbar_guard::{
-    Amount, Cause, Checked, Context, Effective, GOOD_FOR, Noted, Outcome, Prepared, Purpose, Refusal, Sent, Verdict,
-    check, effective, judge, pace, same, understand,
+    Amount, Cause, Checked, Context, Effective, GOOD_FOR, Noted, Outcome, Prepared, Purpose, Refusal, Sent,
+    Verdict, check, effective, judge, pace, same, understand,
 };
 use busbar_ledger::value::Value;
 use busbar_ledger::write::{By, Kind, Lease, Risk, Verify, WriteRule};
@@ -86,7 +86,10 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     };
     // What needs no question to the device is asked first: a flood of nonsense never reaches the wire.
     let from_outside = context(writer, &allowed, (None, None));
-    let unquestioned = Effective { max_change: None, ..effective(point, &from_outside)? };
+    let unquestioned = Effective {
+        max_change: None,
+        ..effective(point, &from_outside)?
+    };
     check(point, &unquestioned, &value, None)?;
     let hold = hold(rule, request)?;
     if hold.is_some() && !request.dry_run {
@@ -97,7 +100,9 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     if !request.dry_run {
         pace(rule, allowed.entry.daily_budget, &written, clock::now_ms())?;
     }
-    let lane = host.lane(&target.device.meta.connection).ok_or_else(|| away(target, "it is not polled"))?;
+    let lane = host
+        .lane(&target.device.meta.connection)
+        .ok_or_else(|| away(target, "it is not polled"))?;
     let all = host.bus.devices();
 
     // 3. The device is the one that was approved: it says so now.
@@ -147,7 +152,10 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             (_, true) => "everything was checked; it reads that already, so a real one would send nothing",
             (_, false) => "everything was checked, and nothing sent",
         };
-        host.registry.audit(record::tried(asker, target, &checked)).await.map_err(|e| no_audit(&e))?;
+        host.registry
+            .audit(record::tried(asker, target, &checked))
+            .await
+            .map_err(|e| no_audit(&e))?;
         return Ok(done(report(Outcome::DryRun, Some(reason.to_owned()))));
     }
     if is_it_already {
@@ -165,7 +173,18 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             hold_ms: hold.map(|hold| u64::try_from(hold.as_millis()).unwrap_or(u64::MAX)),
         };
         match &request.token {
-            None => return Ok(confirm(writer, prepared, target, &checked, &value, &old, hold, safe.as_ref())),
+            None => {
+                return Ok(confirm(
+                    writer,
+                    prepared,
+                    target,
+                    &checked,
+                    &value,
+                    &old,
+                    hold,
+                    safe.as_ref(),
+                ));
+            }
             Some(token) => writer.redeem(token, &prepared)?,
         }
     }
@@ -201,25 +220,47 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             Ok(()) => (Sent::Acknowledged, None),
             Err(why) => {
                 let reason = format!("the device refused it: {why}");
-                return ended(host, target, asker, noted, replaced, report(Outcome::Rejected, Some(reason))).await;
+                return ended(
+                    host,
+                    target,
+                    asker,
+                    noted,
+                    replaced,
+                    report(Outcome::Rejected, Some(reason)),
+                )
+                .await;
             }
         },
         Err(WriteError::NotSent(cause)) => {
             let reason = format!("nothing was sent: {cause}");
             let mut report = report(Outcome::Refused, Some(reason));
             report.words = None;
-            report.code = Some(if writer.latch.is_set() { Cause::KillSwitch } else { Cause::Stale });
+            report.code = Some(if writer.latch.is_set() {
+                Cause::KillSwitch
+            } else {
+                Cause::Stale
+            });
             report.hint = Some("Try again when the device answers.".to_owned());
             return ended(host, target, asker, noted, replaced, report).await;
         }
         Err(WriteError::Refused(cause)) => {
             let reason = format!("the device refused it: {cause}");
-            return ended(host, target, asker, noted, replaced, report(Outcome::Rejected, Some(reason))).await;
+            return ended(
+                host,
+                target,
+                asker,
+                noted,
+                replaced,
+                report(Outcome::Rejected, Some(reason)),
+            )
+            .await;
         }
         Err(WriteError::Unconfirmed(cause)) => (Sent::Unconfirmed, Some(cause.to_string())),
     };
     let had_lease = replaced.is_some();
-    drop(replaced);
+    if let Some(held) = replaced {
+        lease::replaced(host, &held).await;
+    }
 
     // 14. Read back: what it says now is what is published, never what was wanted.
     let (mut outcome, read) = read_back(host, writer, &lane, target, rule, sent, &old, &value).await;
@@ -383,22 +424,31 @@ fn safe(
         )
         .bound_by("owner"));
     };
-    let anywhere = Effective { max_change: None, ..limits.clone() };
+    let anywhere = Effective {
+        max_change: None,
+        ..limits.clone()
+    };
     let value = match safe.fract() == 0.0 && safe.abs() < 9e15 {
         true => Value::Integer(safe as i64),
         false => Value::Number(safe),
     };
-    check(target.point(), &anywhere, &value, None).map(Some).map_err(|refusal| Refusal {
-        reason: format!("its safe value cannot be written: {}", refusal.reason),
-        ..refusal
-    })
+    check(target.point(), &anywhere, &value, None)
+        .map(Some)
+        .map_err(|refusal| Refusal {
+            reason: format!("its safe value cannot be written: {}", refusal.reason),
+            ..refusal
+        })
 }
 
 /// What binds a value: the end of the range that it lies nearer to.
 fn binding(limits: &Effective, value: &Value) -> Option<String> {
     let value = value.as_f64()?;
     let (low, high) = limits.range.as_ref()?;
-    let end = if (value - low.value).abs() < (high.value - value).abs() { low } else { high };
+    let end = if (value - low.value).abs() < (high.value - value).abs() {
+        low
+    } else {
+        high
+    };
     Some(end.by.clone())
 }
 
@@ -406,7 +456,10 @@ fn is_risky(rule: &WriteRule, value: &Value) -> bool {
     rule.risk == Risk::High || rule.no_limit.is_some_and(|lifts| value.as_f64() == Some(lifts))
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is one thing that the question tells")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is one thing that the question tells"
+)]
 fn confirm(
     writer: &Writer,
     prepared: Prepared,
@@ -441,7 +494,7 @@ fn confirm(
         function: checked.order().function(),
         at: checked.order().at(),
         unit_id: target.device.meta.unit,
-        question: crate::format::visible(&question).into_owned(),
+        question: crate::format::visible(&question),
         old: Some(old.clone()),
     }))
 }
@@ -527,7 +580,9 @@ fn because(
     told: Option<&str>,
 ) -> String {
     let reads = read.map_or("nothing".to_owned(), |read| shown(target, read));
-    let unconfirmed = told.map(|told| format!(" (the request was not acknowledged: {told})")).unwrap_or_default();
+    let unconfirmed = told
+        .map(|told| format!(" (the request was not acknowledged: {told})"))
+        .unwrap_or_default();
     match outcome {
         Outcome::Applied if told.is_some() => format!("the device reads it back{unconfirmed}"),
         Outcome::Clamped => format!(
@@ -535,7 +590,9 @@ fn because(
             shown(target, wanted)
         ),
         Outcome::Rejected => format!("the device acknowledged it, and still reads {reads} after two polls"),
-        Outcome::Unknown => format!("it is not known whether the device took it; it reads {reads}{unconfirmed}"),
+        Outcome::Unknown => {
+            format!("it is not known whether the device took it; it reads {reads}{unconfirmed}")
+        }
         _ => String::new(),
     }
 }

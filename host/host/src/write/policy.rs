@@ -10,6 +10,7 @@ use crate::bus::Device;
 use crate::clock;
 use crate::config::names::{Name, PointName};
 use crate::config::{AllowEntry, Config, moment};
+use crate::error::HostError;
 
 /// A point of a device on the bus.
 #[derive(Clone, Debug)]
@@ -39,9 +40,10 @@ impl Target {
             alias.unwrap_or_else(|| point.key.clone())
         };
         let own = group(self.point());
-        let others = ledger.points.iter().filter(|point| {
-            point.write.is_some() && group(point) == own && point.key != self.point().key
-        });
+        let others = ledger
+            .points
+            .iter()
+            .filter(|point| point.write.is_some() && group(point) == own && point.key != self.point().key);
         std::iter::once(self.id())
             .chain(others.map(|point| format!("{}.{}", self.device.meta.id, point.key)))
             .collect()
@@ -49,7 +51,11 @@ impl Target {
 
     /// What all of [`Target::shared`] have in common.
     pub fn setting(&self) -> String {
-        let alias = self.point().write.as_ref().and_then(|rule| rule.alias_of.as_deref());
+        let alias = self
+            .point()
+            .write
+            .as_ref()
+            .and_then(|rule| rule.alias_of.as_deref());
         format!("{}.{}", self.device.meta.id, alias.unwrap_or(&self.point().key))
     }
 
@@ -89,6 +95,29 @@ pub struct Stray {
     pub entry: String,
     /// Why it leads nowhere.
     pub why: String,
+}
+
+impl std::fmt::Display for Stray {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "connection \"{}\": writes.allow \"{}\": {}",
+            self.connection,
+            crate::format::visible(&self.entry),
+            self.why
+        )
+    }
+}
+
+impl Stray {
+    /// The same as the error of a configuration that cannot be carried out.
+    pub fn into_error(self) -> HostError {
+        HostError::failed(
+            "config",
+            self.to_string(),
+            "Correct the entry in busbar.toml; `busbar limits --all` lists what can be written.",
+        )
+    }
 }
 
 /// What the configuration says of writing.
@@ -151,10 +180,17 @@ impl Policy {
     pub fn allowed(&self, target: &Target, now_ms: i64) -> Result<Allowed, Refusal> {
         let meta = &target.device.meta;
         let point = target.point();
-        let Some(on) = self.connections.iter().find(|c| c.name == meta.connection && c.level > 0) else {
+        let Some(on) = self
+            .connections
+            .iter()
+            .find(|c| c.name == meta.connection && c.level > 0)
+        else {
             return Err(Refusal::new(
                 Cause::Level,
-                format!("\"{}\" is read-only (level 0), which is the default", meta.connection),
+                format!(
+                    "\"{}\" is read-only (level 0), which is the default",
+                    meta.connection
+                ),
                 format!(
                     "To allow writing, put [connection.writes] with level = {} and allow = [\"{}:{}\"] below that \
                      connection in busbar.toml, and restart the host.",
@@ -169,7 +205,11 @@ impl Policy {
         };
         let of = |(name, _): &&(Name, AllowEntry)| leads_to(name, target);
         // The more exact name wins: an id before a place before a ledger.
-        let entry = on.entries.iter().filter(of).max_by_key(|(name, _)| exactness(name));
+        let entry = on
+            .entries
+            .iter()
+            .filter(of)
+            .max_by_key(|(name, _)| exactness(name));
         let Some((_, entry)) = entry else {
             return Err(Refusal::new(
                 Cause::NotAllowed,
@@ -225,12 +265,18 @@ impl Policy {
     pub fn strays(&self, devices: &[Arc<Device>]) -> Vec<Stray> {
         let mut strays = Vec::new();
         for on in &self.connections {
-            let here: Vec<_> = devices.iter().filter(|d| d.meta.connection == on.name).cloned().collect();
+            let here: Vec<_> = devices
+                .iter()
+                .filter(|d| d.meta.connection == on.name)
+                .cloned()
+                .collect();
             if here.is_empty() {
                 continue;
             }
             for (name, entry) in &on.entries {
-                let led: Vec<Target> = all_targets(&here).filter(|target| leads_to(name, target)).collect();
+                let led: Vec<Target> = all_targets(&here)
+                    .filter(|target| leads_to(name, target))
+                    .collect();
                 let why = match led.as_slice() {
                     [] => "it leads to no entity of this connection".to_owned(),
                     [one, ..] if led.iter().all(|target| target.point().write.is_none()) => {
@@ -256,12 +302,27 @@ impl Policy {
     pub fn check(&self, ledger: impl Fn(&str) -> Option<Arc<Ledger>>) -> Result<(), Stray> {
         for on in &self.connections {
             for (name, entry) in &on.entries {
-                let Name::Point { ledger: name, point, place } = name else {
+                let Name::Point {
+                    ledger: name,
+                    point,
+                    place,
+                } = name
+                else {
                     continue;
                 };
-                let stray = |why| Err(Stray { connection: on.name.clone(), entry: entry.entity.clone(), why });
-                if let Some((connection, _)) = place.as_ref().filter(|(connection, _)| *connection != on.name) {
-                    return stray(format!("it stands below \"{}\", but names \"{connection}\"", on.name));
+                let stray = |why| {
+                    Err(Stray {
+                        connection: on.name.clone(),
+                        entry: entry.entity.clone(),
+                        why,
+                    })
+                };
+                if let Some((connection, _)) = place.as_ref().filter(|(connection, _)| *connection != on.name)
+                {
+                    return stray(format!(
+                        "it stands below \"{}\", but names \"{connection}\"",
+                        on.name
+                    ));
                 }
                 let Some(ledger) = ledger(name) else { continue };
                 let Some(found) = ledger.points.iter().find(|p| is_named(point, p)) else {
@@ -311,7 +372,11 @@ pub fn leads_to(name: &Name, target: &Target) -> bool {
     let (meta, point) = (&target.device.meta, target.point());
     match name {
         Name::Id { device, key } => *device == meta.id && *key == point.key,
-        Name::Point { place, ledger, point: named } => {
+        Name::Point {
+            place,
+            ledger,
+            point: named,
+        } => {
             let here = place
                 .as_ref()
                 .is_none_or(|(connection, unit)| *connection == meta.connection && *unit == meta.unit);
@@ -324,7 +389,9 @@ fn is_named(name: &PointName, point: &Point) -> bool {
     match name {
         PointName::Key(key) => *key == point.key,
         // A read-only value at the same address (a bit of it) is not meant.
-        PointName::At(at) => point.writable && point.register().is_some_and(|register| register.span.at == *at),
+        PointName::At(at) => {
+            point.writable && point.register().is_some_and(|register| register.span.at == *at)
+        }
     }
 }
 
@@ -336,8 +403,16 @@ pub fn targets(devices: &[Arc<Device>]) -> impl Iterator<Item = Target> + '_ {
 /// All entities of devices.
 pub fn all_targets(devices: &[Arc<Device>]) -> impl Iterator<Item = Target> + '_ {
     devices.iter().flat_map(|device| {
-        let there: Vec<bool> = device.state().slots.iter().map(crate::bus::Slot::is_polled).collect();
-        let there = there.into_iter().enumerate().filter_map(|(index, there)| there.then_some(index));
+        let there: Vec<bool> = device
+            .state()
+            .slots
+            .iter()
+            .map(crate::bus::Slot::is_polled)
+            .collect();
+        let there = there
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, there)| there.then_some(index));
         there.map(|index| Target {
             device: Arc::clone(device),
             index,

@@ -151,7 +151,11 @@ pub struct Flood {
 impl Flood {
     /// Whether a refusal is noted by itself, and how many were passed over since the last one that was.
     pub fn take(&mut self, now: Instant) -> Option<u64> {
-        while self.noted.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
+        while self
+            .noted
+            .front()
+            .is_some_and(|at| now.duration_since(*at) >= MINUTE)
+        {
             self.noted.pop_front();
         }
         if self.noted.len() >= ONE_BY_ONE {

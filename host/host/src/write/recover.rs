@@ -45,7 +45,7 @@ pub async fn recover(host: &Arc<Host>) -> Result<usize> {
 }
 
 async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
-    let entity = row.row.entity.clone().unwrap_or_default();
+    let entity = row.entry.entity.clone().unwrap_or_default();
     info!("{entity}: a write was under way when the host ended; the device is asked what became of it");
     let Some(target) = target(&host, &entity) else {
         warn!("{entity}: it is not known any more, so what became of a write to it is not known either");
@@ -54,19 +54,28 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
     let Some(register) = target.point().register().cloned() else {
         return;
     };
-    let wanted = match codec::decode(&register, &row.row.words, None) {
-        Decoded::Value(value) if row.row.words.len() == usize::from(register.span.count) => Some(value),
+    let wanted = match codec::decode(&register, &row.entry.words, None) {
+        Decoded::Value(value) if row.entry.words.len() == usize::from(register.span.count) => Some(value),
         // Through a register link, for one.
-        _ => row.row.wanted.as_deref().map(|text| {
-            text.parse().map(Value::Integer).unwrap_or_else(|_| Value::Text(text.to_owned()))
+        _ => row.entry.wanted.as_deref().map(|text| {
+            text.parse()
+                .map(Value::Integer)
+                .unwrap_or_else(|_| Value::Text(text.to_owned()))
         }),
     };
     let Some(now) = read(&host, &target).await else {
         warn!("{entity}: the device does not answer, so what became of a write to it is not known");
         return;
     };
-    let tolerance = target.point().write.as_ref().and_then(|rule| rule.verify).map_or(0.0, |v| v.tolerance);
-    let has_it = wanted.as_ref().is_some_and(|wanted| same(&now, wanted, tolerance));
+    let tolerance = target
+        .point()
+        .write
+        .as_ref()
+        .and_then(|rule| rule.verify)
+        .map_or(0.0, |v| v.tolerance);
+    let has_it = wanted
+        .as_ref()
+        .is_some_and(|wanted| same(&now, wanted, tolerance));
     let reads = path::amount(&target, &now);
     if leased && has_it {
         if let Some(held) = held(&host, &target, &row, wanted.as_ref()) {
@@ -81,7 +90,9 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
     let (outcome, reason) = match (leased, has_it) {
         (true, true) => (
             Outcome::Unknown,
-            format!("the host ended while it was held; the device still reads {reads}, and writing is not allowed any more"),
+            format!(
+                "the host ended while it was held; the device still reads {reads}, and writing is not allowed any more"
+            ),
         ),
         (true, false) => (
             Outcome::Reverted,
@@ -93,10 +104,19 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
         ),
         (false, false) => (
             Outcome::Unknown,
-            format!("the host ended before it was proven; after the restart the device reads {reads}; it is not sent again"),
+            format!(
+                "the host ended before it was proven; after the restart the device reads {reads}; it is not sent again"
+            ),
         ),
     };
-    let row = record::outcome(&Asker::host(), &target, row.seq, outcome.name(), Some(&now), &reason);
+    let row = record::outcome(
+        &Asker::host(),
+        &target,
+        row.seq,
+        outcome.name(),
+        Some(&now),
+        &reason,
+    );
     if let Err(fault) = host.registry.audit(row).await {
         error!("{entity}: that could not be noted: {fault}");
     }
@@ -122,7 +142,10 @@ async fn read(host: &Arc<Host>, target: &Target) -> Option<Value> {
         let Some(lane) = host.lane(&target.device.meta.connection) else {
             continue;
         };
-        if evidence::who(&lane.link, &target.device, &host.bus.devices()).await.is_err() {
+        if evidence::who(&lane.link, &target.device, &host.bus.devices())
+            .await
+            .is_err()
+        {
             continue;
         }
         if let Some((value, _)) = evidence::look(&lane.link, target.device.meta.unit, register).await {
@@ -141,7 +164,7 @@ fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value
         return None;
     }
     let register = target.point().register()?;
-    let Decoded::Value(safe) = codec::decode(register, &row.row.safe_words, None) else {
+    let Decoded::Value(safe) = codec::decode(register, &row.entry.safe_words, None) else {
         return None;
     };
     let mut limits = effective(target.point(), &path::context(&writer, &allowed, (None, None))).ok()?;
@@ -152,7 +175,7 @@ fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value
         stands: wanted.cloned(),
         terms: LeaseTerms {
             safe,
-            until_ms: row.row.lease_until_ms.unwrap_or_default(),
+            until_ms: row.entry.lease_until_ms.unwrap_or_default(),
         },
         allowed,
         checked,

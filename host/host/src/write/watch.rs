@@ -30,7 +30,14 @@ pub fn begin(
 ) {
     let stop = writer.closing.child_token();
     writer.watch_instead(target, stop.clone());
-    tokio::spawn(watch(Arc::clone(host), target.clone(), applied.clone(), tolerance, intent, stop));
+    tokio::spawn(watch(
+        Arc::clone(host),
+        target.clone(),
+        applied.clone(),
+        tolerance,
+        intent,
+        stop,
+    ));
 }
 
 async fn watch(
@@ -55,12 +62,24 @@ async fn watch(
         if update.device.meta.id != target.device.meta.id || !update.points.contains(&target.index) {
             continue;
         }
-        let reading = update.device.state().slots.get(target.index).map(|slot| slot.reading.clone());
-        let Some(now) = reading.filter(|r| r.quality == Quality::Good).and_then(|r| r.value) else {
+        let reading = update
+            .device
+            .state()
+            .slots
+            .get(target.index)
+            .map(|slot| slot.reading.clone());
+        let Some(now) = reading
+            .filter(|r| r.quality == Quality::Good)
+            .and_then(|r| r.value)
+        else {
             continue;
         };
         polls += 1;
-        other = if same(&now, &applied, tolerance) { 0 } else { other + 1 };
+        other = if same(&now, &applied, tolerance) {
+            0
+        } else {
+            other + 1
+        };
         if other < BELIEVED {
             continue;
         }
@@ -70,7 +89,14 @@ async fn watch(
             path::amount(&target, &now)
         );
         warn!("{}: {reason}", target.id());
-        let row = record::outcome(&Asker::host(), &target, intent, Outcome::Reverted.name(), Some(&now), &reason);
+        let row = record::outcome(
+            &Asker::host(),
+            &target,
+            intent,
+            Outcome::Reverted.name(),
+            Some(&now),
+            &reason,
+        );
         if let Err(fault) = host.registry.audit(row).await {
             error!(entity = %target.id(), "that could not be noted: {fault}");
         }

@@ -109,6 +109,19 @@ impl Registry {
         self.rows(rows)
     }
 
+    /// The intents that began a lease which nobody has ended: the device may still hold what they set.
+    pub async fn open_leases(&self) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = sqlx::query(select_audit!(
+            "WHERE kind = 'intent' AND lease_until_ms IS NOT NULL AND ifnull((SELECT done.outcome FROM audit AS done \
+             WHERE done.intent = audit.seq ORDER BY done.seq DESC LIMIT 1), 'unknown') \
+             IN ('applied', 'clamped', 'unknown') ORDER BY seq LIMIT ?1"
+        ))
+        .bind(ROWS_LIMIT)
+        .fetch_all(self.db.read())
+        .await;
+        self.rows(rows)
+    }
+
     /// When these entities were to be written, from `since_ms` on, the oldest first, milliseconds since 1970. An intent
     /// counts whatever came of it: the device may have taken it.
     pub async fn intents_since(&self, entities: &[String], since_ms: i64) -> Result<Vec<i64>, StoreError> {
