@@ -355,3 +355,87 @@ pub(crate) fn steps_in(value: f64, step: f64) -> Option<f64> {
     let nearest = steps.round();
     ((steps - nearest).abs() <= NOISE * nearest.abs().max(1.0)).then_some(nearest)
 }
+
+/// Each limit of a point by itself, a sentence each, the one that binds in the end last named among equals: what `explain`
+/// shows.
+pub fn each(point: &Point, context: &Context<'_>) -> Vec<String> {
+    let Ok((rule, register)) = rule_of(point) else {
+        return Vec::new();
+    };
+    let unit = point.unit.as_deref();
+    let mut all = Vec::new();
+    if rule.kind == Kind::Text {
+        return all;
+    }
+    if let Some((low, high)) = codec::value_range(register) {
+        all.push(format!(
+            "the register holds {} to {}",
+            Amount(low, unit),
+            Amount(high, unit)
+        ));
+    }
+    if let Some((min, max)) = rule.range {
+        let mut end = |bound: Bound, side: Side, word: &str| match bound {
+            Bound::Number(value) => format!("the ledger allows {word} {}", Amount(value, unit)),
+            Bound::Site { limit, negative } => {
+                let of = if negative { mirrored(side) } else { side };
+                match context.site.derive(limit, of) {
+                    Ok(derived) => {
+                        let value = if negative { -derived.value } else { derived.value };
+                        let how = if negative {
+                            format!("-({})", derived.how)
+                        } else {
+                            derived.how
+                        };
+                        format!(
+                            "the site allows {word} {}: {how}, {}",
+                            Amount(value, unit),
+                            derived.key
+                        )
+                    }
+                    Err(unset) => format!("the site's limit is not known: {} not set", unset.join(", ")),
+                }
+            }
+        };
+        let low = end(min, Side::Low, "at least");
+        let high = end(max, Side::High, "at most");
+        all.push(low);
+        if all.last() != Some(&high) {
+            all.push(high);
+        }
+    }
+    let told = |value: Option<f64>, who: &str, word: &str| {
+        value.map(|value| format!("{who} {word} {}", Amount(value, unit)))
+    };
+    all.extend(told(context.device_min, "the device itself allows", "at least"));
+    all.extend(told(context.device_max, "the device itself allows", "at most"));
+    all.extend(told(context.owner.min, "you allow", "at least"));
+    all.extend(told(context.owner.max, "you allow", "at most"));
+    if let Some(alias) = context.alias_of {
+        all.push(format!(
+            "it is the same setting as {}, and shares its limit",
+            alias.key
+        ));
+    }
+    if let Some(change) = rule
+        .max_change
+        .into_iter()
+        .chain(context.owner.max_change)
+        .reduce(f64::min)
+    {
+        all.push(format!("at most {} at a time", Amount(change, unit)));
+    }
+    if let Some(lifts) = rule.no_limit {
+        all.push(match context.owner.no_limit {
+            true => format!(
+                "{} lifts the device's own limit, which you allow",
+                Amount(lifts, unit)
+            ),
+            false => format!(
+                "{} would lift the device's own limit, which you do not allow",
+                Amount(lifts, unit)
+            ),
+        });
+    }
+    all
+}

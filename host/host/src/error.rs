@@ -97,6 +97,28 @@ pub enum HostError {
         /// What to do next.
         hint: String,
     },
+    /// What was done did not end as it should, in one word and more.
+    #[error("{message}")]
+    Outcome {
+        /// The word.
+        code: &'static str,
+        /// What happened.
+        message: String,
+        /// What to do next.
+        hint: String,
+        /// Whether its report is printed already.
+        reported: bool,
+    },
+    /// A guard said no: nothing was written.
+    #[error("refused: {message}")]
+    Refused {
+        /// What is in the way.
+        message: String,
+        /// What to do next.
+        hint: String,
+        /// Whether its report is printed already.
+        reported: bool,
+    },
     /// An error of a running host, handed on as it said it.
     #[error("{message}")]
     Remote {
@@ -147,6 +169,35 @@ impl HostError {
         }
     }
 
+    /// A refusal of the guard.
+    pub fn refused(refusal: &busbar_guard::Refusal) -> Self {
+        HostError::Refused {
+            message: refusal.reason.clone(),
+            hint: refusal.hint.clone(),
+            reported: false,
+        }
+    }
+
+    /// Something that did not end as it should; `reported` tells that its document is printed already.
+    pub fn outcome(code: &'static str, message: String, hint: impl Into<String>, reported: bool) -> Self {
+        HostError::Outcome {
+            code,
+            message,
+            hint: hint.into(),
+            reported,
+        }
+    }
+
+    /// Whether its report is printed already: with `--json` it is the one document.
+    pub fn is_reported(&self) -> bool {
+        matches!(
+            self,
+            HostError::Reported { .. }
+                | HostError::Refused { reported: true, .. }
+                | HostError::Outcome { reported: true, .. }
+        )
+    }
+
     /// An input or output operation on a file or socket that went wrong.
     pub fn io(doing: impl std::fmt::Display, error: &std::io::Error, hint: impl Into<String>) -> Self {
         HostError::Failed {
@@ -185,8 +236,9 @@ impl HostError {
             HostError::Ledger { .. } => "ledger",
             HostError::Usage { .. } => "usage",
             HostError::NothingFound { .. } => "nothing_found",
-            HostError::Failed { code, .. } => code,
+            HostError::Failed { code, .. } | HostError::Outcome { code, .. } => code,
             HostError::Reported { .. } => "reported",
+            HostError::Refused { .. } => "refused",
             HostError::Remote { code, .. } => code,
         }
     }
@@ -204,6 +256,8 @@ impl HostError {
             | HostError::Ledger { hint, .. }
             | HostError::Failed { hint, .. }
             | HostError::Reported { hint, .. }
+            | HostError::Refused { hint, .. }
+            | HostError::Outcome { hint, .. }
             | HostError::Remote { hint, .. } => hint.clone(),
         }
     }
@@ -215,6 +269,7 @@ impl HostError {
             HostError::NothingFound { .. } | HostError::Store(StoreError::Missing { .. }) => {
                 Exit::NothingFound
             }
+            HostError::Refused { .. } => Exit::Refused,
             HostError::Remote { exit: 2, .. } => Exit::Usage,
             HostError::Remote { exit: 3, .. } => Exit::NothingFound,
             HostError::Remote { exit: 4, .. } => Exit::Refused,

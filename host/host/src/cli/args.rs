@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
+use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetArgs};
 
 use crate::config::parse_duration;
 use crate::find::networks::Network;
@@ -86,6 +87,18 @@ pub enum Command {
     Entities(EntitiesArgs),
     /// Show how bytes become an entity's value, and why Busbar believes that it exists
     Explain(ExplainArgs),
+    /// Set a value on a device, within your limits (off until you allow it)
+    Set(SetArgs),
+    /// Look at values that the host keeps alive, and end them
+    #[command(subcommand)]
+    Lease(LeaseCommand),
+    /// What may be written, within which limits, and what binds
+    Limits(LimitsArgs),
+    /// What was written, by whom, and what became of it
+    Audit(AuditArgs),
+    /// Stop all writing at once
+    #[command(subcommand)]
+    KillSwitch(KillCommand),
     /// Is everything well? What is wrong, why, and what to do next
     #[command(after_help = "Examples:\n  \
         busbar doctor\n  \

@@ -15,14 +15,30 @@ pub fn can_ask(output: Output) -> bool {
 /// # Errors
 /// When it cannot be asked or answered.
 pub fn confirmed(question: &str) -> Result<bool> {
+    Ok(matches!(
+        answer(question, "[Y/n]")?.as_deref(),
+        Some("" | "y" | "yes")
+    ))
+}
+
+/// Asks about something risky: only a typed yes is one.
+///
+/// # Errors
+/// As [`confirmed`].
+pub fn agreed(question: &str) -> Result<bool> {
+    Ok(matches!(answer(question, "[y/N]")?.as_deref(), Some("y" | "yes")))
+}
+
+/// The answer in small letters; `None` at the end of input.
+fn answer(question: &str, choice: &str) -> Result<Option<String>> {
     let mut err = std::io::stderr();
     let hint = "Use --yes to answer in advance.";
-    write!(err, "{question} [Y/n] ")
+    write!(err, "{question} {choice} ")
         .and_then(|()| err.flush())
         .map_err(|e| HostError::io("cannot ask", &e, hint))?;
     let mut answer = String::new();
     let read = std::io::stdin()
         .read_line(&mut answer)
         .map_err(|e| HostError::io("cannot read the answer", &e, hint))?;
-    Ok(read > 0 && matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
+    Ok((read > 0).then(|| answer.trim().to_lowercase()))
 }

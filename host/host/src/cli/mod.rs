@@ -22,6 +22,7 @@ pub(crate) mod run;
 mod scan;
 pub(crate) mod scan_report;
 pub(crate) mod simulate;
+mod writes;
 
 use std::env::ArgsOs;
 use std::io::IsTerminal;
@@ -142,6 +143,11 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Devices => registry::devices(data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, output, catalog).await,
+        Command::Set(args) => writes::set::run(&args, data_dir, config.clone(), output, catalog).await,
+        Command::Lease(command) => writes::lease::run(command, data_dir, output).await,
+        Command::Limits(args) => writes::limits::run(&args, data_dir, &config, output, catalog).await,
+        Command::Audit(args) => writes::audit::run(&args, data_dir, output).await,
+        Command::KillSwitch(command) => writes::kill_switch::run(command, data_dir, output).await,
         Command::Doctor => doctor::run(data_dir, output, catalog).await,
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,

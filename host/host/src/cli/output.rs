@@ -169,7 +169,7 @@ impl Output {
 
     /// Reports a failure the way the contract wants it, and gives the exit code.
     pub fn failure(&self, error: &HostError) -> ExitCode {
-        if self.json && !matches!(error, HostError::Reported { .. }) {
+        if self.json && !error.is_reported() {
             // Who does not read it still gets the exit code.
             let _ = put(&error.to_json().to_string());
         }

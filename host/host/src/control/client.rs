@@ -14,11 +14,13 @@ use tokio::net::UnixStream;
 
 use super::place;
 use super::server::{CaptureCall, ScanCall};
+use super::writes::SetCall;
 use crate::capture::Captured;
 use crate::cli::scan_report::SavedAs;
 use crate::discover::progress::Progress;
 use crate::discover::report::ScanReport;
 use crate::error::{HostError, Result};
+use crate::write::Answer;
 
 /// The longest answer that is taken from a host: 50,000 entities fit several times.
 const MAX_ANSWER: usize = 256 << 20;
@@ -104,6 +106,18 @@ impl Client {
     pub async fn post<T: DeserializeOwned>(&mut self, path: &str, call: &impl Serialize) -> Result<T> {
         let response = self.send(Method::POST, path, body(call)?).await?;
         document(response).await
+    }
+
+    /// Asks for a write: what became of it, or what has to be confirmed first.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn set(&mut self, call: &SetCall) -> Result<Answer> {
+        let response = self.send(Method::POST, "/control/set", body(call)?).await?;
+        Ok(match response.status() {
+            StatusCode::ACCEPTED => Answer::Confirm(Box::new(document(response).await?)),
+            _ => Answer::Done(Box::new(document(response).await?)),
+        })
     }
 
     /// Has the host scan, telling its progress. A second client is needed to stop it.
@@ -196,7 +210,7 @@ async fn document<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T
         .await
         .map_err(|e| unexpected(&e.to_string()))?
         .to_bytes();
-    if status != StatusCode::OK {
+    if !status.is_success() {
         let error: Value =
             serde_json::from_slice(&body).map_err(|_| unexpected(&format!("status {status}")))?;
         return Err(remote(&error));

@@ -4,6 +4,8 @@
 mod client;
 mod place;
 mod server;
+mod writes;
 
 pub use client::Client;
 pub use server::{CaptureCall, MoveCall, RawCall, ReadCall, ScanCall, listen};
+pub use writes::{EndCall, KillCall, KillState, SetCall, WriteCall};

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::place;
+use super::writes::{self, Peer};
 use crate::capture::{self, Wanted};
 use crate::cli::scan_report::SavedAs;
 use crate::cli::{self, raw};
@@ -151,12 +152,13 @@ struct OwnersOnly {
 
 impl Listener for OwnersOnly {
     type Io = UnixStream;
-    async fn accept(&self) -> std::io::Result<Self::Io> {
+    type Who = Peer;
+    async fn accept(&self) -> std::io::Result<(Self::Io, Self::Who)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             let peer = stream.peer_cred()?.uid();
             if peer == self.owner || peer == 0 {
-                return Ok(stream);
+                return Ok((stream, Peer { uid: peer }));
             }
             warn!("user {peer} tried to open the control socket and was turned away");
         }
@@ -195,6 +197,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .route("/control/scan", post(scan).delete(stop_scan))
         .route("/control/capture", post(capture))
         .with_state(door)
+        .merge(writes::routes(Arc::clone(host)))
         .merge(web::api(shared));
     tokio::spawn(serve(listener, router, cancel));
     Ok(Listening { path, made })

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,14 +36,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub trait Listener {
     /// What a connection is.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Who holds its other end, as far as the listener knows: handlers find it among a request's extensions.
+    type Who: Clone + Send + Sync + 'static;
     /// The next one.
-    fn accept(&self) -> impl Future<Output = std::io::Result<Self::Io>> + Send;
+    fn accept(&self) -> impl Future<Output = std::io::Result<(Self::Io, Self::Who)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Io = tokio::net::TcpStream;
-    async fn accept(&self) -> std::io::Result<Self::Io> {
-        TcpListener::accept(self).await.map(|(stream, _)| stream)
+    type Who = ();
+    async fn accept(&self) -> std::io::Result<(Self::Io, Self::Who)> {
+        TcpListener::accept(self).await.map(|(stream, _)| (stream, ()))
     }
 }
 
@@ -53,8 +59,8 @@ pub async fn serve(listener: impl Listener, router: Router, cancel: Cancellation
             () = cancel.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok(stream) => stream,
+        let (stream, who) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 debug!("could not accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -70,7 +76,11 @@ pub async fn serve(listener: impl Listener, router: Router, cancel: Cancellation
             }
             continue;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let inner = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(who.clone());
+            inner.call(request)
+        });
         let cancel = cancel.clone();
         tokio::spawn(async move {
             let connection = http1::Builder::new()

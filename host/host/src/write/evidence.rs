@@ -33,8 +33,7 @@ pub struct Who {
 impl Who {
     /// In one line, for tokens and messages.
     pub fn shown(&self) -> String {
-        let part =
-            |part: &Option<String>| crate::format::visible(part.as_deref().unwrap_or("-"));
+        let part = |part: &Option<String>| crate::format::visible(part.as_deref().unwrap_or("-"));
         format!("serial {}, firmware {}", part(&self.serial), part(&self.firmware))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use busbar_guard::{Amount, Effective, Refusal, budget_of, effective};
+use busbar_guard::{Amount, Effective, Refusal, budget_of, each, effective};
 use busbar_ledger::write::{Kind, Storage, WriteRule};
 use busbar_store::{Registry, StoreError};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,8 @@ pub struct EntityLimits {
     pub kind: Option<Kind>,
     /// The effective limits, also of what is not opted in yet.
     pub limits: Option<Effective>,
+    /// Each limit by itself, a sentence each.
+    pub each: Vec<String>,
     /// The unit of measurement.
     pub unit: Option<String>,
     /// The choices' names.
@@ -215,6 +217,7 @@ pub async fn of(
         never: None,
         kind: None,
         limits: None,
+        each: Vec::new(),
         unit: point.unit.clone(),
         labels: point
             .labels
@@ -266,6 +269,7 @@ pub async fn of(
         alias_of: target.alias(),
     };
     let limits = effective(point, &context);
+    view.each = each(point, &context);
     let refusal: Option<Refusal> = in_the_way.or_else(|| limits.clone().err());
     view.limits = limits.ok();
     view.writable = refusal.is_none() && leave.level > 1;

@@ -395,6 +395,31 @@ fn is_named(name: &PointName, point: &Point) -> bool {
     }
 }
 
+/// The entity that a name means, whether it can be written or not.
+///
+/// # Errors
+/// A name that is none, leads nowhere, or leads to several.
+pub fn find(devices: &[Arc<Device>], text: &str) -> Result<Target, HostError> {
+    let list = "`busbar entities` lists the ids, `busbar limits` those that can be written.";
+    let name = Name::parse(text).map_err(|fault| HostError::usage(fault, list))?;
+    let mut led: Vec<Target> = all_targets(devices)
+        .filter(|target| leads_to(&name, target))
+        .collect();
+    if led.len() > 1 {
+        let some: Vec<String> = led.iter().take(3).map(Target::id).collect();
+        return Err(HostError::usage(
+            format!("`{}` means several entities", crate::format::visible(text)),
+            format!("Name one by its id: {}.", some.join(", ")),
+        ));
+    }
+    led.pop().ok_or_else(|| {
+        HostError::nothing_found(
+            format!("there is no entity `{}`", crate::format::visible(text)),
+            list,
+        )
+    })
+}
+
 /// The entities of devices that the maker lets one set, as far as they exist.
 pub fn targets(devices: &[Arc<Device>]) -> impl Iterator<Item = Target> + '_ {
     all_targets(devices).filter(|target| target.point().writable)

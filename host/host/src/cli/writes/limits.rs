@@ -1,0 +1,308 @@
+//! `busbar limits`
+
+use std::path::Path;
+
+use busbar_store::Registry;
+use comfy_table::{Cell, ColumnConstraint};
+
+use super::args::LimitsArgs;
+use crate::catalog::Catalog;
+use crate::cli::output::{Output, number};
+use crate::clock;
+use crate::config::{Config, format_duration};
+use crate::control::Client;
+use crate::error::{HostError, Result};
+use crate::format::visible;
+use crate::registry::stored_views;
+use crate::write::limits;
+use crate::write::limits::{EntityLimits, Limits};
+use crate::write::policy::{Policy, find};
+
+/// Runs the command.
+pub async fn run(
+    args: &LimitsArgs,
+    data_dir: &Path,
+    config: &Config,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
+    if args.confirm {
+        return confirm(data_dir, output).await;
+    }
+    let mut limits = gather(args, data_dir, config, catalog).await?;
+    if let Some(device) = &args.device {
+        let prefix = format!("{device}.");
+        limits
+            .entities
+            .retain(|entity| entity.entity.starts_with(&prefix));
+        if limits.entities.is_empty() {
+            return Err(HostError::nothing_found(
+                format!("{device:?} has nothing that could be written, or is not there"),
+                "`busbar devices` lists the devices.",
+            ));
+        }
+    }
+    if !args.all && args.entity.is_none() {
+        limits.entities.retain(|entity| entity.never.is_none());
+    }
+    if output.is_json() {
+        output.document(&limits)?;
+    } else if let (Some(_), [one]) = (&args.entity, limits.entities.as_slice()) {
+        in_full(one, output);
+    } else {
+        table(&limits, output);
+    }
+    match limits.strays.first() {
+        None => Ok(()),
+        Some(stray) => Err(HostError::outcome(
+            "config",
+            format!(
+                "connection \"{}\": writes.allow \"{}\": {}",
+                stray.connection,
+                visible(&stray.entry),
+                stray.why
+            ),
+            "Correct the entry in busbar.toml; `busbar limits --all` lists what can be written.",
+            output.is_json(),
+        )),
+    }
+}
+
+/// From the running host, or from the registry as it lies on disk.
+async fn gather(
+    args: &LimitsArgs,
+    data_dir: &Path,
+    config: &Config,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<Limits> {
+    if let Some(mut host) = Client::connect(data_dir).await? {
+        let mut limits: Limits = host.get("/control/limits").await?;
+        if let Some(name) = &args.entity {
+            let named = name.contains(':');
+            let known = |entity: &EntityLimits| match named {
+                true => {
+                    let (ledger, point) = name.rsplit_once(':').unwrap_or_default();
+                    let key = entity.entity.split_once('.').map_or("", |(_, key)| key);
+                    let at = entity.at.map(|at| at.to_string()).unwrap_or_default();
+                    let place = format!("{}/{}/{}", entity.connection, entity.unit_id, entity.ledger);
+                    (ledger == entity.ledger || ledger == place) && (point == key || point == at)
+                }
+                false => entity.entity == *name,
+            };
+            limits.entities.retain(known);
+            if limits.entities.is_empty() {
+                return Err(HostError::nothing_found(
+                    format!("{} is nothing that could be written", visible(name)),
+                    "`busbar limits --all` lists all that the makers let one set.",
+                ));
+            }
+        }
+        return Ok(limits);
+    }
+    let registry = Registry::open_read_only(data_dir).await?;
+    let catalog = catalog().await?;
+    let bus = stored_views(&registry, &catalog).await?;
+    let policy = Policy::of(config);
+    policy
+        .check(|name| catalog.ledger(name).ok())
+        .map_err(crate::write::policy::Stray::into_error)?;
+    let killed = std::fs::symlink_metadata(data_dir.join("kill-switch"))
+        .ok()
+        .map(|_| String::new());
+    let devices = bus.devices();
+    let mut limits = limits::limits(&registry, &policy, &devices, None, killed).await?;
+    if let Some(name) = &args.entity {
+        let target = find(&devices, name)?;
+        limits.entities.retain(|entity| entity.entity == target.id());
+    }
+    Ok(limits)
+}
+
+async fn confirm(data_dir: &Path, output: Output) -> Result<()> {
+    let Some(mut host) = Client::connect(data_dir).await? else {
+        return Err(HostError::failed(
+            "no_host",
+            "no host runs here that could ask the devices who they are",
+            "Start it with `busbar`, then confirm.",
+        ));
+    };
+    let confirmed: serde_json::Value = host
+        .post("/control/limits/confirm", &serde_json::json!({}))
+        .await?;
+    if output.is_json() {
+        return output.document(&confirmed);
+    }
+    output.line(&format!(
+        "Confirmed: {} entities may be written, on the devices as they are now.",
+        confirmed["confirmed"]
+    ));
+    Ok(())
+}
+
+/// What stands in the way, in few words.
+fn state(entity: &EntityLimits, output: Output) -> Cell {
+    match (&entity.never, &entity.reason, entity.writable) {
+        (Some(why), ..) => output.dim_cell(&format!("never: {}", visible(why))),
+        (None, _, true) => output.green_cell("allowed"),
+        (None, Some(why), false) => {
+            let cell = visible(why);
+            if entity.allowed {
+                output.yellow_cell(&cell)
+            } else {
+                output.dim_cell("not allowed")
+            }
+        }
+        (None, None, false) => output.dim_cell("not allowed"),
+    }
+}
+
+fn table(limits: &Limits, output: Output) {
+    if let Some(reason) = &limits.kill_switch {
+        let why = if reason.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", visible(reason))
+        };
+        output.line(&output.yellow(&format!("The kill switch is on{why}: nothing is written.")));
+    }
+    if limits.unconfirmed {
+        output.line(&output.yellow(
+            "The registry was restored from a backup: nothing is written until you confirm with --confirm.",
+        ));
+    }
+    let mut table = output.table(["entity", "range", "what binds", "left today", "state"]);
+    let mut entities: Vec<&EntityLimits> = limits.entities.iter().collect();
+    entities.sort_by_key(|entity| (!entity.allowed, entity.never.is_some()));
+    for entity in &entities {
+        let left = match (entity.budget_left, entity.daily_budget) {
+            (Some(left), Some(budget)) => format!("{left} of {budget}"),
+            _ => String::new(),
+        };
+        let range = match (&entity.limits, &entity.never, &entity.reason) {
+            (Some(_), ..) => entity.range(),
+            (None, Some(_), _) => String::new(),
+            (None, None, why) => visible(why.as_deref().unwrap_or_default()),
+        };
+        table.add_row(vec![
+            entity.entity.as_str().into(),
+            range.into(),
+            output.dim_cell(&entity.binds()),
+            number(left),
+            state(entity, output),
+        ]);
+    }
+    if let Some(id) = table.column_mut(0) {
+        id.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    output.table_lines(&table);
+    let allowed = entities.iter().filter(|entity| entity.writable).count();
+    output.line("");
+    let levels: Vec<String> = limits
+        .connections
+        .iter()
+        .map(|c| format!("\"{}\" has level {} ({})", c.connection, c.level, level(c.level)))
+        .collect();
+    output.line(&format!(
+        "{allowed} of {} can be written; {}.",
+        entities.iter().filter(|entity| entity.never.is_none()).count(),
+        levels.join(", ")
+    ));
+    if allowed == 0 {
+        output.line(&output.dim(
+            "To allow one, name it in busbar.toml below its connection: [connection.writes] level = 2, allow = [\"…\"]",
+        ));
+    }
+}
+
+fn level(level: u8) -> &'static str {
+    match level {
+        0 => "read-only",
+        1 => "dry run",
+        2 => "volatile settings",
+        _ => "stored settings, too",
+    }
+}
+
+/// One entity with all that is known of writing it.
+pub fn in_full(entity: &EntityLimits, output: Output) {
+    output.line(&format!(
+        "{}  {}",
+        output.bold(&visible(&entity.name)),
+        output.dim(&entity.entity)
+    ));
+    for line in lines(entity) {
+        output.line(&format!("  {}", visible(&line)));
+    }
+}
+
+/// The same in sentences, for `explain` too.
+pub fn lines(entity: &EntityLimits) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(why) = &entity.never {
+        lines.push(format!("never written by Busbar: {why}"));
+        return lines;
+    }
+    match (&entity.reason, entity.writable) {
+        (_, true) => lines.push("may be written".to_owned()),
+        (Some(why), false) => lines.push(format!("cannot be written: {why}")),
+        (None, false) => lines.push("cannot be written".to_owned()),
+    }
+    if let Some(hint) = entity.hint.as_ref().filter(|hint| !hint.is_empty()) {
+        lines.push(hint.clone());
+    }
+    if entity.limits.is_some() {
+        lines.push(format!("effective range: {}", entity.range()));
+    }
+    for each in &entity.each {
+        lines.push(each.clone());
+    }
+    if let Some(step) = entity.limits.as_ref().and_then(|limits| limits.step).filter(|_| {
+        entity
+            .limits
+            .as_ref()
+            .is_some_and(|limits| limits.range.is_some())
+    }) {
+        lines.push(format!(
+            "in steps of {}",
+            busbar_guard::Amount(step, entity.unit.as_deref())
+        ));
+    }
+    if let Some(storage) = entity.storage {
+        let kept = match storage {
+            busbar_ledger::write::Storage::Volatile => "in memory, which wears nothing out (level 2)",
+            busbar_ledger::write::Storage::Stored => "in memory that wears out (level 3)",
+            busbar_ledger::write::Storage::Unknown => "perhaps in memory that wears out (level 3)",
+        };
+        lines.push(format!("the device keeps it {kept}"));
+    }
+    if let Some(ms) = entity.min_interval_ms {
+        let pause = format_duration(std::time::Duration::from_millis(ms));
+        let budget = match (entity.budget_left, entity.daily_budget) {
+            (Some(left), Some(budget)) => format!(", at most {budget} in 24 hours ({left} left)"),
+            _ => String::new(),
+        };
+        lines.push(format!("at least {pause} between two writes{budget}"));
+    }
+    if entity.leased {
+        let safe = match entity.safe {
+            Some(safe) => format!(
+                "then {} is written",
+                busbar_guard::Amount(safe, entity.unit.as_deref())
+            ),
+            None => "what is written then is for you to name (safe = …)".to_owned(),
+        };
+        lines.push(format!(
+            "it lapses: the host keeps it alive for a while (--for), {safe}"
+        ));
+    }
+    if entity.risky {
+        lines.push("it is risky, so it is asked once more".to_owned());
+    }
+    if let Some(until) = entity.until_ms {
+        lines.push(format!("your leave ends at {}", clock::show(until)));
+    }
+    if let Some(source) = &entity.source {
+        lines.push(format!("source of its bounds: {source}"));
+    }
+    lines
+}
