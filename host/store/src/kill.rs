@@ -104,6 +104,8 @@ impl KillSwitch {
         }
         // Both may lie there, when the owner made one: the one takes the other's place.
         fs::rename(&self.on, &self.off).map_err(|e| StoreError::io(&self.off, &e))?;
+        // Thrown again on a full disk it would tell the old reason.
+        let _ = OpenOptions::new().write(true).truncate(true).open(&self.off);
         sync_parent(&self.off)
     }
 

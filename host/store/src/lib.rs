@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod chain;
 mod db;
 mod diff;
 mod dir;

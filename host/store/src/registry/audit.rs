@@ -4,10 +4,8 @@ use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 
 use crate::Registry;
-use crate::audit::{
-    Anchor, AuditBreak, AuditHash, AuditKind, AuditProof, AuditRow, Chain, NewAudit, Stored, hash,
-    select_audit,
-};
+use crate::audit::{AuditBreak, AuditHash, AuditKind, AuditProof, AuditRow, NewAudit};
+use crate::chain::{Anchor, Chain, Stored, hash, select_audit};
 use crate::error::StoreError;
 
 /// The newest rows, which are never pruned. Small enough for a backup a day; and what a day may wear out is counted in

@@ -38,6 +38,10 @@ fn it_is_thrown_and_taken_back() {
     next.off().unwrap();
     assert!(!switch.is_on());
     assert_eq!(files(dir.path()), ["kill-switch.off"]);
+    assert_eq!(
+        fs::read_to_string(dir.path().join("kill-switch.off")).unwrap(),
+        ""
+    );
     // The old reason is none of the new one.
     switch.on("").unwrap();
     assert_eq!((switch.is_on(), switch.reason()), (true, None));

@@ -13,6 +13,7 @@ mod kill;
 mod killed;
 mod refused;
 mod scans;
+mod tampered;
 
 use std::path::Path;
 
