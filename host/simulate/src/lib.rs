@@ -28,7 +28,9 @@ mod gx;
 mod house;
 mod identity;
 mod image;
+mod link;
 mod listen;
+mod onwrite;
 mod options;
 mod pdu;
 mod plain;
@@ -41,6 +43,7 @@ mod stats;
 mod words;
 
 pub use error::{SimulateError, SiteError};
+pub use onwrite::OnWrite;
 pub use options::Options;
 pub use site::Site;
 pub use stats::{Stats, Write};
@@ -245,12 +248,7 @@ impl Running {
         let target = self
             .device(device)
             .ok_or_else(|| format!("there is no device `{device}`"))?;
-        let known = self.ledgers.iter().find(|known| known.name == ledger);
-        let known = known.ok_or_else(|| format!("there is no ledger `{ledger}`"))?;
-        let point = *known
-            .index
-            .get(key)
-            .ok_or_else(|| format!("{ledger} has no point `{key}`"))?;
+        let (known, point) = self.point(ledger, key)?;
         let put = match content {
             Content::Value(value) => Put::Cell(Cell::Fixed(value)),
             Content::Raw(pattern) => Put::Cell(raw(known, point, &[pattern])?),
@@ -267,6 +265,38 @@ impl Running {
         } else {
             Err(format!("`{device}` has no {ledger} at unit {unit}"))
         }
+    }
+
+    /// Says how a point takes writes from the next one on; the default is what its ledger says.
+    ///
+    /// # Errors
+    /// A sentence that says what does not exist, or why the point cannot take writes in this way.
+    pub fn on_write(
+        &self,
+        device: &str,
+        unit: u8,
+        ledger: &str,
+        key: &str,
+        on: OnWrite,
+    ) -> Result<(), String> {
+        let target = self
+            .device(device)
+            .ok_or_else(|| format!("there is no device `{device}`"))?;
+        let (known, point) = self.point(ledger, key)?;
+        sheet::can_be(known, point, &on)?;
+        if target.on_write(unit, ledger, point, on) {
+            Ok(())
+        } else {
+            Err(format!("`{device}` has no {ledger} at unit {unit}"))
+        }
+    }
+
+    fn point(&self, ledger: &str, key: &str) -> Result<(&Ledger, usize), String> {
+        let known = self.ledgers.iter().find(|known| known.name == ledger);
+        let known = known.ok_or_else(|| format!("there is no ledger `{ledger}`"))?;
+        let point = known.index.get(key);
+        let point = point.ok_or_else(|| format!("{ledger} has no point `{key}`"))?;
+        Ok((known, *point))
     }
 
     /// Gives the device at a unit another serial number.
