@@ -31,7 +31,7 @@ mod record;
 
 pub use air::{Air, UdpPeer};
 pub use busbar_simulate as simulate;
-pub use fault::Fault;
+pub use fault::{Fault, Part};
 pub use line::Pair;
 pub use peer::{LinePeer, Peer};
 pub use raw::Raw;
