@@ -106,18 +106,9 @@ impl Device {
     }
 
     fn note(&self, unit: u8, request: &[u8], exception: Option<u8>, moment: Moment) {
-        let Some((at, words, sound)) = Request::writes(request) else {
-            return;
-        };
-        self.stats().write(Write {
-            after: moment.elapsed,
-            unit,
-            function: request.first().copied().unwrap_or(0),
-            at,
-            words,
-            sound,
-            exception,
-        });
+        if let Some(write) = Write::of(moment.elapsed, unit, request, exception) {
+            self.stats().write(write);
+        }
     }
 
     /// The answer of a device that always gives one, an exception at worst.

@@ -11,6 +11,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::value::Value;
@@ -81,6 +82,7 @@ pub enum Content {
 pub struct Running {
     devices: Vec<Served>,
     ledgers: Vec<Arc<Ledger>>,
+    clock: Clock,
     stop: watch::Sender<()>,
     tasks: JoinSet<()>,
 }
@@ -148,6 +150,7 @@ pub async fn start(site: &Site, ledgers: &[Arc<Ledger>]) -> Result<Running, Simu
     Ok(Running {
         devices: served,
         ledgers: ledgers.to_vec(),
+        clock,
         stop,
         tasks,
     })
@@ -219,6 +222,11 @@ impl Running {
     /// A device's URL, as Busbar takes it.
     pub fn url(&self, device: &str) -> Option<String> {
         self.served(device).map(|served| served.url.clone())
+    }
+
+    /// When the site started, from which [`Write::after`] counts.
+    pub fn began(&self) -> SystemTime {
+        self.clock.began()
     }
 
     /// What a device was asked so far.

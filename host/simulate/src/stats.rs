@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use busbar_ledger::span::Span;
 
+use crate::pdu::Request;
+
 /// Different reads that are counted one by one; beyond that only `requests` grows.
 const MAX_READS: usize = 16_384;
 /// Writes that are remembered.
@@ -47,6 +49,22 @@ pub struct Write {
     pub sound: bool,
     /// The exception it got; `None` when it was taken, and on a serial line when nobody was there.
     pub exception: Option<u8>,
+}
+
+impl Write {
+    /// What a request may change, whoever saw it; `None` for functions 1 to 4, 17 and 43, and for no request at all.
+    pub fn of(after: Duration, unit: u8, pdu: &[u8], exception: Option<u8>) -> Option<Write> {
+        let (at, words, sound) = Request::writes(pdu)?;
+        Some(Write {
+            after,
+            unit,
+            function: *pdu.first()?,
+            at,
+            words,
+            sound,
+            exception,
+        })
+    }
 }
 
 impl Stats {
