@@ -68,6 +68,7 @@ listen = "modbus+tcp://127.0.0.1:0"
 unit   = 5
 ledger = "test/knob"
 values = { limit = 100, level = 50.0, fan = 1, pump = 0, relay = 0, valve = 1, power = 7, name = "Roof", system = 3 }
+on_write = { level = { clamp = [20, 80], settle = "300ms" }, valve = { keep = true } }
 
 [[device.unit]]
 unit   = 6
@@ -202,6 +203,26 @@ async fn a_lease_of_the_ledger_lapses_to_what_the_site_file_says() {
         .unwrap();
     advance(ms(60_000)).await;
     assert_eq!(long(&mut client, 5, 10).await, 2);
+}
+
+#[tokio::test]
+async fn the_demos_gx_forgets_set_points_after_a_minute_in_both_registers_of_each() {
+    let running = busbar_zoo::demo().await;
+    let mut client = connect(&running, "gx").await;
+    tokio::time::pause();
+    put(&mut client, 100, 2716, -900).await.unwrap();
+    // The VE.Bus set-point of the first phase, in 16 bits at 37 and in 32 bits at 96.
+    assert_eq!(word(&mut client, 227, 37).await, 10);
+    put(&mut client, 227, 96, 500).await.unwrap();
+    advance(ms(59_000)).await;
+    assert_eq!(setpoint(&mut client).await, -900);
+    assert_eq!(word(&mut client, 227, 37).await, 500);
+    client.ask(227, &[6, 0, 37, 0x01, 0x90]).await.unwrap();
+    advance(ms(2_000)).await;
+    assert_eq!(setpoint(&mut client).await, 0);
+    assert_eq!(long(&mut client, 227, 96).await, 400);
+    advance(ms(59_000)).await;
+    assert_eq!(long(&mut client, 227, 96).await, 10);
 }
 
 #[tokio::test]
@@ -353,7 +374,8 @@ async fn coils_are_written_one_by_one_and_in_runs() {
     let on = [5, 0, 20, 0xFF, 0];
     assert_eq!(client.ask(5, &on).await.unwrap(), on);
     assert_eq!(client.ask(5, &[1, 0, 20, 0, 2]).await.unwrap(), [1, 1, 0b11]);
-    let run = [15, 0, 20, 0, 2, 1, 0b10];
+    // The second of them is kept as it is.
+    let run = [15, 0, 20, 0, 2, 1, 0b00];
     assert_eq!(client.ask(5, &run).await.unwrap(), run[..5]);
     assert_eq!(client.ask(5, &[1, 0, 20, 0, 2]).await.unwrap(), [1, 1, 0b10]);
     assert_eq!(client.ask(5, &[5, 0, 20, 0, 1]).await.unwrap(), [0x85, 3]);
@@ -379,13 +401,23 @@ async fn coils_are_written_one_by_one_and_in_runs() {
         seen,
         [
             (5, 5, 20, &[1][..], true, None),
-            (5, 15, 20, &[0, 1], true, None),
+            (5, 15, 20, &[0, 0], true, None),
             (5, 5, 20, &[1], false, Some(3)),
             (5, 5, 22, &[0], true, Some(2)),
             (5, 6, 20, &[1], true, Some(2)),
             (6, 5, 20, &[1], true, Some(1)),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_plain_device_has_its_own_way_too() {
+    let (_running, mut client) = plain().await;
+    tokio::time::pause();
+    client.ask(5, &[6, 0, 12, 0x03, 0xE8]).await.unwrap();
+    assert_eq!(word(&mut client, 5, 12).await, 500);
+    advance(ms(300)).await;
+    assert_eq!(word(&mut client, 5, 12).await, 800);
 }
 
 #[tokio::test]
