@@ -10,6 +10,7 @@ use crate::error::SiteError;
 use crate::gx::Gx;
 use crate::house::{House, Now};
 use crate::identity::Identity;
+use crate::onwrite::OnWrite;
 use crate::options::Options;
 use crate::pdu::{self, Request, exception};
 use crate::plain::Plain;
@@ -79,43 +80,76 @@ impl Device {
 
     /// The answer to one request and how long it takes by itself; `None` where there is none.
     pub(crate) fn reply(&self, unit: u8, request: &[u8], moment: Moment) -> Option<(Vec<u8>, Duration)> {
-        let Personality::Replay(replay) = &self.personality else {
-            return Some((self.answer(unit, request, moment), Duration::ZERO));
+        let answer = match &self.personality {
+            Personality::Replay(replay) => replay.answer(unit, request, moment.elapsed),
+            Personality::Gx(_) | Personality::Plain(_) => {
+                Some((self.answer(unit, request, moment), Duration::ZERO))
+            }
+        };
+        let exception = match answer.as_ref().map(|(pdu, _)| pdu.as_slice()) {
+            Some(&[code, exception]) if code & 0x80 != 0 => Some(exception),
+            _ => None,
         };
         let mut stats = self.stats();
         stats.requests += 1;
-        let answer = replay.answer(unit, request, moment.elapsed);
-        if let Some(([code, exception], _)) = answer.as_ref().map(|(pdu, took)| (&pdu[..], took))
-            && code & 0x80 != 0
-        {
-            stats.exception(*exception);
+        if let Some(code) = exception {
+            stats.exception(code);
         }
+        drop(stats);
+        self.note(unit, request, exception, moment);
         answer
+    }
+
+    /// Notes a write that is on the line for somebody else, or for everybody.
+    pub(crate) fn overhear(&self, unit: u8, request: &[u8], moment: Moment) {
+        self.note(unit, request, None, moment);
+    }
+
+    fn note(&self, unit: u8, request: &[u8], exception: Option<u8>, moment: Moment) {
+        if let Some(write) = Write::of(moment.elapsed, unit, request, exception) {
+            self.stats().write(write);
+        }
     }
 
     /// The answer of a device that always gives one, an exception at worst.
     fn answer(&self, unit: u8, request: &[u8], moment: Moment) -> Vec<u8> {
-        let answer = {
-            let mut now = self.house.at(moment.elapsed);
-            now.request = self.stats().requests;
-            let options = self.options();
-            match Request::parse(request) {
-                Ok(_) if !self.reaches(unit, &options) => Err(exception::TARGET),
-                Ok(Request::Read(span)) => self.read(unit, span, &options, &now, moment),
-                Ok(Request::Write { at, words }) => {
-                    let taken = self.write(unit, at, words, &options, &now, moment);
-                    // The answer to both functions is the head of the request.
-                    taken.map(|()| request[..5].to_vec())
-                }
-                Err(code) => Err(code),
+        let mut now = self.house.at(moment.elapsed);
+        now.request = self.stats().requests;
+        let options = self.options();
+        let answer = match Request::parse(request) {
+            _ if !self.speaks(unit, request) => Err(exception::FUNCTION),
+            Ok(_) if !self.reaches(unit, &options) => Err(exception::TARGET),
+            Ok(Request::Read(span)) => self.read(unit, span, &options, &now, moment),
+            Ok(Request::Write { function, at, words }) => {
+                let taken = match &self.personality {
+                    Personality::Gx(gx) => gx.write(unit, at, &words, &options, &now, moment),
+                    Personality::Plain(plain) => {
+                        plain.write(unit, (function, at), &words, &options, &now, moment)
+                    }
+                    Personality::Replay(_) => Err(exception::FUNCTION),
+                };
+                // The answer to each of these functions is the head of the request.
+                taken.map(|()| request[..5].to_vec())
             }
+            Ok(Request::Exchange { answer, at, words }) => match &self.personality {
+                Personality::Plain(plain) => plain
+                    .exchange(unit, answer, (at, &words), &options, &now, moment)
+                    .map(|words| pdu::exchanged(&words)),
+                Personality::Gx(_) | Personality::Replay(_) => Err(exception::FUNCTION),
+            },
+            Err(code) => Err(code),
         };
-        let mut stats = self.stats();
-        stats.requests += 1;
-        answer.unwrap_or_else(|code| {
-            stats.exception(code);
-            pdu::refusal(request, code)
-        })
+        answer.unwrap_or_else(|code| pdu::refusal(request, code))
+    }
+
+    /// Whether the device knows the request's function at all.
+    fn speaks(&self, unit: u8, request: &[u8]) -> bool {
+        let code = request.first().copied().unwrap_or(0);
+        match &self.personality {
+            Personality::Gx(_) => !matches!(code, 5 | 15 | 23),
+            Personality::Plain(plain) => plain.speaks(unit, code),
+            Personality::Replay(_) => true,
+        }
     }
 
     fn read(
@@ -128,36 +162,11 @@ impl Device {
     ) -> Result<Vec<u8>, u8> {
         let words = match &self.personality {
             Personality::Gx(gx) => gx.read(unit, span, options, now, moment)?,
-            Personality::Plain(plain) => plain.read(unit, span, options, now)?,
+            Personality::Plain(plain) => plain.read(unit, span, options, now, moment)?,
             Personality::Replay(_) => return Err(exception::ADDRESS),
         };
         self.stats().read(unit, span);
         Ok(pdu::words(span.function, &words))
-    }
-
-    fn write(
-        &self,
-        unit: u8,
-        at: u16,
-        words: Vec<u16>,
-        options: &Options,
-        now: &Now<'_>,
-        moment: Moment,
-    ) -> Result<(), u8> {
-        let taken = match &self.personality {
-            Personality::Gx(gx) => gx.write(unit, at, &words, options, now, moment),
-            Personality::Plain(plain) => plain.write(unit, at, &words, options, now),
-            Personality::Replay(_) => Err(exception::FUNCTION),
-        };
-        let exception = taken.err();
-        self.stats().write(Write {
-            after: moment.elapsed,
-            unit,
-            at,
-            words,
-            exception,
-        });
-        taken
     }
 
     /// Gives a point another content; `false` where this unit has no such ledger.
@@ -165,6 +174,15 @@ impl Device {
         match &self.personality {
             Personality::Gx(gx) => gx.set(unit, ledger, point, put),
             Personality::Plain(plain) => plain.set(unit, ledger, point, put),
+            Personality::Replay(_) => false,
+        }
+    }
+
+    /// How a point takes writes from now on; `false` where this unit has no such ledger.
+    pub(crate) fn on_write(&self, unit: u8, ledger: &str, point: usize, on: OnWrite) -> bool {
+        match &self.personality {
+            Personality::Gx(gx) => gx.on_write(unit, ledger, point, on),
+            Personality::Plain(plain) => plain.on_write(unit, ledger, point, on),
             Personality::Replay(_) => false,
         }
     }

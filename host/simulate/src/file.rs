@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use busbar_ledger::value::Value;
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use toml::Spanned;
 
 use crate::expression::{Form, Seconds, Term, TimeOfDay};
+use crate::onwrite::OnWrite;
 use crate::site::Kind;
 
 #[derive(Deserialize)]
@@ -61,6 +63,8 @@ pub(crate) struct ServiceFile {
     pub(crate) invalid: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) values: BTreeMap<Spanned<String>, Given>,
+    #[serde(default)]
+    pub(crate) on_write: BTreeMap<Spanned<String>, OnWriteFile>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +77,48 @@ pub(crate) struct UnitFile {
     pub(crate) invalid: Vec<Spanned<String>>,
     #[serde(default)]
     pub(crate) values: BTreeMap<Spanned<String>, Given>,
+    #[serde(default)]
+    pub(crate) on_write: BTreeMap<Spanned<String>, OnWriteFile>,
+}
+
+/// How a point takes writes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OnWriteFile {
+    refuse: Option<u8>,
+    #[serde(default)]
+    keep: bool,
+    clamp: Option<[f64; 2]>,
+    settle: Option<Seconds>,
+    drop: Option<Seconds>,
+    other: Option<OtherFile>,
+    lapse: Option<Seconds>,
+    fallback: Option<Value>,
+}
+
+/// What another master writes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OtherFile {
+    value: Value,
+    #[serde(default)]
+    after: Seconds,
+}
+
+impl From<OnWriteFile> for OnWrite {
+    fn from(file: OnWriteFile) -> Self {
+        let time = |seconds: Seconds| Duration::from_secs_f64(seconds.0);
+        OnWrite {
+            refuse: file.refuse,
+            keep: file.keep,
+            clamp: file.clamp.map(|[low, high]| (low, high)),
+            settle: file.settle.map(time).unwrap_or_default(),
+            drop: file.drop.map(time),
+            other: file.other.map(|other| (other.value, time(other.after))),
+            lapse: file.lapse.map(time),
+            fallback: file.fallback,
+        }
+    }
 }
 
 /// A value of a point: a number, a text, or a form.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use busbar_ledger::model::{Ledger, Register, ValueType};
 use busbar_ledger::span::Span;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::device::Moment;
 use crate::error::SiteError;
 use crate::house::Now;
+use crate::onwrite::{OnWrite, lease};
 use crate::options::Options;
 use crate::pdu::exception;
 use crate::sheet::{Put, Sheet};
@@ -102,7 +104,7 @@ impl Gx {
                     ))
                 })?;
             services.insert((kind, part.number), sheets.len());
-            sheets.push(Sheet::bind(file, &kinds[kind], &part.entries, |point| {
+            sheets.push(Sheet::bind(file, &kinds[kind], part, |point| {
                 home(&kinds[kind], point)
             })?);
         }
@@ -133,7 +135,7 @@ impl Gx {
             return Err(exception::FUNCTION);
         }
         let pieces = self.pieces(unit, span.at, span.count, options)?;
-        let sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut words = Vec::with_capacity(span.count.into());
         for Piece {
             item,
@@ -142,6 +144,7 @@ impl Gx {
             count,
         } in pieces
         {
+            sheets[sheet].pass(moment.elapsed);
             let item_words = self.words(item, &sheets[sheet], now, moment);
             words.extend_from_slice(&item_words[offset..offset + count]);
         }
@@ -180,6 +183,10 @@ impl Gx {
             let (Some(place), sheet) = (item.place, &mut sheets[sheet]) else {
                 continue;
             };
+            sheet.pass(moment.elapsed);
+            if let Some(code) = sheet.refuses(place.home) {
+                return Err(code);
+            }
             let Some(cell) = sheet.cell(place.home) else {
                 return Err(exception::PATH);
             };
@@ -187,7 +194,8 @@ impl Gx {
             let mut merged = self.words(item, sheet, now, moment);
             merged[offset..offset + count].copy_from_slice(part);
             let value = value_of(self.register(item.kind, place), &merged, whole);
-            sheet.set(place.home, Put::Cell(Cell::Fixed(value)));
+            let timeout = self.timeout(item.kind, place);
+            sheet.take(place.home, Cell::Fixed(value), timeout, moment.elapsed);
         }
         Ok(())
     }
@@ -201,6 +209,23 @@ impl Gx {
         let mut sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
         sheets[sheet].set(home(&self.kinds[kind], point), put);
         true
+    }
+
+    /// How the point of the service at this unit takes writes from now on; `false` where there is no such service.
+    pub(crate) fn on_write(&self, unit: u8, service: &str, point: usize, on: OnWrite) -> bool {
+        let kind = self.kinds.iter().position(|ledger| ledger.name == service);
+        let Some((kind, sheet)) = kind.and_then(|kind| Some((kind, self.find(kind, unit)?))) else {
+            return false;
+        };
+        let mut sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
+        sheets[sheet].on_write(home(&self.kinds[kind], point), on);
+        true
+    }
+
+    /// After how long a written value lapses, as the ledger has it: of this register, or of the one that keeps it.
+    fn timeout(&self, kind: usize, place: Place) -> Option<Duration> {
+        let points = &self.kinds[kind].points;
+        lease(&points[place.point]).or_else(|| lease(&points[place.home]))
     }
 
     /// Cuts a request into items. Only where it starts may it begin within an item, so only there the service

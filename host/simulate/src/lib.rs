@@ -11,6 +11,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::value::Value;
@@ -28,7 +29,9 @@ mod gx;
 mod house;
 mod identity;
 mod image;
+mod link;
 mod listen;
+mod onwrite;
 mod options;
 mod pdu;
 mod plain;
@@ -41,6 +44,7 @@ mod stats;
 mod words;
 
 pub use error::{SimulateError, SiteError};
+pub use onwrite::OnWrite;
 pub use options::Options;
 pub use site::Site;
 pub use stats::{Stats, Write};
@@ -78,6 +82,7 @@ pub enum Content {
 pub struct Running {
     devices: Vec<Served>,
     ledgers: Vec<Arc<Ledger>>,
+    clock: Clock,
     stop: watch::Sender<()>,
     tasks: JoinSet<()>,
 }
@@ -145,6 +150,7 @@ pub async fn start(site: &Site, ledgers: &[Arc<Ledger>]) -> Result<Running, Simu
     Ok(Running {
         devices: served,
         ledgers: ledgers.to_vec(),
+        clock,
         stop,
         tasks,
     })
@@ -218,6 +224,11 @@ impl Running {
         self.served(device).map(|served| served.url.clone())
     }
 
+    /// When the site started, from which [`Write::after`] counts.
+    pub fn began(&self) -> SystemTime {
+        self.clock.began()
+    }
+
     /// What a device was asked so far.
     pub fn stats(&self, device: &str) -> Option<Stats> {
         self.device(device).map(|device| device.stats().clone())
@@ -245,12 +256,7 @@ impl Running {
         let target = self
             .device(device)
             .ok_or_else(|| format!("there is no device `{device}`"))?;
-        let known = self.ledgers.iter().find(|known| known.name == ledger);
-        let known = known.ok_or_else(|| format!("there is no ledger `{ledger}`"))?;
-        let point = *known
-            .index
-            .get(key)
-            .ok_or_else(|| format!("{ledger} has no point `{key}`"))?;
+        let (known, point) = self.point(ledger, key)?;
         let put = match content {
             Content::Value(value) => Put::Cell(Cell::Fixed(value)),
             Content::Raw(pattern) => Put::Cell(raw(known, point, &[pattern])?),
@@ -267,6 +273,38 @@ impl Running {
         } else {
             Err(format!("`{device}` has no {ledger} at unit {unit}"))
         }
+    }
+
+    /// Says how a point takes writes from the next one on; the default is what its ledger says.
+    ///
+    /// # Errors
+    /// A sentence that says what does not exist, or why the point cannot take writes in this way.
+    pub fn on_write(
+        &self,
+        device: &str,
+        unit: u8,
+        ledger: &str,
+        key: &str,
+        on: OnWrite,
+    ) -> Result<(), String> {
+        let target = self
+            .device(device)
+            .ok_or_else(|| format!("there is no device `{device}`"))?;
+        let (known, point) = self.point(ledger, key)?;
+        sheet::can_be(known, point, &on)?;
+        if target.on_write(unit, ledger, point, on) {
+            Ok(())
+        } else {
+            Err(format!("`{device}` has no {ledger} at unit {unit}"))
+        }
+    }
+
+    fn point(&self, ledger: &str, key: &str) -> Result<(&Ledger, usize), String> {
+        let known = self.ledgers.iter().find(|known| known.name == ledger);
+        let known = known.ok_or_else(|| format!("there is no ledger `{ledger}`"))?;
+        let point = known.index.get(key);
+        let point = point.ok_or_else(|| format!("{ledger} has no point `{key}`"))?;
+        Ok((known, *point))
     }
 
     /// Gives the device at a unit another serial number.

@@ -1,17 +1,21 @@
 //! The personality of a simple device: one ledger a unit, and only what is defined answers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use busbar_ledger::codec::{self, Decoded};
 use busbar_ledger::identify::firmware_at_least;
 use busbar_ledger::model::{Bridge, Ledger, Point, ProbeValue, Register, ValueType};
 use busbar_ledger::span::{Function, Span};
 use busbar_ledger::value::Value;
+use busbar_ledger::write::By;
 
+use crate::device::Moment;
 use crate::error::SiteError;
 use crate::house::Now;
 use crate::identity::{self, Identity};
+use crate::link::{self, status};
+use crate::onwrite::{OnWrite, lease};
 use crate::options::Options;
 use crate::pdu::exception;
 use crate::sheet::{Put, Sheet};
@@ -50,7 +54,7 @@ impl Plain {
                         part.ledger
                     ))
                 })?;
-            let sheet = Sheet::bind(file, ledger, &part.entries, |point| point)?;
+            let sheet = Sheet::bind(file, ledger, part, |point| point)?;
             let mut unit = Unit {
                 sheet,
                 identity: identity::words(ledger),
@@ -79,26 +83,62 @@ impl Plain {
         span: Span,
         options: &Options,
         now: &Now<'_>,
+        moment: Moment,
     ) -> Result<Vec<u16>, u8> {
-        let unit = self.units.get(&unit).ok_or(exception::TARGET)?;
-        unit.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(span, options, now)
+        self.at(unit, moment)?.read(span, options, now)
     }
 
-    /// Takes a write of whole registers; an error is an exception code.
+    /// Takes a write of whole points by a function at an address; an error is an exception code.
     pub(crate) fn write(
         &self,
         unit: u8,
-        at: u16,
+        to: (u8, u16),
         words: &[u16],
         options: &Options,
         now: &Now<'_>,
+        moment: Moment,
     ) -> Result<(), u8> {
+        self.at(unit, moment)?.write(to, words, options, now, moment)
+    }
+
+    /// Takes function 23: words that are written to an address, and registers that are read then.
+    pub(crate) fn exchange(
+        &self,
+        unit: u8,
+        answer: Span,
+        written: (u16, &[u16]),
+        options: &Options,
+        now: &Now<'_>,
+        moment: Moment,
+    ) -> Result<Vec<u16>, u8> {
+        self.at(unit, moment)?
+            .exchange(answer, written, options, now, moment)
+    }
+
+    /// A unit, as it is by now.
+    fn at(&self, unit: u8, moment: Moment) -> Result<MutexGuard<'_, Unit>, u8> {
         let unit = self.units.get(&unit).ok_or(exception::TARGET)?;
-        unit.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(at, words, options, now)
+        let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
+        unit.sheet.pass(moment.elapsed);
+        Ok(unit)
+    }
+
+    /// Whether this unit knows a function; one that is not there knows all.
+    pub(crate) fn speaks(&self, unit: u8, code: u8) -> bool {
+        let Some(unit) = self.units.get(&unit) else {
+            return true;
+        };
+        let unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut points = unit.sheet.ledger.points.iter();
+        match code {
+            5 | 15 => points.any(|point| {
+                point
+                    .register()
+                    .is_some_and(|register| register.span.function == Function::Coils)
+            }),
+            23 => points.any(|point| by_link(point).is_some()),
+            _ => true,
+        }
     }
 
     /// Gives a point another value; `false` where there is no such unit with that ledger.
@@ -110,6 +150,19 @@ impl Plain {
         let known = unit.sheet.ledger.name == ledger;
         if known {
             unit.sheet.set(point, put);
+        }
+        known
+    }
+
+    /// How a point takes writes from now on; `false` where there is no such unit with that ledger.
+    pub(crate) fn on_write(&self, unit: u8, ledger: &str, point: usize, on: OnWrite) -> bool {
+        let Some(unit) = self.units.get(&unit) else {
+            return false;
+        };
+        let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = unit.sheet.ledger.name == ledger;
+        if known {
+            unit.sheet.on_write(point, on);
         }
         known
     }
@@ -247,34 +300,124 @@ impl Unit {
             .collect()
     }
 
-    fn write(&mut self, at: u16, words: &[u16], options: &Options, now: &Now<'_>) -> Result<(), u8> {
+    fn write(
+        &mut self,
+        (code, at): (u8, u16),
+        words: &[u16],
+        options: &Options,
+        now: &Now<'_>,
+        moment: Moment,
+    ) -> Result<(), u8> {
         let ledger = Arc::clone(&self.sheet.ledger);
+        let coils = matches!(code, 5 | 15);
+        let space = |function: Function| match function {
+            Function::Coils => coils,
+            Function::Holding => !coils,
+            // The same registers by either function.
+            Function::Input => !coils && ledger.read.fall_back_to_holding,
+            Function::Discrete => false,
+        };
         let mut changes = Vec::new();
         let mut rest = words;
         let mut address = u32::from(at);
         while !rest.is_empty() {
-            let found = ledger.points.iter().enumerate().find_map(|(point, described)| {
-                let register = described.register()?;
-                let starts = register.span.function == Function::Holding
+            let whole = |register: &Register| {
+                space(register.span.function)
                     && u32::from(register.span.at) == address
-                    && usize::from(register.span.count) <= rest.len();
-                let open = described.writable && self.has(point, described);
-                (starts && open && !options.drops(register.span.at)).then_some((point, register))
-            });
-            let (point, register) = found.filter(|_| options.writes).ok_or(exception::ADDRESS)?;
-            let (part, behind) = rest.split_at(register.span.count.into());
-            let cell = match codec::decode(register, part, self.exponent(register, now)) {
-                Decoded::Value(value) => Cell::Fixed(value),
-                Decoded::Invalid(_) => Cell::Invalid,
+                    && usize::from(register.span.count) <= rest.len()
+                    && !options.drops(register.span.at)
             };
-            changes.push((point, cell));
+            let here = |(place, point): &(usize, &Point)| {
+                point.register().is_some_and(whole) && self.has(*place, point)
+            };
+            let open = |point: &Point| point.writable && by_link(point).is_none();
+            let found = ledger
+                .points
+                .iter()
+                .enumerate()
+                .find(|found| here(found) && open(found.1));
+            let span = found
+                .and_then(|(_, point)| point.register())
+                .map(|register| register.span);
+            let span = span.filter(|_| options.writes).ok_or(exception::ADDRESS)?;
+            let (part, behind) = rest.split_at(span.count.into());
+            // Bits of one register are several points: all of them take what is written.
+            for (place, point) in ledger.points.iter().enumerate().filter(here) {
+                let Some(register) = point.register().filter(|register| register.span == span) else {
+                    continue;
+                };
+                if let Some(code) = self.sheet.refuses(place).filter(|_| point.writable) {
+                    return Err(code);
+                }
+                let cell = match codec::decode(register, part, self.exponent(register, now)) {
+                    Decoded::Value(value) => Cell::Fixed(value),
+                    Decoded::Invalid(_) => Cell::Invalid,
+                };
+                changes.push((place, cell));
+            }
             address += part.len() as u32;
             rest = behind;
         }
-        for (point, cell) in changes {
-            self.sheet.set(point, Put::Cell(cell));
+        for (place, cell) in changes {
+            let timeout = lease(&ledger.points[place]);
+            self.sheet.take(place, cell, timeout, moment.elapsed);
         }
         Ok(())
+    }
+
+    /// Function 23, which is for register links only; an error is an exception code.
+    fn exchange(
+        &mut self,
+        answer: Span,
+        (at, words): (u16, &[u16]),
+        options: &Options,
+        now: &Now<'_>,
+        moment: Moment,
+    ) -> Result<Vec<u16>, u8> {
+        let ledger = Arc::clone(&self.sheet.ledger);
+        let links = || {
+            let links = ledger.points.iter().enumerate();
+            links.filter_map(|(place, point)| Some((place, point, by_link(point)?)))
+        };
+        if answer.at != at || !links().any(|(_, _, link)| link.at == at) {
+            return Err(exception::ADDRESS);
+        }
+        let (&id, set) = words.split_first().ok_or(exception::VALUE)?;
+        let said = |status, data: &[u8]| Ok(link::answer(id, status, data, answer.count));
+        let found =
+            links().find(|(place, point, link)| link.at == at && link.id == id && self.has(*place, point));
+        let Some((place, register, link)) =
+            found.and_then(|(place, point, link)| Some((place, point.register()?, link)))
+        else {
+            return said(
+                if set.is_empty() {
+                    status::NO_SUCH_READ
+                } else {
+                    status::NO_SUCH_WRITE
+                },
+                &[],
+            );
+        };
+        let Some((&length, data)) = set.split_first() else {
+            let words = self.words(place, register, now);
+            return said(status::OK, &link::data_of(register, &words, link.bytes));
+        };
+        if !options.writes || !ledger.points[place].writable {
+            return said(status::READ_ONLY, &[]);
+        }
+        if let Some(code) = self.sheet.refuses(place) {
+            return Err(code);
+        }
+        let exponent = self.exponent(register, now);
+        let value = link::data(length, data)
+            .and_then(|data| Some((link::value_of(register, &data, link.bytes, exponent)?, data)));
+        let Some((value, data)) = value else {
+            return said(status::BAD_DATA, &[]);
+        };
+        let timeout = lease(&ledger.points[place]);
+        self.sheet
+            .take(place, Cell::Fixed(value), timeout, moment.elapsed);
+        said(status::OK, &data)
     }
 
     /// The words of a point's register: its value, or what the device says when it has none.
@@ -294,6 +437,23 @@ impl Unit {
             .value(point, now)?
             .as_f64()
             .map(|exponent| exponent as i32)
+    }
+}
+
+/// Where a point lies behind a register link.
+#[derive(Clone, Copy)]
+struct Link {
+    at: u16,
+    id: u16,
+    /// The most bytes of data.
+    bytes: u8,
+}
+
+/// The register link by which a point is set, where it is by one.
+fn by_link(point: &Point) -> Option<Link> {
+    match point.write.as_ref()?.by {
+        By::RegisterLink { at, id, bytes } => Some(Link { at, id, bytes }),
+        By::Function(_) => None,
     }
 }
 

@@ -13,9 +13,10 @@ use toml::Spanned;
 use crate::capture::Capture;
 use crate::error::SiteError;
 use crate::expression::{Compiler, order};
-use crate::file::{DeviceFile, File, Given, ServiceFile, UnitFile};
+use crate::file::{DeviceFile, File, Given, OnWriteFile, ServiceFile, UnitFile};
 use crate::house::{Node, Plan};
 use crate::listen::{BAUD, Listen};
+use crate::onwrite::OnWrite;
 use crate::options::{Options, hidden, range};
 use crate::sample::sample;
 
@@ -28,7 +29,22 @@ const MAX_SIGNALS: usize = 1000;
 ///
 /// A site file names signals, and devices whose points show them. A device of kind `ledger` may also have
 /// `zeros = true` (what the ledger knows and this device lacks reads 0) and `holding_only = true` (it does not
-/// know function 4):
+/// know function 4).
+///
+/// `on_write` of a service or a unit says how its points take writes, each with any of these:
+///
+/// | key | what a written value comes to |
+/// |---|---|
+/// | `lapse = "60s"` | falls back when nobody writes again for so long; without it, the ledger's `device_timeout` counts |
+/// | `fallback = 0` | what it falls back to; without it, the value in this file |
+/// | `refuse = 10` | refused with this exception |
+/// | `keep = true` | answered as if all were well, and the old value stays |
+/// | `clamp = [-3000, 3000]` | what lies outside becomes the nearer end |
+/// | `settle = "800ms"` | shows so much later |
+/// | `drop = "20s"` | goes back by itself to what was there before |
+/// | `other = { value = 50, after = "2s" }` | another master writes its own; without `after`, before anybody reads |
+///
+/// Such a file in full:
 ///
 /// ```
 /// let site = r#"
@@ -67,6 +83,17 @@ const MAX_SIGNALS: usize = 1000;
 /// unit   = 1
 /// ledger = "generic/demo-meter"
 /// values = { power = { signal = "load" }, wiring = 0 }
+///
+/// [[device]]
+/// name   = "ess"
+/// kind   = "gx"
+/// listen = "modbus+tcp://127.0.0.1:0"
+///
+/// [[device.service]]
+/// service  = "hub4"
+/// values   = { overrides_setpoint = 0.0 }
+/// [device.service.on_write]  # how points take writes, where they do not simply keep what they are given
+/// overrides_setpoint = { lapse = "60s", fallback = 0.0 }
 ///
 /// [[device]]                 # also modbus+udp, and modbus+rtu:///dev/ttyUSB0?baud=9600&parity=even
 /// name   = "first"
@@ -124,6 +151,16 @@ pub(crate) struct PartSpec {
     /// The device's firmware, in the ledger's format.
     pub(crate) firmware: Option<String>,
     pub(crate) entries: Vec<Entry>,
+    /// How it takes writes, point by point.
+    pub(crate) habits: Vec<Habit>,
+}
+
+/// How one point takes writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Habit {
+    pub(crate) line: usize,
+    pub(crate) key: String,
+    pub(crate) on: OnWrite,
 }
 
 #[derive(Clone, Debug)]
@@ -365,6 +402,7 @@ impl Source<'_> {
                 instance,
                 invalid,
                 values,
+                on_write,
             } = service.into_inner();
             let ledger = format!("victron/gx-{service}");
             let entries = self.entries(invalid, values, compiler)?;
@@ -377,6 +415,7 @@ impl Source<'_> {
                     number: instance,
                     firmware: None,
                     entries,
+                    habits: self.habits(on_write),
                 },
             ));
         }
@@ -388,6 +427,7 @@ impl Source<'_> {
                 firmware,
                 invalid,
                 values,
+                on_write,
             } = unit.into_inner();
             let entries = self.entries(invalid, values, compiler)?;
             parts.push((
@@ -399,6 +439,7 @@ impl Source<'_> {
                     number: unit.into(),
                     firmware,
                     entries,
+                    habits: self.habits(on_write),
                 },
             ));
         }
@@ -426,6 +467,15 @@ impl Source<'_> {
             options,
             parts: checked,
         })
+    }
+
+    fn habits(&self, on_write: BTreeMap<Spanned<String>, OnWriteFile>) -> Vec<Habit> {
+        let habit = |(key, on): (Spanned<String>, OnWriteFile)| Habit {
+            line: self.line(key.span()),
+            key: key.into_inner(),
+            on: on.into(),
+        };
+        on_write.into_iter().map(habit).collect()
     }
 
     fn entries(
@@ -523,6 +573,14 @@ mod tests {
             (
                 &format!("{HEAD}{service}{HEAD}{service}"),
                 "s.toml:7: two devices are called `a`",
+            ),
+            (
+                &format!("{HEAD}{service}[device.service.on_write]\nlevel = {{ forget = true }}\n"),
+                "s.toml:8: unknown field `forget`",
+            ),
+            (
+                &format!("{HEAD}{service}[device.service.on_write]\nlevel = {{ lapse = \"60\" }}\n"),
+                "s.toml:8: `60` is not a length of time",
             ),
             (
                 &format!("{HEAD}{service}[device.service.values]\nlevel = {{ signal = \"x\" }}\n"),

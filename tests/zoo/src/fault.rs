@@ -77,6 +77,28 @@ pub enum Fault {
     Echo,
     /// As many bytes as the answer has, none of them right: the wrong baud rate.
     Garbled,
+    /// Answers to writes with another address, value or count than was written; the device has done it, and reads are
+    /// fine. An echo that lacks this part goes out as it is.
+    WrongEcho(Part),
+    /// Answers to writes never come: the device has done it, and reads are fine.
+    LoseAcknowledgement,
+    /// Closes the connection in place of the answer to a write: the device has done it, and reads are fine.
+    CloseBeforeAcknowledgement,
+    /// Answers to writes come so much later; reads are fine.
+    LateAcknowledgement(Duration),
+    /// Refuses writes with this exception, although the device has done them; reads are fine.
+    RefuseAcknowledgement(u8),
+}
+
+/// A part of the answer to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The address; of a register link, the id.
+    Address,
+    /// The value that was written, with functions 5, 6 and 22; of a register link, its data.
+    Value,
+    /// How many registers or coils were written, with functions 15 and 16; of a register link, the length.
+    Count,
 }
 
 /// What becomes of the connection after an answer.
@@ -110,9 +132,24 @@ pub(crate) fn script(fault: &Fault, wire: Wire, request: &Frame, answer: &Frame)
         honest: None,
     };
     let right = answer.bytes(wire);
+    // What befalls writes leaves everything else alone.
+    let fault = match fault {
+        Fault::WrongEcho(_)
+        | Fault::LoseAcknowledgement
+        | Fault::CloseBeforeAcknowledgement
+        | Fault::LateAcknowledgement(_)
+        | Fault::RefuseAcknowledgement(_)
+            if !request.is_write() =>
+        {
+            Fault::None
+        }
+        Fault::LateAcknowledgement(wait) => Fault::Late(*wait),
+        Fault::RefuseAcknowledgement(code) => Fault::Exception(*code),
+        fault => fault.clone(),
+    };
     let mut bad = answer.poisoned();
     let honest = Some(answer.pdu.clone());
-    let whole = match fault {
+    let whole = match &fault {
         Fault::None | Fault::DeadUnit(_) => {
             script.honest = honest;
             right
@@ -125,6 +162,23 @@ pub(crate) fn script(fault: &Fault, wire: Wire, request: &Frame, answer: &Frame)
             script.honest = honest;
             right
         }
+        // They have become others above.
+        Fault::LateAcknowledgement(_) | Fault::RefuseAcknowledgement(_) => {
+            script.honest = honest;
+            right
+        }
+        Fault::LoseAcknowledgement => return script,
+        Fault::CloseBeforeAcknowledgement => {
+            script.ending = Ending::Close;
+            return script;
+        }
+        Fault::WrongEcho(part) => match answer.with_wrong(*part) {
+            Some(wrong) => wrong.bytes(wire),
+            None => {
+                script.honest = honest;
+                right
+            }
+        },
         Fault::Refuse
         | Fault::AcceptThenClose
         | Fault::BlackHole
@@ -343,6 +397,69 @@ mod tests {
         assert_eq!(sent(Fault::Noise(3)).0[..4], [0xAA, 0xAA, 0xAA, 0]);
         assert_eq!(sent(Fault::WrongCheckSum), (ANSWER.to_vec(), true));
         assert_eq!(sent(Fault::BlackHole), (vec![], false));
+    }
+
+    /// What is sent in answer to a write, which the device has acknowledged.
+    fn acknowledged(fault: Fault, request: &[u8], answer: &[u8]) -> Script {
+        let frame = |pdu: &[u8]| Frame {
+            transaction: 7,
+            unit: 100,
+            pdu: pdu.to_vec(),
+        };
+        script(&fault, Wire::Mbap, &frame(request), &frame(answer))
+    }
+
+    #[test]
+    fn an_echo_is_wrong_in_just_one_part() {
+        const ONE: [u8; 5] = [6, 0, 9, 0, 7];
+        const TWO: [u8; 10] = [16, 0, 9, 0, 2, 4, 0, 1, 0, 2];
+        const COIL: [u8; 5] = [5, 0, 9, 0xFF, 0];
+        const LINK: [u8; 14] = [23, 0x40, 0, 0, 4, 0x40, 0, 0, 2, 4, 1, 0x12, 0, 1];
+        const LINKED: [u8; 10] = [23, 8, 1, 0x12, 0, 0, 0, 1, 5, 0];
+        let wrong = |part, request: &[u8], answer: &[u8]| {
+            let script = acknowledged(Fault::WrongEcho(part), request, answer);
+            let sent = script.pieces.concat()[7..].to_vec();
+            assert_eq!(script.honest.is_some(), sent == answer, "{part:?}");
+            sent
+        };
+        assert_eq!(wrong(Part::Address, &ONE, &ONE), [6, 0, 8, 0, 7]);
+        assert_eq!(wrong(Part::Value, &ONE, &ONE), [6, 0, 9, 0, 6]);
+        assert_eq!(wrong(Part::Count, &ONE, &ONE), ONE);
+        assert_eq!(wrong(Part::Value, &COIL, &COIL), [5, 0, 9, 0, 0]);
+        assert_eq!(wrong(Part::Address, &TWO, &TWO[..5]), [16, 0, 8, 0, 2]);
+        assert_eq!(wrong(Part::Count, &TWO, &TWO[..5]), [16, 0, 9, 0, 3]);
+        assert_eq!(wrong(Part::Value, &TWO, &TWO[..5]), TWO[..5]);
+        assert_eq!(wrong(Part::Address, &LINK, &LINKED)[2..4], [1, 0x13]);
+        assert_eq!(wrong(Part::Count, &LINK, &LINKED)[6..8], [0, 0]);
+        assert_eq!(wrong(Part::Value, &LINK, &LINKED)[8..], [4, 0]);
+        // A refusal is no echo.
+        assert_eq!(wrong(Part::Address, &ONE, &[0x86, 2]), [0x86, 2]);
+    }
+
+    #[test]
+    fn what_befalls_acknowledgements_leaves_reads_alone() {
+        const ONE: [u8; 5] = [6, 0, 9, 0, 7];
+        let late = Duration::from_secs(3);
+        for fault in [
+            Fault::WrongEcho(Part::Address),
+            Fault::LoseAcknowledgement,
+            Fault::CloseBeforeAcknowledgement,
+            Fault::LateAcknowledgement(late),
+            Fault::RefuseAcknowledgement(6),
+        ] {
+            assert_eq!(sent(fault.clone()), (ANSWER.to_vec(), true), "{fault:?}");
+            let script = acknowledged(fault.clone(), &ONE, &ONE);
+            let right = script.wait.is_zero() && script.pieces.concat().get(7..) == Some(&ONE);
+            assert!(!right, "{fault:?}");
+        }
+        let lost = acknowledged(Fault::LoseAcknowledgement, &ONE, &ONE);
+        assert!(lost.pieces.is_empty() && lost.honest.is_none() && lost.ending == Ending::Keep);
+        let closed = acknowledged(Fault::CloseBeforeAcknowledgement, &ONE, &ONE);
+        assert!(closed.pieces.is_empty() && closed.ending == Ending::Close);
+        let slow = acknowledged(Fault::LateAcknowledgement(late), &ONE, &ONE);
+        assert_eq!((slow.wait, slow.honest), (late, Some(ONE.to_vec())));
+        let refused = acknowledged(Fault::RefuseAcknowledgement(6), &ONE, &ONE);
+        assert_eq!(refused.honest, Some(vec![0x86, 6]));
     }
 
     #[test]

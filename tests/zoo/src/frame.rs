@@ -2,6 +2,8 @@
 
 use busbar_simulate::crc;
 
+use crate::fault::Part;
+
 /// How frames look on a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
@@ -65,6 +67,7 @@ fn take_rtu(sender: Sender, stream: &mut Vec<u8>) -> Result<Option<Frame>, ()> {
     let length = match (sender, function) {
         (Sender::Client, 1..=6) => 8,
         (Sender::Client, 15 | 16) => 9 + usize::from(stream.get(6).copied().unwrap_or(0)),
+        (Sender::Client, 23) => 13 + usize::from(stream.get(10).copied().unwrap_or(0)),
         (Sender::Device, 1..=4 | 17 | 23) => 5 + count,
         (Sender::Device, 5 | 6 | 15 | 16) => 8,
         (Sender::Device, 0x80..) => 5,
@@ -108,6 +111,33 @@ impl Frame {
         bytes.push(self.unit);
         bytes.extend(&self.pdu);
         bytes
+    }
+
+    /// Whether it is a request that may change something.
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self.pdu.first(), Some(5 | 6 | 15 | 16 | 22 | 23))
+    }
+
+    /// The answer to a write with one part of it wrong; `None` where it has no such part.
+    pub(crate) fn with_wrong(&self, part: Part) -> Option<Frame> {
+        let place = match (self.pdu.first()?, part) {
+            (5 | 6 | 15 | 16 | 22, Part::Address) => 2,
+            (5, Part::Value) => 3,
+            (6 | 22, Part::Value) | (15 | 16, Part::Count) => 4,
+            // Of a register link: function, byte count, id, status, length, data.
+            (23, Part::Address) => 3,
+            (23, Part::Count) => 7,
+            (23, Part::Value) => 8,
+            _ => return None,
+        };
+        let mut wrong = self.clone();
+        let flip = if self.pdu[0] == 5 && part == Part::Value {
+            0xFF
+        } else {
+            1
+        };
+        *wrong.pdu.get_mut(place)? ^= flip;
+        Some(wrong)
     }
 
     pub(crate) fn is_exception(&self) -> bool {
@@ -159,6 +189,7 @@ mod tests {
         for (sender, pdu) in [
             (Sender::Client, vec![3, 0, 9, 0, 2]),
             (Sender::Client, vec![16, 0, 9, 0, 1, 2, 0, 7]),
+            (Sender::Client, vec![23, 0x40, 0, 0, 35, 0x40, 0, 0, 1, 2, 1, 12]),
             (Sender::Client, vec![17]),
             (Sender::Client, vec![43, 14, 1, 0]),
             (Sender::Device, vec![3, 4, 1, 2, 3, 4]),

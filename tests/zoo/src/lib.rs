@@ -24,6 +24,7 @@ mod conversation;
 pub mod device;
 mod fault;
 mod frame;
+pub mod judge;
 pub mod line;
 mod peer;
 mod raw;
@@ -31,7 +32,8 @@ mod record;
 
 pub use air::{Air, UdpPeer};
 pub use busbar_simulate as simulate;
-pub use fault::Fault;
+pub use fault::{Fault, Part};
+pub use judge::{Evidence, Intent, Judge, Leave};
 pub use line::Pair;
 pub use peer::{LinePeer, Peer};
 pub use raw::Raw;

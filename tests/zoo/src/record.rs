@@ -1,7 +1,7 @@
 //! What went over a peer, so that a test can ask whether a value was really sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use busbar_ledger::span::{Function, Span};
 
@@ -62,14 +62,31 @@ pub struct Record {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    began: SystemTime,
     exchanges: Vec<Exchange>,
     requests: u64,
     connections: u64,
 }
 
+impl Default for Inner {
+    fn default() -> Self {
+        Inner {
+            began: SystemTime::now(),
+            exchanges: Vec::new(),
+            requests: 0,
+            connections: 0,
+        }
+    }
+}
+
 impl Record {
+    /// When it began, from which [`Exchange::after`] counts.
+    pub fn began(&self) -> SystemTime {
+        self.lock().began
+    }
+
     /// Everything so far, in the order in which the requests came.
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.lock().exchanges.clone()

@@ -254,6 +254,7 @@ async fn writes_are_taken_item_by_item_and_recorded() {
             (827, Some(2)),
             (2701, Some(10)),
             (2900, Some(10)),
+            (2716, Some(3)),
             (2901, Some(2))
         ]
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use busbar_ledger::span::Function;
 use busbar_zoo::simulate::Running;
-use busbar_zoo::{Fault, Peer, Raw, closed_port, gx, unreachable};
+use busbar_zoo::{Fault, Part, Peer, Raw, closed_port, gx, unreachable};
 
 const TANKS: &str = "[[device.service]]\nservice = \"tank\"\ninstance = 20\nvalues = { level = 41.0 }\n\
                      [[device.service]]\nservice = \"tank\"\ninstance = 21\nvalues = { level = 42.0 }\n";
@@ -146,6 +146,38 @@ async fn connections_that_end_badly() {
     peer.turn(Fault::None).await;
     let mut client = Raw::connect(peer.address()).await.unwrap();
     assert_eq!(client.read(20, 3004, 1).await.unwrap(), Ok(vec![410]));
+}
+
+#[tokio::test]
+async fn a_write_is_done_although_its_answer_is_lost_late_or_wrong() {
+    let running = gx("[[device.service]]\nservice = \"hub4\"\nvalues = { overrides_setpoint = 0.0 }\n").await;
+    let peer = busbar_zoo::peer(&running, "gx").await;
+    let write = |value| [16, 0x0A, 0x9C, 0, 2, 4, 0, 0, 0, value];
+    let mut client = Raw::connect(peer.address()).await.unwrap();
+    peer.turn(Fault::WrongEcho(Part::Count)).await;
+    assert_eq!(client.ask(100, &write(1)).await.unwrap(), [16, 0x0A, 0x9C, 0, 3]);
+    assert_eq!(client.read(100, 2716, 2).await.unwrap(), Ok(vec![0, 1]));
+    peer.turn(Fault::LoseAcknowledgement).await;
+    client.request(100, &write(2)).await.unwrap();
+    // The next answer on the wire is the read's.
+    assert_eq!(client.read(100, 2716, 2).await.unwrap(), Ok(vec![0, 2]));
+    peer.turn(Fault::LateAcknowledgement(A_WHILE)).await;
+    let asked = client.request(100, &write(3)).await.unwrap();
+    assert_eq!(client.read(100, 2716, 2).await.unwrap(), Ok(vec![0, 3]));
+    assert_eq!(client.frame().await.unwrap().0, asked);
+    peer.turn(Fault::CloseBeforeAcknowledgement).await;
+    assert!(client.ask(100, &write(4)).await.is_err());
+    let mut client = Raw::connect(peer.address()).await.unwrap();
+    assert_eq!(client.read(100, 2716, 2).await.unwrap(), Ok(vec![0, 4]));
+    // Only the late one was an answer that a client may take for its own.
+    let exchanges = peer.record().exchanges();
+    let writes: Vec<_> = exchanges
+        .iter()
+        .filter(|exchange| exchange.request[0] == 16)
+        .collect();
+    let answered: Vec<_> = writes.iter().map(|exchange| exchange.answer.is_some()).collect();
+    assert_eq!(answered, [false, false, true, false]);
+    assert_eq!(running.stats("gx").unwrap().writes.len(), 4);
 }
 
 #[tokio::test]

@@ -22,11 +22,22 @@ const SHUFFLE: Duration = Duration::from_millis(3);
 
 /// The site's clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+pub(crate) struct Clock {
+    start: Instant,
+    began: SystemTime,
+}
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Clock(Instant::now())
+        Clock {
+            start: Instant::now(),
+            began: SystemTime::now(),
+        }
+    }
+
+    /// When it started, by the clock on the wall.
+    pub(crate) fn began(self) -> SystemTime {
+        self.began
     }
 
     fn moment(self) -> Moment {
@@ -35,7 +46,7 @@ impl Clock {
             .unwrap_or_default()
             .as_secs();
         Moment {
-            elapsed: self.0.elapsed(),
+            elapsed: self.start.elapsed(),
             unix,
         }
     }

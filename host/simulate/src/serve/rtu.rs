@@ -163,8 +163,9 @@ async fn exchange<S: AsyncWrite + Unpin>(
     let heard = begun.max(*free) + pace.of(request.len());
     *free = heard;
     let (unit, pdu) = (request[0], &request[1..request.len() - 2]);
-    // Nobody answers a broadcast, or for a unit that is not there.
+    // Nobody answers a broadcast, or for a unit that is not there; a write is noted all the same.
     let Some(device) = place.owner(unit).filter(|_| unit != 0) else {
+        place.first().overhear(unit, pdu, place.clock.moment());
         sleep_until(heard).await;
         return Ok(());
     };
@@ -203,6 +204,7 @@ fn request_length(bytes: &[u8]) -> Option<usize> {
         1..=6 => Some(8),
         15 | 16 => Some(9 + usize::from(*bytes.get(6)?)),
         17 => Some(4),
+        23 => Some(13 + usize::from(*bytes.get(10)?)),
         43 => Some(7),
         _ => None,
     }
@@ -229,6 +231,9 @@ mod tests {
         let write = with_crc(&[1, 16, 0, 10, 0, 1, 2, 0, 7]);
         assert_eq!(frame(&write, false), Some(11));
         assert_eq!(frame(&write[..6], false), None);
+        let link = with_crc(&[1, 23, 0x40, 0, 0, 35, 0x40, 0, 0, 1, 2, 1, 12]);
+        assert_eq!(frame(&link, false), Some(15));
+        assert_eq!(frame(&link[..10], false), None);
         let unknown = with_crc(&[1, 0x41, 1, 2, 3]);
         assert_eq!(frame(&unknown, false), None);
         assert_eq!(frame(&unknown, true), Some(7));
