@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod permit;
 
+pub use check::{Context, Effective, Refusal, check, effective};
 pub use permit::{Checked, Latch, Noted, Order, Permit, Purpose};
