@@ -1,6 +1,6 @@
-//! Whether a PDU is an answer to a read, and what it says. Pure.
+//! Whether a PDU is an answer to a request, and what it says. Pure.
 //!
-//! Source: Modbus Application Protocol V1.1b3, sections 6.1 to 6.4 and 7.
+//! Source: Modbus Application Protocol V1.1b3, sections 6.1 to 6.6, 6.11, 6.12 and 7.
 
 use busbar_ledger::span::{Function, Span};
 
@@ -15,7 +15,7 @@ const MAX_REGISTERS: u16 = 125;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The words asked for; for coils and discrete inputs 0 or 1 each. Of an identification the bytes behind the
-    /// function code.
+    /// function code; of a write what it reads back.
     Words(Vec<u16>),
     /// A refusal, by its code.
     Exception(u8),
@@ -57,6 +57,33 @@ pub enum BadAnswer {
         /// What the answer claims.
         got: u8,
     },
+    /// A write is confirmed at another address.
+    #[error("it confirms address {got} instead of {expected}")]
+    EchoAddress {
+        /// The address written to.
+        expected: u16,
+        /// The address of the answer.
+        got: u16,
+    },
+    /// A write of one value is confirmed with another.
+    #[error("it confirms the raw value {got} instead of {expected}")]
+    EchoValue {
+        /// The value as it was sent.
+        expected: u16,
+        /// The value of the answer.
+        got: u16,
+    },
+    /// A write of several is confirmed for another number of them.
+    #[error("it confirms {got} instead of {expected}")]
+    EchoCount {
+        /// How many were written.
+        expected: u16,
+        /// How many the answer names.
+        got: u16,
+    },
+    /// What came is the request itself, and so would be the answer: it may be an adapter's echo.
+    #[error("it came once, and may be no more than the adapter's echo of the request")]
+    OwnEcho,
     /// What came is not the identification that was asked for, or its lengths do not fit.
     #[error("it is no identification")]
     Identification,
@@ -104,13 +131,11 @@ pub(crate) fn asked(pdu: &[u8]) -> Option<Span> {
     })
 }
 
-/// Judges the answer to what `unit` was asked.
-pub(crate) fn answer(unit: u8, asked: impl Into<Asked>, from: u8, pdu: &[u8]) -> Result<Answer, BadAnswer> {
-    let asked = asked.into();
+/// What an answer holds behind its function code, or the code of a refusal.
+pub(crate) fn body(unit: u8, expected: u8, from: u8, pdu: &[u8]) -> Result<Result<&[u8], u8>, BadAnswer> {
     if from != unit {
         return Err(BadAnswer::Unit { got: from });
     }
-    let expected = asked.function();
     // A frame holds at most 253 bytes of PDU, so no length here can be cut.
     let got = pdu.len() as u8;
     let Some((&function, data)) = pdu.split_first() else {
@@ -124,10 +149,21 @@ pub(crate) fn answer(unit: u8, asked: impl Into<Asked>, from: u8, pdu: &[u8]) ->
     }
     if function & 0x80 != 0 {
         return match data {
-            [code] => Ok(Answer::Exception(*code)),
+            [code] => Ok(Err(*code)),
             _ => Err(BadAnswer::Length { expected: 2, got }),
         };
     }
+    Ok(Ok(data))
+}
+
+/// Judges the answer to what `unit` was asked to tell.
+pub(crate) fn answer(unit: u8, asked: impl Into<Asked>, from: u8, pdu: &[u8]) -> Result<Answer, BadAnswer> {
+    let asked = asked.into();
+    let data = match body(unit, asked.function(), from, pdu)? {
+        Ok(data) => data,
+        Err(code) => return Ok(Answer::Exception(code)),
+    };
+    let got = pdu.len() as u8;
     let span = match asked {
         Asked::Span(span) => span,
         Asked::Identification { .. } => {
@@ -144,11 +180,34 @@ pub(crate) fn answer(unit: u8, asked: impl Into<Asked>, from: u8, pdu: &[u8]) ->
                 Err(BadAnswer::Identification)
             };
         }
+        // A write's answer is judged by the request itself.
+        Asked::Write { .. } => return Err(BadAnswer::Length { expected: 5, got }),
     };
-    let bytes = match span.function {
-        Function::Coils | Function::Discrete => span.count.div_ceil(8),
-        Function::Holding | Function::Input => span.count * 2,
-    } as u8;
+    match span.function {
+        Function::Coils | Function::Discrete => {
+            let data = counted(span.count.div_ceil(8) as u8, data, got)?;
+            Ok(Answer::Words(
+                (0..usize::from(span.count))
+                    .map(|i| u16::from(data[i / 8] >> (i % 8) & 1))
+                    .collect(),
+            ))
+        }
+        Function::Holding | Function::Input => registers(span.count, data, got),
+    }
+}
+
+/// So many registers, behind their length in bytes; the whole PDU is `got` bytes long.
+pub(crate) fn registers(count: u16, data: &[u8], got: u8) -> Result<Answer, BadAnswer> {
+    let data = counted((count * 2) as u8, data, got)?;
+    Ok(Answer::Words(
+        data.chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect(),
+    ))
+}
+
+/// Exactly so many bytes, behind their number.
+fn counted(bytes: u8, data: &[u8], got: u8) -> Result<&[u8], BadAnswer> {
     let length = BadAnswer::Length {
         expected: bytes.saturating_add(2),
         got,
@@ -165,15 +224,29 @@ pub(crate) fn answer(unit: u8, asked: impl Into<Asked>, from: u8, pdu: &[u8]) ->
     if data.len() != usize::from(bytes) {
         return Err(length);
     }
-    Ok(Answer::Words(match span.function {
-        Function::Coils | Function::Discrete => (0..usize::from(span.count))
-            .map(|i| u16::from(data[i / 8] >> (i % 8) & 1))
-            .collect(),
-        Function::Holding | Function::Input => data
-            .chunks_exact(2)
-            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-            .collect(),
-    }))
+    Ok(data)
+}
+
+/// Whether an answer repeats what a write with function 5, 6, 15 or 16 said behind its function code: the address, and
+/// the value or the count.
+pub(crate) fn echo(function: u8, sent: [u8; 4], data: &[u8], got: u8) -> Result<(), BadAnswer> {
+    let &[a, b, c, d] = data else {
+        return Err(BadAnswer::Length { expected: 5, got });
+    };
+    let words = |[a, b, c, d]: [u8; 4]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let ((at, second), (got_at, got_second)) = (words(sent), words([a, b, c, d]));
+    if got_at != at {
+        let (expected, got) = (at, got_at);
+        return Err(BadAnswer::EchoAddress { expected, got });
+    }
+    if got_second != second {
+        let (expected, got) = (second, got_second);
+        return Err(match function {
+            5 | 6 => BadAnswer::EchoValue { expected, got },
+            _ => BadAnswer::EchoCount { expected, got },
+        });
+    }
+    Ok(())
 }
 
 /// Bytes, each in a word.

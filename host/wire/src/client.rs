@@ -126,6 +126,7 @@ fn kind(error: &WireError) -> io::ErrorKind {
         | WireError::NoFrame { .. }
         | WireError::BadAnswer { .. } => io::ErrorKind::InvalidData,
         WireError::BadRequest { .. } => io::ErrorKind::InvalidInput,
+        WireError::Void { .. } => io::ErrorKind::PermissionDenied,
         WireError::Closed { .. } => io::ErrorKind::NotConnected,
         WireError::Down { cause, .. } => kind(cause),
         WireError::Port {

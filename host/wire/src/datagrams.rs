@@ -1,10 +1,12 @@
 //! MBAP frames in datagrams: one request in each, and in what comes any number of messages.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::frame::{self, Broken, Frame};
-use crate::frames::{Frames, Kind};
+use crate::frames::{Frames, Kind, Missing, Outgoing};
+use crate::write::Writing;
 
 /// Enough for 15 of the longest frames. A datagram that is longer is none of a Modbus device's, however it begins.
 const INPUT: usize = 4096;
@@ -31,6 +33,7 @@ pub(crate) struct MbapDatagrams<S> {
     oversize: bool,
     /// Whole frames, each to go for itself.
     output: Vec<u8>,
+    write: Option<Outgoing>,
 }
 
 impl<S> MbapDatagrams<S> {
@@ -43,6 +46,7 @@ impl<S> MbapDatagrams<S> {
             open: false,
             oversize: false,
             output: Vec::with_capacity(frame::MAX_FRAME),
+            write: None,
         }
     }
 }
@@ -54,11 +58,20 @@ impl<S: Datagrams> Frames for MbapDatagrams<S> {
         frame::encode(id, unit, pdu, &mut self.output);
     }
 
+    fn put_write(&mut self, id: u16, writing: Arc<Writing>) {
+        self.write = Some(Outgoing::mbap(id, writing));
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Ok(Some(first)) = frame::decode(&self.output) {
             let length = first.len();
             ready!(self.socket.poll_send(cx, &self.output[..length]))?;
             self.output.drain(..length);
+        }
+        if let Some(out) = self.write.as_ref().filter(|out| out.may_go()) {
+            ready!(self.socket.poll_send(cx, &out.frame))?;
+            out.writing.went();
+            self.write = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -96,5 +109,10 @@ impl<S: Datagrams> Frames for MbapDatagrams<S> {
 
     fn rest(&self) -> &[u8] {
         &self.input[self.taken..self.filled]
+    }
+
+    fn gave_up(&mut self, id: u16) -> Missing {
+        self.write.take_if(|out| out.id == id);
+        Missing::Silent
     }
 }

@@ -11,7 +11,7 @@ use crate::serial::PortError;
 /// How the URL of a gateway begins that hands RTU through.
 pub(crate) const RTU_OVER_TCP: &str = "modbus+rtu+tcp:";
 
-/// Why a read gave no words. Cheap to clone: one failure of a link is told to all who wait for it.
+/// Why a read gave no words, or a write no acknowledgement. Cheap to clone: one failure of a link is told to all who wait for it.
 ///
 /// The message says where, what was expected and what came; [`WireError::hint`] says what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -176,6 +176,18 @@ pub enum WireError {
         /// Why not.
         reason: &'static str,
     },
+    /// A write lost its leave before it went out.
+    #[error("{endpoint}: unit {unit}, {asked}: not sent, because {reason}")]
+    Void {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// The unit meant.
+        unit: u8,
+        /// What was to be written.
+        asked: Asked,
+        /// Why.
+        reason: &'static str,
+    },
     /// The link was closed by its owner.
     #[error("{endpoint}: the link was closed")]
     Closed {
@@ -246,6 +258,7 @@ impl WireError {
             WireError::UnitResting { .. } => "unit_resting",
             WireError::Down { cause, .. } => cause.code(),
             WireError::BadRequest { .. } => "bad_request",
+            WireError::Void { .. } => "void",
             WireError::Closed { .. } => "closed",
         }
     }
@@ -303,6 +316,27 @@ mod tests {
             down.to_string().ends_with("within 300 ms; next attempt in 1.5 s"),
             "{down}"
         );
+    }
+
+    #[test]
+    fn a_message_says_what_was_written() {
+        for (function, at, count, message) in [
+            (16, 2716, 2, "write of holding 2716-2717"),
+            (6, 2703, 1, "write of holding 2703"),
+            (5, 7, 1, "write of coils 7"),
+            (23, 0x4000, 3, "write to the register link at 16384"),
+        ] {
+            let error = WireError::Exception {
+                endpoint: "modbus+tcp://gx.local:502".into(),
+                unit: 100,
+                asked: Asked::Write { function, at, count },
+                code: 2,
+            };
+            let expected = format!(
+                "modbus+tcp://gx.local:502: unit 100 answers {message} with exception 2 (address not known)"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[test]

@@ -4,13 +4,16 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use crate::check::BadAnswer;
 use crate::frame::{self, Broken, Frame};
+use crate::write::Writing;
 
 /// Enough for 15 of the longest frames: what a device sends at once is read at once.
 const INPUT: usize = 4096;
@@ -51,8 +54,11 @@ pub(crate) trait Frames {
     /// What it goes over.
     const KIND: Kind;
 
-    /// Puts a request into what is sent next.
+    /// Puts a request to read into what is sent next.
     fn put(&mut self, id: u16, unit: u8, pdu: &[u8]);
+    /// Puts a write behind all that was put before. Before its first byte goes out it is asked whether it
+    /// [may](Writing::may_go), and it is told when that [went](Writing::went). The wire is free of other requests.
+    fn put_write(&mut self, id: u16, writing: Arc<Writing>);
     /// Sends what was put; ready when nothing is left.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Waits for more to come; ready with false when no more will. To be called when `get` has nothing left.
@@ -80,6 +86,28 @@ pub(crate) trait Frames {
     }
 }
 
+/// A write's frame, as far as it is not handed over.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) id: u16,
+    pub(crate) frame: Vec<u8>,
+    pub(crate) writing: Arc<Writing>,
+}
+
+impl Outgoing {
+    /// The frame of MBAP.
+    pub(crate) fn mbap(id: u16, writing: Arc<Writing>) -> Self {
+        let mut frame = Vec::with_capacity(frame::MAX_FRAME);
+        frame::encode(id, writing.unit(), writing.pdu(), &mut frame);
+        Outgoing { id, frame, writing }
+    }
+
+    /// Whether the next byte may go out: the first with leave, those behind it always.
+    pub(crate) fn may_go(&self) -> bool {
+        self.writing.is_gone() || self.writing.may_go(Instant::now())
+    }
+}
+
 /// MBAP frames over a byte stream.
 #[derive(Debug)]
 pub(crate) struct MbapStream<S> {
@@ -88,6 +116,9 @@ pub(crate) struct MbapStream<S> {
     taken: usize,
     filled: usize,
     output: Vec<u8>,
+    write: Option<Outgoing>,
+    /// Part of a write went out, and the rest will not: what follows would be taken for the rest.
+    torn: bool,
 }
 
 impl<S> MbapStream<S> {
@@ -98,7 +129,30 @@ impl<S> MbapStream<S> {
             taken: 0,
             filled: 0,
             output: Vec::with_capacity(frame::MAX_FRAME),
+            write: None,
+            torn: false,
         }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> MbapStream<S> {
+    /// Sends a write, once it may go.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.torn {
+            return Poll::Ready(Err(io::Error::other("a write could be handed over only in part")));
+        }
+        while let Some(out) = self.write.as_mut().filter(|out| out.may_go()) {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &out.frame))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.writing.went();
+            out.frame.drain(..sent);
+            if out.frame.is_empty() {
+                self.write = None;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -107,6 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
 
     fn put(&mut self, id: u16, unit: u8, pdu: &[u8]) {
         frame::encode(id, unit, pdu, &mut self.output);
+    }
+
+    fn put_write(&mut self, id: u16, writing: Arc<Writing>) {
+        self.write = Some(Outgoing::mbap(id, writing));
     }
 
     /// One write for all frames that are due: a frame in two writes may cost a delayed acknowledgement, and
@@ -118,6 +176,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.output.drain(..sent);
+        }
+        if self.write.is_some() || self.torn {
+            return self.poll_write(cx);
         }
         Poll::Ready(Ok(()))
     }
@@ -148,5 +209,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for MbapStream<S> {
 
     fn rest(&self) -> &[u8] {
         &self.input[self.taken..self.filled]
+    }
+
+    fn gave_up(&mut self, id: u16) -> Missing {
+        let out = self.write.take_if(|out| out.id == id);
+        self.torn |= out.is_some_and(|out| out.writing.is_gone());
+        Missing::Silent
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::check::BadAnswer;
 use crate::error::{RTU_OVER_TCP, WireError};
+use crate::identity::Asked;
 
 impl WireError {
     /// The next step for a person.
@@ -76,6 +77,18 @@ impl WireError {
             WireError::Silent { .. } | WireError::UnitResting { .. } => {
                 "check the unit id, and the wiring behind a gateway"
             }
+            WireError::Exception {
+                code,
+                asked: Asked::Write { .. },
+                ..
+            } => match code {
+                1 => "the device does not write with this function: another of 5, 6, 15 and 16 may do",
+                2 => "the device has no such register to write, or lets nobody write it now",
+                3 => "the device does not take this value: see its manual for the range",
+                6 => "the device is busy: try it later",
+                10 => "the unit is not there: check the unit id, and the wiring behind a gateway",
+                _ => "see the device's manual for this exception",
+            },
             WireError::Exception { code, .. } => match code {
                 1 => "the device does not know this function: try another of 1 to 4",
                 2 => "the device lacks one of these registers: read fewer, or check the address",
@@ -92,7 +105,12 @@ impl WireError {
                 "a gateway between may mix up answers: read fewer registers, or ask slower"
             }
             WireError::Down { cause, .. } => return cause.hint(),
+            WireError::BadRequest {
+                asked: Asked::Write { .. },
+                ..
+            } => "correct how the ledger has this point written",
             WireError::BadRequest { .. } => "split the read",
+            WireError::Void { .. } => "see to that, then ask for it again",
             WireError::Closed { .. } => "open the link again",
         };
         hint.to_owned()

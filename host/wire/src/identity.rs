@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use busbar_ledger::span::Span;
+use busbar_ledger::span::{Function, Span};
 
 use crate::check::{self, BadAnswer};
 
@@ -13,7 +13,7 @@ const REGULAR: u8 = 2;
 /// The longest list that is followed: a device may spread its objects over several answers.
 const ANSWERS: usize = 8;
 
-/// What one request asks of a unit. Each of them only reads.
+/// What one request asks of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Registers or bits, with function 1 to 4.
@@ -25,6 +25,15 @@ pub enum Asked {
     },
     /// The server's id: function 17.
     ServerId,
+    /// To hold other values: function 5, 6, 15, 16 or 23. What it shall hold, only a permit says.
+    Write {
+        /// The function code.
+        function: u8,
+        /// The first address.
+        at: u16,
+        /// How many coils or registers.
+        count: u16,
+    },
 }
 
 impl From<Span> for Asked {
@@ -39,6 +48,22 @@ impl fmt::Display for Asked {
             Asked::Span(span) => span.fmt(f),
             Asked::Identification { .. } => f.write_str("its identification (function 43/14)"),
             Asked::ServerId => f.write_str("its server id (function 17)"),
+            Asked::Write { function: 23, at, .. } => write!(f, "write to the register link at {at}"),
+            Asked::Write { function, at, count } => {
+                let function = match function {
+                    5 | 15 => Function::Coils,
+                    _ => Function::Holding,
+                };
+                write!(
+                    f,
+                    "write of {}",
+                    Span {
+                        function,
+                        at: *at,
+                        count: *count
+                    }
+                )
+            }
         }
     }
 }
@@ -50,11 +75,12 @@ impl Asked {
             Asked::Span(span) => span.function.code(),
             Asked::Identification { .. } => 43,
             Asked::ServerId => 17,
+            Asked::Write { function, .. } => function,
         }
     }
 
-    /// Writes the PDU that asks for it.
-    pub(crate) fn pdu(self, buffer: &mut [u8; 5]) -> &[u8] {
+    /// Puts the PDU that asks for it into the buffer. `None` for a write: its PDU comes from a permit.
+    pub(crate) fn pdu(self, buffer: &mut [u8; 5]) -> Option<&[u8]> {
         let length = match self {
             Asked::Span(span) => {
                 *buffer = check::read_pdu(span);
@@ -68,8 +94,9 @@ impl Asked {
                 buffer[0] = 17;
                 1
             }
+            Asked::Write { .. } => return None,
         };
-        &buffer[..length]
+        Some(&buffer[..length])
     }
 }
 

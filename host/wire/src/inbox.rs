@@ -12,11 +12,12 @@ use crate::identity::Asked;
 use crate::queue::{Priority, Queue};
 use crate::stats::Stats;
 use crate::tap::Tap;
+use crate::write::{WriteAnswer, WriteError, Writing};
 
-/// The most reads of one priority that wait in the queue; further callers wait outside.
+/// The most requests of one priority that wait in the queue; further callers wait outside.
 const LANE: usize = 256;
 
-/// A read on its way.
+/// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) unit: u8,
@@ -31,8 +32,10 @@ pub(crate) struct Job {
     pub(crate) line: Duration,
     /// Whether it was asked again because its answer was lost on the line.
     pub(crate) again: bool,
-    /// Whether it is asked once more, with the wire for itself.
+    /// Whether it has the wire for itself: a read that is asked once more, or a write.
     pub(crate) alone: bool,
+    /// What makes it a write. It goes out once; nothing that asks a second time may be given it.
+    pub(crate) write: Option<Arc<Writing>>,
 }
 
 impl Job {
@@ -45,13 +48,13 @@ impl Job {
 /// What the owner task waits for from its handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// A read waits.
+    /// A request waits.
     Work,
     /// Nobody needs the link any more.
     Closed,
 }
 
-/// A queue of reads, the counters, and the bell that wakes the owner.
+/// A queue of requests, the counters, and the bell that wakes the owner.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) endpoint: Arc<str>,
@@ -90,6 +93,33 @@ impl Inbox {
         asked: Asked,
         priority: Priority,
     ) -> Result<Vec<u16>, WireError> {
+        self.wait_for(unit, asked, priority, None).await
+    }
+
+    /// One write, likewise. Dropping this withdraws what has not gone out; what has is not called back.
+    pub(crate) async fn write(&self, writing: Writing) -> Result<WriteAnswer, WriteError> {
+        let writing = Arc::new(writing);
+        let mut watch = Watch {
+            inbox: self,
+            writing: &writing,
+            settled: false,
+        };
+        let (unit, asked) = (writing.unit(), writing.asked());
+        let result = self
+            .wait_for(unit, asked, Priority::Write, Some(writing.clone()))
+            .await;
+        let outcome = writing.outcome(result);
+        watch.settled = !matches!(outcome, Err(WriteError::Unconfirmed(_)));
+        outcome
+    }
+
+    async fn wait_for(
+        &self,
+        unit: u8,
+        asked: Asked,
+        priority: Priority,
+        write: Option<Arc<Writing>>,
+    ) -> Result<Vec<u16>, WireError> {
         let closed = || WireError::Closed {
             endpoint: self.endpoint.clone(),
         };
@@ -115,7 +145,8 @@ impl Inbox {
                     lost: 0,
                     line: Duration::ZERO,
                     again: false,
-                    alone: false,
+                    alone: write.is_some(),
+                    write,
                 },
             );
         }
@@ -123,22 +154,22 @@ impl Inbox {
         result.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// The next read to send.
+    /// The next request to send.
     pub(crate) fn pop(&self) -> Option<Job> {
         self.waiting().queue.pop()
     }
 
-    /// Whether no read waits to be sent.
+    /// Whether no request waits to be sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting().queue.is_empty()
     }
 
-    /// Puts back a read that is to be sent again.
+    /// Puts back a request that was not sent, or a read that is to be sent again.
     pub(crate) fn put_back(&self, job: Job) {
         self.waiting().queue.put_back(job.priority, job);
     }
 
-    /// Ends all waiting reads with one error.
+    /// Ends all waiting requests with one error.
     pub(crate) fn fail_all(&self, error: &WireError) {
         let jobs: Vec<Job> = self.waiting().queue.drain().collect();
         for job in jobs {
@@ -159,7 +190,7 @@ impl Inbox {
         }
     }
 
-    /// Nobody needs the link any more: reads fail from now on, and the owner ends.
+    /// Nobody needs the link any more: requests fail from now on, and the owner ends.
     pub(crate) fn close(&self) {
         self.waiting().closed = true;
         self.owner.wake();
@@ -172,5 +203,22 @@ impl Inbox {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits with the caller of a write, and sees when it goes before the answer comes.
+struct Watch<'a> {
+    inbox: &'a Inbox,
+    writing: &'a Writing,
+    /// Whether it is known what became of the write.
+    settled: bool,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.writing.withdraw();
+        if self.writing.is_gone() && !self.settled {
+            self.inbox.stats().unconfirmed += 1;
+        }
     }
 }

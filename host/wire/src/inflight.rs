@@ -221,6 +221,14 @@ impl<T> InFlight<T> {
         Some(sent)
     }
 
+    /// Gives a request on the wire more time: its first byte went out only now.
+    pub(crate) fn delay(&mut self, id: u16, now: Instant, deadline: Instant) {
+        let slot = self.slots[usize::from(id % MOST)].as_mut();
+        if let Some(sent) = slot.filter(|sent| sent.id == id) {
+            (sent.at, sent.deadline) = (now, deadline);
+        }
+    }
+
     /// When the next request runs out of time.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.slots.iter().flatten().map(|sent| sent.deadline).min()

@@ -1,11 +1,14 @@
 //! One owner task for each Modbus endpoint.
 //!
-//! [`Link::read`] is the whole way in: a span of registers of one unit, and what comes back is exactly what the
-//! device answered to that request, or a [`WireError`] that says where, what and why. The owner task behind a
-//! link has the only connection to its endpoint; scans, polls and (later) writes share it by [`Priority`].
+//! [`Link::read`] is the way to ask: a span of registers of one unit, and what comes back is exactly what the device
+//! answered to that request, or a [`WireError`] that says where, what and why. [`Link::write`] is the only way to change
+//! something: it takes a [`Permit`](busbar_guard::Permit), which only the guard makes, and sends what that says once. The
+//! owner task behind a link has the only connection to its endpoint; writes, polls and scans share it by [`Priority`].
 //!
 //! Invariants: nothing is handed out that was not sent in answer to that very request; nothing grows without a
-//! bound; every wait ends; one silent unit never delays the others. There is no way to write.
+//! bound; every wait ends; one silent unit never delays the others. A write goes out at most once, never without leave,
+//! and whether it was confirmed, refused or never sent is not guessed: what is not known is
+//! [unconfirmed](WriteError::Unconfirmed).
 
 #![forbid(unsafe_code)]
 
@@ -40,6 +43,8 @@ mod task;
 mod tcp;
 mod udp;
 mod window;
+mod write;
+mod writes;
 
 pub use crate::check::BadAnswer;
 pub use crate::client::EngineClient;
@@ -55,3 +60,4 @@ pub use crate::serial::{PortError, stable_path};
 pub use crate::stats::Stats;
 pub use crate::sweep::{Sweep, sweep};
 pub use crate::tap::{Direction, Seen, Traffic};
+pub use crate::write::{WriteAnswer, WriteError};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use busbar_guard::Permit;
 use busbar_ledger::span::Span;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use crate::tap::Traffic;
 use crate::task::Engine;
 use crate::tcp::Tcp;
 use crate::udp::Udp;
+use crate::write::{self, WriteAnswer, WriteError, Writing};
 
 /// One read: what to ask of whom, and how urgently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +140,30 @@ impl Link {
         inbox.read(unit, span.into(), priority).await
     }
 
+    /// Sends the one request that a permit allows, and waits for the device to repeat it. It goes before all reads but
+    /// those of [`Priority::Write`], has the wire for itself, and is given the whole [`Options::timeout`].
+    ///
+    /// It is sent at most once: nothing that was lost, refused, put off or not understood makes it go out again. The
+    /// permit is asked once more in the moment before the first byte goes out. Dropping the future withdraws what has
+    /// not gone out; what has may be done all the same.
+    ///
+    /// While the link is down this fails at once (a one-shot link waits instead, as long as the permit holds).
+    ///
+    /// # Errors
+    /// See [`WriteError`]: not sent, refused, or unconfirmed.
+    pub async fn write(&self, permit: Permit) -> Result<WriteAnswer, WriteError> {
+        let inbox = &self.0.inbox;
+        match Writing::new(permit) {
+            Ok(writing) => inbox.write(writing).await,
+            Err((permit, reason)) => Err(WriteError::NotSent(WireError::BadRequest {
+                endpoint: inbox.endpoint.clone(),
+                unit: permit.unit(),
+                asked: write::asked(permit.order()),
+                reason,
+            })),
+        }
+    }
+
     /// Asks a unit who it is, with functions 43/14 and 17. A device that knows neither gives an empty identity. It
     /// waits for polls, as a scan does.
     ///
@@ -188,7 +214,7 @@ impl Link {
         &self.0.inbox.endpoint
     }
 
-    /// Closes the connection, for all clones, and waits until it is closed. Reads that wait fail with
+    /// Closes the connection, for all clones, and waits until it is closed. What waits fails with
     /// [`WireError::Closed`].
     pub async fn close(&self) {
         self.0.inbox.close();

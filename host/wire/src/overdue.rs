@@ -29,6 +29,10 @@ impl Engine {
         let mut trouble = false;
         let mut last = None;
         while let Some(sent) = self.wire.take_expired(now) {
+            if sent.item.write.is_some() {
+                last = self.write_expired(frames, sent, now).or(last);
+                continue;
+            }
             // Where others were answered meanwhile, one of several may be missing because the device takes only
             // one.
             let overtaken = sent.depth > 1 && self.session.proven && self.session.heard >= sent.at;
@@ -123,8 +127,8 @@ impl Engine {
     }
 
     /// Sends a read once more while its answer is waited for, under a new id: the answer to either transmission
-    /// is an answer to it. A write must never come here: the first one may have been done, and only its
-    /// acknowledgement lost.
+    /// is an answer to it. A write never comes here: the first one may have been done, and only its acknowledgement
+    /// lost.
     fn resend<F: Frames>(&mut self, frames: &mut F, sent: Sent<Job>, now: Instant) {
         let rest = (sent.since + self.options.patience()).saturating_duration_since(now);
         let wait = if sent.again + 1 < RESENDS {
@@ -141,7 +145,7 @@ impl Engine {
     }
 
     /// Why a request has no answer. What came while it waited, and was no answer to it, is the likelier cause.
-    fn silent(&self, sent: &Sent<Job>, missing: &Missing) -> WireError {
+    pub(crate) fn silent(&self, sent: &Sent<Job>, missing: &Missing) -> WireError {
         let Job { unit, asked, .. } = sent.item;
         let endpoint = self.inbox.endpoint.clone();
         match missing {

@@ -19,7 +19,7 @@ use crate::inbox::{Call, Job};
 use crate::inflight::{Owner, Sent};
 use crate::queue::Priority;
 use crate::rtu;
-use crate::session::Session;
+use crate::session::{Gate, OnWire, Session};
 use crate::tap::Direction;
 use crate::task::Engine;
 
@@ -51,6 +51,8 @@ enum Event {
     Call(Call),
     Bytes,
     Alarm,
+    /// A write was at the gate.
+    Write(Gate),
     /// No more will come: the stream ended, or broke.
     Over(Option<io::Error>),
 }
@@ -96,6 +98,10 @@ impl Engine {
                 Event::Call(Call::Closed) => Err(End::Closed),
                 Event::Bytes => self.receive(&mut frames),
                 Event::Alarm => self.look(&mut frames),
+                Event::Write(gate) => {
+                    self.gate(&mut frames, gate);
+                    Ok(())
+                }
                 Event::Over(error) => {
                     self.inbox.tap.noise(frames.rest());
                     Err(self.over(error, frames.rest().len()))
@@ -135,6 +141,7 @@ impl Engine {
                     return;
                 }
                 self.session.alone = false;
+                self.session.write = None;
             }
             let Some(mut job) = self.inbox.pop() else { return };
             if job.reply.is_closed() {
@@ -147,6 +154,12 @@ impl Engine {
                 }
             }
             let now = *now.get_or_insert_with(Instant::now);
+            if let Some(writing) = &job.write
+                && let Err(error) = self.may_be_put(writing, F::KIND, now)
+            {
+                job.finish(Err(error));
+                continue;
+            }
             if job.priority != Priority::Scan
                 && let Leave::Resting(retry_in, cause) = self.breakers.ask(job.unit, now)
             {
@@ -160,8 +173,14 @@ impl Engine {
                 job.finish(Err(error));
                 continue;
             }
+            if let Some(writing) = job.write.clone() {
+                self.put_write(frames, job, writing, now);
+                continue;
+            }
             let (unit, asked, timeout) = (job.unit, job.asked, self.first_wait());
-            job.line = frames.takes(unit, asked.pdu(&mut [0; 5]));
+            job.line = asked
+                .pdu(&mut [0; 5])
+                .map_or(Duration::ZERO, |pdu| frames.takes(unit, pdu));
             let timeout = timeout + job.line;
             let id = self.wire.send(job, now, timeout);
             self.put(frames, id, unit, asked);
@@ -172,10 +191,10 @@ impl Engine {
         }
     }
 
-    /// Hands a request over to be sent.
+    /// Hands a read over to be sent.
     pub(crate) fn put<F: Frames>(&self, frames: &mut F, id: u16, unit: u8, asked: Asked) {
         let mut buffer = [0; 5];
-        let pdu = asked.pdu(&mut buffer);
+        let Some(pdu) = asked.pdu(&mut buffer) else { return };
         frames.put(id, unit, pdu);
         let frame = Frame { id, unit, pdu };
         self.inbox.tap.frame(Direction::Sent, frame);
@@ -206,6 +225,9 @@ impl Engine {
             }
             if let Poll::Ready(Err(error)) = frames.poll_flush(cx) {
                 return Poll::Ready(Event::Over(Some(error)));
+            }
+            if let Some(gate) = self.session.write.as_ref().and_then(OnWire::news) {
+                return Poll::Ready(Event::Write(gate));
             }
             if let Poll::Ready(call) = self.inbox.poll_call(cx, room) {
                 return Poll::Ready(Event::Call(call));
@@ -270,7 +292,15 @@ impl Engine {
 
     /// Gives a frame to the request that it answers, if there is one.
     fn frame(&mut self, frame: Frame<'_>, now: Instant) -> Result<(), End> {
-        let owner = if self.options.fixed_transaction_id {
+        let fixed = self.options.fixed_transaction_id;
+        let early = self
+            .session
+            .write
+            .as_ref()
+            .is_some_and(|on_wire| on_wire.awaits(frame.id, fixed));
+        let owner = if early {
+            Owner::Nobody
+        } else if fixed {
             self.wire.take_only().map_or(Owner::Nobody, Owner::Request)
         } else {
             self.wire.take(frame.id, now)
@@ -302,7 +332,10 @@ impl Engine {
     /// Judges the answer to a request.
     fn answer(&mut self, sent: Sent<Job>, frame: Frame<'_>, now: Instant) {
         let Job { unit, asked, .. } = sent.item;
-        let judged = check::answer(unit, asked, frame.unit, frame.pdu);
+        let judged = match &sent.item.write {
+            None => check::answer(unit, asked, frame.unit, frame.pdu),
+            Some(writing) => writing.judge(frame.unit, frame.pdu),
+        };
         let endpoint = || self.inbox.endpoint.clone();
         let result = match judged {
             Ok(Answer::Words(words)) => {
@@ -354,6 +387,16 @@ impl Engine {
         self.session.heard = now;
         self.session.misses = 0;
         self.session.foreign = 0;
+        if well && self.breakers.answered(unit) {
+            tracing::info!("{}: unit {unit} answers again", self.inbox.endpoint);
+        }
+        if !self.up {
+            self.back();
+        }
+        // How long a device takes to write says nothing of how long it takes to read.
+        if sent.item.write.is_some() {
+            return;
+        }
         self.latency
             .answered((now - sent.at).saturating_sub(sent.item.line), sent.depth);
         if sent.depth == 1 && self.session.kind != Kind::Datagrams {
@@ -367,15 +410,9 @@ impl Engine {
             self.window
                 .answered(sent.depth, || self.latency.invites_more(size, oldest()));
         }
-        if well && self.breakers.answered(unit) {
-            tracing::info!("{}: unit {unit} answers again", self.inbox.endpoint);
-        }
-        if !self.up {
-            self.back();
-        }
     }
 
-    /// The device says "later": fewer at once, a pause for all, and the request again.
+    /// The device says "later": fewer at once, a pause for all, and a read again.
     fn busy(&mut self, sent: Sent<Job>, error: WireError, now: Instant) {
         if sent.depth == 1 {
             self.pauses.lost();
@@ -385,7 +422,7 @@ impl Engine {
         self.session.hold_until(now + self.session.pause);
         self.gauges();
         let mut job = sent.item;
-        if job.busy < BUSY_REPEATS {
+        if job.write.is_none() && job.busy < BUSY_REPEATS {
             job.busy += 1;
             self.again(job);
         } else {
@@ -393,7 +430,8 @@ impl Engine {
         }
     }
 
-    /// Sends a request once more. A write must never come here: whether it was done is found out by reading.
+    /// Sends a read once more. A write never comes here: whether it was done is found out by reading. Should one, the
+    /// gate that it has passed would not open again.
     pub(crate) fn again(&mut self, job: Job) {
         self.inbox.stats().repeated += 1;
         self.breakers.undecided(job.unit);

@@ -1,10 +1,12 @@
 //! What is known of one connection, from its beginning to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::frames::Kind;
+use crate::write::Writing;
 
 /// What is known of one connection.
 #[derive(Debug)]
@@ -27,10 +29,50 @@ pub(crate) struct Session {
     pub(crate) not_before: Option<Instant>,
     /// No request before the wire is empty: one has it for itself, or waits for that.
     pub(crate) alone: bool,
+    /// The write that has the wire for itself, or had it last.
+    pub(crate) write: Option<OnWire>,
     /// The pause after the last busy answer.
     pub(crate) pause: Duration,
     /// Nothing needs a look before this.
     pub(crate) soonest: Option<Instant>,
+}
+
+/// A write that was put on the wire.
+#[derive(Debug)]
+pub(crate) struct OnWire {
+    pub(crate) id: u16,
+    pub(crate) writing: Arc<Writing>,
+    /// How long the way itself takes for it.
+    pub(crate) line: Duration,
+    /// Whether the task has taken note of what became of it at the gate.
+    pub(crate) noted: bool,
+}
+
+/// What becomes of a write at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// It has gone out.
+    Went,
+    /// It was stopped, for this reason.
+    Stopped(&'static str),
+}
+
+impl OnWire {
+    /// What became of it since it was put, once.
+    pub(crate) fn news(&self) -> Option<Gate> {
+        if self.noted {
+            return None;
+        }
+        if self.writing.is_gone() {
+            return Some(Gate::Went);
+        }
+        self.writing.stopped().map(Gate::Stopped)
+    }
+
+    /// Whether an answer under this id would come before its question.
+    pub(crate) fn awaits(&self, id: u16, any: bool) -> bool {
+        (any || self.id == id) && !self.writing.is_gone()
+    }
 }
 
 impl Session {
@@ -45,6 +87,7 @@ impl Session {
             last_skipped: None,
             not_before: None,
             alone: false,
+            write: None,
             pause: Duration::ZERO,
             soonest: None,
         }

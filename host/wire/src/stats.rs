@@ -27,8 +27,12 @@ pub struct Stats {
     pub repeated: u64,
     /// Datagrams that were sent once more while their answer was waited for.
     pub resent: u64,
+    /// Writes that were sent, each once; counted among the requests too.
+    pub writes: u64,
+    /// Writes that were sent and of which nobody knows whether they were done.
+    pub unconfirmed: u64,
     /// Small reads that a line's unit was asked because it still owed an answer, which could have been taken for the
-    /// next; counted among the requests too.
+    /// next, or to learn before a write whether the adapter echoes; counted among the requests too.
     pub settled: u64,
     /// Connections made, or sockets opened where a wire knows no connections.
     pub connects: u64,

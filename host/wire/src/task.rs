@@ -212,7 +212,7 @@ impl Engine {
     }
 
     /// A connection is of no use any more. A proven one is made anew at once, and what it owed is asked again:
-    /// reading twice does no harm. What is more than a read must never be put back: perhaps it was done.
+    /// reading twice does no harm. A write is not: perhaps it was done.
     fn lost(&mut self, error: WireError) {
         self.inbox.stats().lost += 1;
         let several = self.wire.len() > 1;
@@ -229,7 +229,8 @@ impl Engine {
         let patient = self.options.one_shot && !self.session.proven;
         for sent in self.wire.abandon() {
             let mut job = sent.item;
-            if patient || (renew && job.lost < LOST_REPEATS) {
+            let again = patient || (renew && job.lost < LOST_REPEATS);
+            if again && job.write.is_none() {
                 job.lost = job.lost.saturating_add(1);
                 self.inbox.stats().repeated += 1;
                 self.inbox.put_back(job);

@@ -1,6 +1,7 @@
 //! Answers that may still come: without ids, a late one looks like the answer to the next request.
 //!
 //! The rule: a unit that owes an answer is first asked for something that cannot be mistaken, a read of another length.
+//! A write is preceded by one where the unit owes an answer to a write: the echo of the older may be the very same bytes.
 //! A device answers in the order in which it was asked, so with that answer the older ones are out of the way. Waiting
 //! would only help against delays that are shorter than the wait, and so would a reconnect: a plain gateway hands what
 //! comes late from its line to whoever is connected then.
@@ -10,7 +11,7 @@ use std::time::Duration;
 use busbar_ledger::span::Span;
 use tokio::time::Instant;
 
-use super::frame::Expected;
+use super::frame::{Body, Expected, expected};
 
 /// For how long an answer may be late. A GX takes 25 s for its slowest.
 const LATE: Duration = Duration::from_secs(60);
@@ -85,43 +86,36 @@ impl Debts {
     /// What to ask before `span`, so that its answer cannot be mistaken: a read of a length that is owed by nobody and
     /// not wanted next. `None` where the unit owes nothing that could be taken for it.
     pub(crate) fn settle(&mut self, unit: u8, span: Span, now: Instant) -> Option<Span> {
+        self.owes(unit, span.function.code(), now)
+            .then(|| self.another_length(unit, span, Some(expected(unit, span).body)))
+            .flatten()
+    }
+
+    /// Whether a unit owes an answer to this function: a refusal, or the echo of a write like the next, could be that.
+    pub(crate) fn owes(&mut self, unit: u8, function: u8, now: Instant) -> bool {
         self.forget(now);
-        let function = span.function.code();
-        let owed: Vec<u8> = self
-            .0
+        self.owed(unit, function).next().is_some()
+    }
+
+    fn owed(&self, unit: u8, function: u8) -> impl Iterator<Item = Body> {
+        self.0
             .iter()
             .map(|debt| debt.expected)
-            .filter(|owed| owed.unit == unit && owed.function == function)
-            .map(|owed| owed.bytes)
-            .collect();
-        if owed.is_empty() {
-            return None;
-        }
+            .filter(move |owed| owed.unit == unit && owed.function == function)
+            .map(|owed| owed.body)
+    }
+
+    /// A read near `span` of a length that is owed by nobody, and is not the one that is wanted next.
+    pub(crate) fn another_length(&self, unit: u8, span: Span, wanted: Option<Body>) -> Option<Span> {
+        let owed: Vec<Body> = self.owed(unit, span.function.code()).chain(wanted).collect();
         let step = if span.function.is_bit() { 8 } else { 1 };
-        let wanted = expected(unit, span).bytes;
         (1..=125)
             .map(|length| {
                 let count = length * step;
                 let at = span.at.min(u16::MAX - count + 1);
                 Span { at, count, ..span }
             })
-            .find(|settle| {
-                let bytes = expected(unit, *settle).bytes;
-                bytes != wanted && !owed.contains(&bytes)
-            })
-    }
-}
-
-/// What the answer to a read looks like.
-pub(crate) fn expected(unit: u8, span: Span) -> Expected {
-    Expected {
-        unit,
-        function: span.function.code(),
-        bytes: if span.function.is_bit() {
-            span.count.div_ceil(8) as u8
-        } else {
-            (span.count * 2) as u8
-        },
+            .find(|settle| !owed.contains(&expected(unit, *settle).body))
     }
 }
 
@@ -189,6 +183,25 @@ mod tests {
         debts.settled(1);
         assert_eq!(debts.settle(1, span(0, 6), now), None);
         assert!(debts.settle(2, span(0, 6), now).is_some());
+    }
+
+    #[test]
+    fn a_unit_that_owes_the_echo_of_a_write_is_asked_to_tell_something_first() {
+        let now = Instant::now();
+        let echo = super::super::frame::confirms(1, &[6, 0, 9, 0, 1]).unwrap();
+        let mut debts = Debts::default();
+        debts.add(echo, Creditor::Us(7), now);
+        assert!(debts.owes(1, 6, now) && !debts.owes(1, 16, now) && !debts.owes(2, 6, now));
+        assert_eq!(
+            debts.settle(1, span(9, 1), now),
+            None,
+            "a read tells itself apart"
+        );
+        assert_eq!(debts.another_length(1, span(9, 1), None), Some(span(9, 1)));
+        debts.add(expected(1, span(0, 1)), Creditor::Us(8), now);
+        assert_eq!(debts.another_length(1, span(9, 1), None), Some(span(9, 2)));
+        assert_eq!(debts.paid(echo, now), Some(Creditor::Us(7)));
+        assert!(!debts.owes(1, 6, now) && debts.owes(1, 3, now));
     }
 
     #[test]

@@ -14,12 +14,21 @@ const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
 
 /// The longest frame: unit, 253 bytes of PDU, CRC.
 pub(crate) const MAX_FRAME: usize = 256;
-/// A request to read.
+/// A request to read or to write one value, and the answer to any write with function 5, 6, 15 or 16.
 pub(crate) const REQUEST: usize = 8;
 /// A refusal.
 pub(crate) const EXCEPTION: usize = 5;
 /// Bytes of an answer beside its data: unit, function, byte count, CRC.
 const AROUND: usize = 5;
+/// Bytes of a request with function 15 or 16 beside its data: unit, function, address, count, byte count, CRC.
+const AROUND_WRITE: usize = 9;
+/// The same with function 23, which says address and count twice.
+const AROUND_BOTH: usize = 13;
+
+/// How long the frame of a PDU is.
+pub(crate) fn around(pdu: &[u8]) -> usize {
+    pdu.len() + 3
+}
 
 /// Appends one frame to `out`.
 pub(crate) fn encode(unit: u8, pdu: &[u8], out: &mut Vec<u8>) {
@@ -36,13 +45,58 @@ fn is_intact(frame: &[u8]) -> bool {
     frame.len() > 3 && CRC.checksum(frame) == 0
 }
 
-/// What the answer to a read looks like.
+/// What the answer to a request looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) unit: u8,
     pub(crate) function: u8,
-    /// How many bytes of data.
-    pub(crate) bytes: u8,
+    pub(crate) body: Body,
+}
+
+/// What stands behind the function code of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// So many bytes of data, behind their number.
+    Data(u8),
+    /// Exactly these: the address that was written to, and the value or the count.
+    Echo([u8; 4]),
+}
+
+impl Body {
+    /// Whether it may begin with these bytes.
+    fn may_begin(self, bytes: &[u8]) -> bool {
+        match self {
+            Body::Data(count) => bytes.first().is_none_or(|first| *first == count),
+            Body::Echo(echo) => bytes.iter().zip(echo).all(|(byte, echo)| *byte == echo),
+        }
+    }
+}
+
+/// What the answer to a read looks like.
+pub(crate) fn expected(unit: u8, span: Span) -> Expected {
+    Expected {
+        unit,
+        function: span.function.code(),
+        body: Body::Data(if span.function.is_bit() {
+            span.count.div_ceil(8) as u8
+        } else {
+            (span.count * 2) as u8
+        }),
+    }
+}
+
+/// What the answer to a write looks like. `None` where the PDU is none.
+pub(crate) fn confirms(unit: u8, pdu: &[u8]) -> Option<Expected> {
+    let &[function, a, b, c, d, ..] = pdu else {
+        return None;
+    };
+    let body = match function {
+        5 | 6 | 15 | 16 => Body::Echo([a, b, c, d]),
+        // At most 125 registers are read back.
+        23 if c == 0 && d <= 125 => Body::Data(d * 2),
+        _ => return None,
+    };
+    Some(Expected { unit, function, body })
 }
 
 /// How bytes fit what is expected.
@@ -59,7 +113,10 @@ enum Fit {
 impl Expected {
     /// How long the answer is.
     pub(crate) fn len(&self) -> usize {
-        AROUND + usize::from(self.bytes)
+        match self.body {
+            Body::Data(bytes) => AROUND + usize::from(bytes),
+            Body::Echo(_) => REQUEST,
+        }
     }
 
     fn fit(&self, bytes: &[u8]) -> Fit {
@@ -69,7 +126,7 @@ impl Expected {
             [_] => return Fit::Partial,
             [_, function, ..] if *function == self.function | 0x80 => EXCEPTION,
             [_, function, ..] if *function != self.function => return Fit::No,
-            [_, _, count, ..] if *count != self.bytes => return Fit::No,
+            [_, _, rest @ ..] if !self.body.may_begin(rest) => return Fit::No,
             _ => self.len(),
         };
         match bytes.get(..length) {
@@ -101,26 +158,64 @@ impl Expected {
 
     /// Whether an answer came that noise has spoiled: all of its length is there, only its CRC is wrong.
     pub(crate) fn came_broken(&self, bytes: &[u8]) -> bool {
-        let head = [self.unit, self.function, self.bytes];
-        bytes.windows(self.len()).any(|frame| frame.starts_with(&head))
+        let begins = |frame: &[u8]| match frame {
+            [unit, function, rest @ ..] => {
+                (*unit, *function) == (self.unit, self.function) && self.body.may_begin(rest)
+            }
+            _ => false,
+        };
+        bytes.windows(self.len()).any(begins)
     }
 }
 
-/// The length of the whole frame that `bytes` begin with, whoever sent it to whom: an answer to a read, a refusal, or
-/// what another master asks.
+/// The length of the whole frame that `bytes` begin with, whoever sent it to whom: an answer, a refusal, or what another
+/// master asks.
 pub(crate) fn whole(bytes: &[u8]) -> Option<usize> {
     let &[_, function, count, ..] = bytes else {
         return None;
     };
+    let behind =
+        |place: usize, around: usize| bytes.get(place).map_or(0, |count| around + usize::from(*count));
     let lengths = match function {
         1..=4 => [AROUND + usize::from(count), REQUEST],
-        5 | 6 | 15 | 16 => [REQUEST, REQUEST],
+        5 | 6 => [REQUEST, REQUEST],
+        15 | 16 => [REQUEST, behind(6, AROUND_WRITE)],
+        23 => [AROUND + usize::from(count), behind(10, AROUND_BOTH)],
         0x80.. => [EXCEPTION, EXCEPTION],
         _ => return None,
     };
     lengths
         .into_iter()
-        .find(|length| bytes.get(..*length).is_some_and(is_intact))
+        .find(|length| *length > 0 && bytes.get(..*length).is_some_and(is_intact))
+}
+
+/// What a whole frame looks like as an answer, where it may be one and is no refusal.
+pub(crate) fn came(frame: &[u8]) -> Option<Expected> {
+    let &[unit, function, count, ..] = frame else {
+        return None;
+    };
+    let body = match (function, frame) {
+        (5 | 6 | 15 | 16, &[_, _, a, b, c, d, _, _]) => Body::Echo([a, b, c, d]),
+        (1..=4 | 23, _) if AROUND + usize::from(count) == frame.len() => Body::Data(count),
+        _ => return None,
+    };
+    Some(Expected { unit, function, body })
+}
+
+/// What would answer these bytes, where they are a whole request to write. One that writes a single value looks just
+/// like its answer.
+pub(crate) fn asks_to_write(frame: &[u8]) -> Option<Expected> {
+    let (unit, rest) = frame.split_first()?;
+    let single = frame.len() == REQUEST;
+    let request = match rest.first()? {
+        5 | 6 => single,
+        15 | 16 => {
+            !single && Some(frame.len()) == frame.get(6).map(|count| AROUND_WRITE + usize::from(*count))
+        }
+        23 => Some(frame.len()) == frame.get(10).map(|count| AROUND_BOTH + usize::from(*count)),
+        _ => false,
+    };
+    confirms(*unit, rest).filter(|_| request && is_intact(frame))
 }
 
 /// What these bytes ask for, where it is a request to read and no answer can look like it.
@@ -158,7 +253,7 @@ mod tests {
     const TWO: Expected = Expected {
         unit: 1,
         function: 3,
-        bytes: 4,
+        body: Body::Data(4),
     };
 
     #[test]
@@ -192,7 +287,10 @@ mod tests {
     #[test]
     fn a_register_that_looks_like_a_frame_is_not_taken_for_one() {
         let inner = framed(1, &[0x83, 2]);
-        let long = Expected { bytes: 6, ..TWO };
+        let long = Expected {
+            body: Body::Data(6),
+            ..TWO
+        };
         let outer = answer(1, 3, &[&inner[..], &[0]].concat());
         for cut in 0..outer.len() {
             assert_eq!(long.find(&outer[..cut]), None, "{cut} bytes");
@@ -209,6 +307,10 @@ mod tests {
             framed(9, &[3, 0, 0, 0, 2]),
             framed(9, &[6, 0, 1, 0, 2]),
             framed(9, &[16, 0, 1, 0, 2]),
+            framed(9, &[16, 0, 1, 0, 2, 4, 0, 1, 0, 2]),
+            framed(9, &[15, 0, 1, 0, 3, 1, 5]),
+            framed(9, &[23, 0, 1, 0, 3, 0, 1, 0, 1, 2, 0, 5]),
+            answer(7, 23, &[0; 80]),
         ] {
             assert!(is_whole(&frame), "{frame:x?}");
             assert_eq!(whole(&frame[..frame.len() - 1]), None);
@@ -235,13 +337,73 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_answer_to_a_write_is_its_exact_echo() {
+        let echo = confirms(1, &[16, 0, 5, 0, 2, 4, 1, 2, 3, 4]).unwrap();
+        assert_eq!(echo.body, Body::Echo([0, 5, 0, 2]));
+        let right = framed(1, &[16, 0, 5, 0, 2]);
+        assert_eq!(echo.find(&right), Some(0..8));
+        assert_eq!(echo.find(&[&[9, 9][..], &right].concat()), Some(2..10));
+        for cut in 0..8 {
+            assert_eq!(echo.find(&right[..cut]), None);
+            assert!(echo.may_be(&right[..cut]));
+        }
+        for wrong in [
+            [16, 0, 6, 0, 2],
+            [16, 0, 5, 0, 1],
+            [6, 0, 5, 0, 2],
+            [3, 0, 5, 0, 2],
+        ] {
+            assert_eq!(echo.find(&framed(1, &wrong)), None, "{wrong:?}");
+        }
+        assert_eq!(echo.find(&framed(2, &[16, 0, 5, 0, 2])), None, "another unit");
+        assert_eq!(echo.find(&framed(1, &[0x90, 2])), Some(0..5));
+        let mut spoiled = right.clone();
+        spoiled[7] ^= 1;
+        assert!(echo.came_broken(&spoiled) && !echo.came_broken(&right[..7]));
+        let link = confirms(1, &[23, 0x40, 0, 0, 3, 0x40, 0, 0, 1, 2, 1, 12]).unwrap();
+        assert_eq!(link.body, Body::Data(6));
+        assert_eq!(link.find(&answer(1, 23, &[0; 6])), Some(0..11));
+        for none in [&[][..], &[16, 0, 1], &[3, 0, 1, 0, 2], &[23, 0, 0, 0, 126]] {
+            assert_eq!(confirms(1, none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_write_is_told_from_what_is_answered() {
+        let echo = |function| confirms(9, &[function, 0, 1, 0, 2]);
+        for (pdu, asks, answers) in [
+            // Request and answer are the same bytes.
+            (&[6, 0, 1, 0, 2][..], echo(6), echo(6)),
+            (&[16, 0, 1, 0, 2], None, echo(16)),
+            (&[16, 0, 1, 0, 2, 4, 0, 1, 0, 2], echo(16), None),
+            (&[15, 0, 1, 0, 2, 1, 3], echo(15), None),
+            (&[23, 0, 1, 0, 2, 0, 1, 0, 1, 2, 0, 5], echo(23), None),
+            (&[23, 4, 0, 1, 0, 2], None, echo(23)),
+            (&[3, 0, 1, 0, 2], None, None),
+            (&[0x86, 2], None, None),
+        ] {
+            let frame = framed(9, pdu);
+            assert_eq!((asks_to_write(&frame), came(&frame)), (asks, answers), "{pdu:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn fault_18_no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..300)) {
+            if let Some(length) = whole(&bytes) {
+                prop_assert!(length <= bytes.len());
+                let _ = (came(&bytes[..length]), asks_to_write(&bytes[..length]));
+            }
+            let _ = (came(&bytes), asks_to_write(&bytes), confirms(1, &bytes));
+        }
+
         #[test]
         fn fault_18_an_answer_is_found_behind_any_noise(
             unit: u8, function in 1u8..=4, data in vec(any::<u8>(), 1..=250),
             noise in vec(any::<u8>(), 0..300), behind in vec(any::<u8>(), 0..40),
         ) {
-            let expected = Expected { unit, function, bytes: data.len() as u8 };
+            let expected = Expected { unit, function, body: Body::Data(data.len() as u8) };
             let frame = answer(unit, function, &data);
             // Noise that happens to begin like the answer can hide it until as many bytes have come again.
             let bytes = [&noise[..], &frame, &behind].concat();
@@ -262,7 +424,7 @@ mod tests {
         fn fault_18_no_flipped_bit_passes(
             data in vec(any::<u8>(), 2..=250), bit in 0usize..256 * 8,
         ) {
-            let expected = Expected { unit: 1, function: 3, bytes: data.len() as u8 };
+            let expected = Expected { unit: 1, function: 3, body: Body::Data(data.len() as u8) };
             let mut frame = answer(1, 3, &data);
             let bit = bit % (frame.len() * 8);
             frame[bit / 8] ^= 1 << (bit % 8);
@@ -272,7 +434,7 @@ mod tests {
 
         #[test]
         fn fault_17_part_of_an_answer_is_waited_for(data in vec(any::<u8>(), 1..=250), cut in 0usize..255) {
-            let expected = Expected { unit: 1, function: 4, bytes: data.len() as u8 };
+            let expected = Expected { unit: 1, function: 4, body: Body::Data(data.len() as u8) };
             let frame = answer(1, 4, &data);
             let part = &frame[..cut.min(frame.len() - 1)];
             prop_assert_eq!(expected.find(part), None);

@@ -3,6 +3,7 @@
 //! tokio-modbus has RTU framing too; ours can be given up and taken up again in the middle of a frame, which is what
 //! a time-out, noise and a late answer ask for.
 
+mod asked;
 mod debts;
 mod frame;
 mod pace;

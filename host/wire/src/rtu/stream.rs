@@ -3,6 +3,11 @@
 //! One request at a time. A line carries no ids, so only order and silence tell what belongs together: before each
 //! request the line has to be silent, and what came before is thrown away. What a silent unit still owes is in
 //! [`super::debts`].
+//!
+//! Functions 5 and 6 are answered by the very bytes that ask, and an adapter for RS485 may send back what it is to send.
+//! So what confirms such a write depends on the adapter: with one that was heard to echo a read, the second copy does;
+//! with one that was heard not to, the first. Where neither was heard on this connection, the unit is asked to tell
+//! something first. Should that leave it open, a single copy confirms nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -14,12 +19,14 @@ use busbar_ledger::span::Span;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::debts::{Creditor, Debts, expected};
-use super::frame::{self, Expected, MAX_FRAME};
+use super::asked::{self, Asked, Stage, What};
+use super::debts::{Creditor, Debts};
+use super::frame::{self, Expected, MAX_FRAME, expected};
 use super::pace::Pace;
 use crate::check::{self, BadAnswer};
 use crate::frame::{Broken, Frame};
 use crate::frames::{Aside, Frames, Kind, Missing};
+use crate::write::Writing;
 
 /// How much is read at once.
 const INPUT: usize = 512;
@@ -27,50 +34,6 @@ const INPUT: usize = 512;
 const NOISE: usize = 2 * MAX_FRAME;
 /// How much noise is kept to be shown.
 const SAMPLE: usize = 64;
-
-/// What is asked.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    id: u16,
-    unit: u8,
-    span: Span,
-    /// What is asked before, because the unit still owes an answer.
-    settle: Option<Span>,
-    stage: Stage,
-    /// When the last byte of the request was handed over.
-    at: Instant,
-    /// Whether the request itself was heard: adapters for RS485 may echo it.
-    echoed: bool,
-    /// The last frame that came and was none of ours.
-    wrong: Option<BadAnswer>,
-    /// Another master asked the same unit something since, with the same function: how many bytes that brings.
-    rival: Option<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The line is not silent yet.
-    Waiting,
-    Sending,
-    Sent,
-}
-
-impl Asked {
-    /// What is on the line now, or goes there next.
-    fn now(&self) -> Span {
-        self.settle.unwrap_or(self.span)
-    }
-
-    fn expected(&self) -> Expected {
-        expected(self.unit, self.now())
-    }
-
-    fn request(&self) -> Vec<u8> {
-        let mut request = Vec::with_capacity(frame::REQUEST);
-        frame::encode(self.unit, &check::read_pdu(self.now()), &mut request);
-        request
-    }
-}
 
 /// A frame at the beginning of the input that is for the engine.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +57,16 @@ pub(crate) struct RtuStream<S> {
     output: Vec<u8>,
     asked: Option<Asked>,
     found: Option<Found>,
+    /// Whether the adapter was heard to send back what it is to send; `None` while that is not known.
+    echoes: Option<bool>,
     /// The line counts as silent from then on.
     quiet_at: Instant,
     alarm: Pin<Box<Sleep>>,
     /// The first noise since the request was put.
     sample: Vec<u8>,
     aside: Aside,
+    /// How long the last request takes on the line.
+    airtime: Duration,
 }
 
 impl<S> RtuStream<S> {
@@ -113,10 +80,12 @@ impl<S> RtuStream<S> {
             output: Vec::with_capacity(frame::REQUEST),
             asked: None,
             found: None,
+            echoes: None,
             quiet_at,
             alarm: Box::pin(sleep_until(quiet_at)),
             sample: Vec::with_capacity(SAMPLE),
             aside: Aside::default(),
+            airtime: Duration::ZERO,
         }
     }
 
@@ -125,8 +94,8 @@ impl<S> RtuStream<S> {
     }
 
     /// What is on the line.
-    fn on_the_line(&self) -> Option<Asked> {
-        self.asked.filter(|asked| asked.stage != Stage::Waiting)
+    fn on_the_line(&self) -> Option<&Asked> {
+        self.asked.as_ref().filter(|asked| asked.is_on_the_line())
     }
 
     /// Throws away the first bytes; a few of them are kept to be shown.
@@ -146,19 +115,11 @@ impl<S> RtuStream<S> {
 
     /// One step; false where it takes more bytes.
     fn step(&mut self, now: Instant) -> bool {
-        let Some(asked) = self.on_the_line() else {
+        let Some(asked) = self.on_the_line().cloned() else {
             return self.stranger(now);
         };
-        if !asked.echoed {
-            let request = asked.request();
-            if self.input.starts_with(&request) {
-                self.input.drain(..request.len());
-                self.note(|asked| asked.echoed = true);
-                return true;
-            }
-            if request.starts_with(&self.input) {
-                return false;
-            }
+        if let Some(taken) = self.echo(&asked) {
+            return taken;
         }
         let expected = asked.expected();
         if !expected.may_be(&self.input) && self.stranger(now) {
@@ -167,24 +128,22 @@ impl<S> RtuStream<S> {
         let Some(range) = expected.find(&self.input) else {
             return false;
         };
-        // Behind noise, too, another master's question is one.
-        let before = self.input[..range.start].windows(frame::REQUEST);
-        let rivals: Vec<_> = before
-            .filter_map(|bytes| Some((bytes[0], frame::asks(bytes)?)))
-            .collect();
-        for (unit, span) in rivals {
-            self.rival(unit, span, now);
-        }
+        self.rivals_in(range.start, now);
         self.noise(range.start);
+        // Noise could be what is left of an echo.
+        if !asked.echoed && self.sample.is_empty() {
+            self.echoes.get_or_insert(false);
+        }
         if self
             .asked
+            .as_ref()
             .and_then(|asked| asked.rival)
-            .is_some_and(|bytes| range.len() == frame::EXCEPTION || bytes == expected.bytes)
+            .is_some_and(|body| range.len() == frame::EXCEPTION || body == expected.body)
         {
             // Whose answer this is, nobody can tell.
             self.foreign(range.len(), BadAnswer::OtherMaster);
         } else if asked.settle.is_some() {
-            self.settled(asked, range.len());
+            self.settled(&asked, range.len());
         } else {
             self.found = Some(Found {
                 length: range.len(),
@@ -195,6 +154,29 @@ impl<S> RtuStream<S> {
         true
     }
 
+    /// Takes the request away that an adapter has echoed. `None` where what came is not that; false where it may become
+    /// it.
+    fn echo(&mut self, asked: &Asked) -> Option<bool> {
+        let own = asked.is_its_own_echo();
+        if asked.echoed || (own && self.echoes == Some(false)) {
+            return None;
+        }
+        let request = asked.request();
+        if self.input.starts_with(&request) {
+            self.input.drain(..request.len());
+            let unclear = own && self.echoes.is_none();
+            self.note(|asked| {
+                asked.echoed = true;
+                asked.wrong = unclear.then_some(BadAnswer::OwnEcho).or(asked.wrong);
+            });
+            if !own {
+                self.echoes = Some(true);
+            }
+            return Some(true);
+        }
+        request.starts_with(&self.input).then_some(false)
+    }
+
     fn note(&mut self, change: impl FnOnce(&mut Asked)) {
         if let Some(asked) = &mut self.asked {
             change(asked);
@@ -203,16 +185,17 @@ impl<S> RtuStream<S> {
 
     /// The unit has answered what was asked only to tell its answers apart. Next comes what is wanted, unless it was a
     /// refusal and more is owed.
-    fn settled(&mut self, asked: Asked, length: usize) {
+    fn settled(&mut self, asked: &Asked, length: usize) {
         self.input.drain(..length);
-        if length == frame::EXCEPTION {
-            self.debts().refused(asked.unit, asked.span.function.code());
-        } else {
+        let function = asked.expected().function;
+        // It answers in the order in which it was asked: a refusal that is nothing older is of this very read.
+        if length != frame::EXCEPTION || self.debts().refused(asked.unit, function).is_none() {
             self.debts().settled(asked.unit);
         }
         self.note(|asked| {
             asked.stage = Stage::Waiting;
             asked.echoed = false;
+            asked.settled = true;
         });
     }
 
@@ -224,18 +207,34 @@ impl<S> RtuStream<S> {
     }
 
     /// Another master asks: its answer will be none of ours, though it may look just like it.
-    fn rival(&mut self, unit: u8, span: Span, now: Instant) {
-        let theirs = expected(unit, span);
-        let same = self
-            .on_the_line()
-            .filter(|asked| asked.unit == unit && asked.span.function == span.function);
+    fn rival(&mut self, request: &[u8], theirs: Expected, now: Instant) {
+        let same = self.on_the_line().filter(|asked| {
+            let ours = asked.expected();
+            (ours.unit, ours.function) == (theirs.unit, theirs.function)
+        });
         // Who asks the same gets the same; it may as well be a second echo.
-        if same.is_some_and(|asked| asked.now() == span) {
+        if same.is_some_and(|asked| asked.request() == request) {
             return;
         }
+        let is_rival = same.is_some();
         self.debts().add(theirs, Creditor::Another, now);
-        if same.is_some() {
-            self.note(|asked| asked.rival = Some(theirs.bytes));
+        if is_rival {
+            self.note(|asked| asked.rival = Some(theirs.body));
+        }
+    }
+
+    /// Behind noise, too, another master's question is one: looks for them in the first bytes.
+    fn rivals_in(&mut self, bytes: usize, now: Instant) {
+        let noise = self.input[..bytes].to_vec();
+        for start in 0..noise.len() {
+            let rest = &noise[start..];
+            if let Some(span) = rest.get(..frame::REQUEST).and_then(frame::asks) {
+                self.rival(&rest[..frame::REQUEST], expected(rest[0], span), now);
+            } else if let Some(request) = frame::whole(rest).map(|length| &rest[..length])
+                && let Some(theirs) = frame::asks_to_write(request)
+            {
+                self.rival(request, theirs, now);
+            }
         }
     }
 
@@ -244,26 +243,18 @@ impl<S> RtuStream<S> {
         let Some(length) = frame::whole(&self.input) else {
             return false;
         };
-        let (unit, function, count) = (self.input[0], self.input[1], self.input[2]);
-        if let Some(span) = frame::asks(&self.input[..length]) {
-            self.rival(unit, span, now);
+        let whole = self.input[..length].to_vec();
+        let (unit, function) = (whole[0], whole[1]);
+        if let Some(span) = frame::asks(&whole) {
+            self.rival(&whole, expected(unit, span), now);
             self.foreign(length, BadAnswer::OtherMaster);
             return true;
         }
-        let came = Expected {
-            unit,
-            function,
-            bytes: count,
-        };
-        let refusal = length == frame::EXCEPTION;
-        let answer = refusal || (function <= 4 && came.len() == length);
-        let asked = self.on_the_line();
-        let late = if refusal {
+        let came = frame::came(&whole);
+        let late = if length == frame::EXCEPTION {
             self.debts().refused(unit, function & 0x7f)
-        } else if answer {
-            self.debts().paid(came, now)
         } else {
-            None
+            came.and_then(|came| self.debts().paid(came, now))
         };
         match late {
             Some(Creditor::Us(id)) => {
@@ -277,24 +268,43 @@ impl<S> RtuStream<S> {
             }
             None => {}
         }
-        if let Some(asked) = asked.filter(|asked| answer && asked.unit == unit && asked.settle.is_none()) {
-            // The engine refuses it and ends the request; should the right one still come, it will be late.
-            self.debts()
-                .add(asked.expected(), Creditor::Us(asked.id), asked.at);
-            self.found = Some(Found {
-                length,
-                id: asked.id,
-                right: false,
-            });
-            return true;
-        }
-        let reason = if answer {
+        let answer = length == frame::EXCEPTION || (came.is_some() && function <= 4);
+        let mut reason = if answer {
             BadAnswer::Unit { got: unit }
         } else {
             BadAnswer::OtherMaster
         };
+        if let Some(asked) = self.on_the_line().filter(|asked| asked.unit == unit) {
+            if let Some(writing) = asked.writing() {
+                // It may be another master's, and the right one may still come: it is the reason should it not.
+                if came.is_some() || answer {
+                    reason = writing.judge(unit, &whole[1..length - 2]).err().unwrap_or(reason);
+                }
+            } else if answer && asked.settle.is_none() {
+                // The engine refuses it and ends the request; should the right one still come, it will be late.
+                let (expected, id, at) = (asked.expected(), asked.id, asked.at);
+                self.debts().add(expected, Creditor::Us(id), at);
+                let right = false;
+                self.found = Some(Found { length, id, right });
+                return true;
+            }
+        }
+        if let Some(theirs) = frame::asks_to_write(&whole) {
+            self.rival(&whole, theirs, now);
+        }
         self.foreign(length, reason);
         true
+    }
+
+    /// What the unit is asked to tell before a write: where it owes an answer that could be taken for this one's, and
+    /// once where it is not known whether the adapter echoes.
+    fn before(&self, confirms: Expected, pdu: &[u8], settled: bool, now: Instant) -> Option<Span> {
+        let Expected { unit, function, .. } = confirms;
+        let unclear = matches!(function, 5 | 6) && self.echoes.is_none() && !settled;
+        let mut debts = self.debts();
+        (debts.owes(unit, function, now) || unclear)
+            .then(|| debts.another_length(unit, asked::near(confirms, pdu), None))
+            .flatten()
     }
 
     /// What was asked has no answer: remembers that one may still come.
@@ -302,7 +312,7 @@ impl<S> RtuStream<S> {
         let asked = self.asked.take()?;
         self.output.clear();
         let broken = asked.expected().came_broken(&self.input);
-        if asked.stage != Stage::Waiting && !broken {
+        if asked.is_on_the_line() && !broken {
             self.debts()
                 .add(asked.expected(), Creditor::Us(asked.id), asked.at);
         }
@@ -314,37 +324,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
     const KIND: Kind = Kind::Line;
 
     fn put(&mut self, id: u16, unit: u8, pdu: &[u8]) {
-        let Some(span) = check::asked(pdu) else { return };
-        self.sample.clear();
-        self.asked = Some(Asked {
-            id,
-            unit,
-            span,
-            settle: None,
-            stage: Stage::Waiting,
-            at: Instant::now(),
-            echoed: false,
-            wrong: None,
-            rival: None,
-        });
+        if let Some(span) = check::asked(pdu) {
+            self.sample.clear();
+            self.asked = Some(Asked::new(id, unit, What::Read(span)));
+        }
+    }
+
+    fn put_write(&mut self, id: u16, writing: Arc<Writing>) {
+        let unit = writing.unit();
+        if let Some(confirms) = frame::confirms(unit, writing.pdu()) {
+            self.sample.clear();
+            self.asked = Some(Asked::new(id, unit, What::Write { writing, confirms }));
+        }
     }
 
     fn takes(&self, unit: u8, pdu: &[u8]) -> Duration {
-        let Some(span) = check::asked(pdu) else {
+        let now = Instant::now();
+        let takes =
+            |request: usize, answer: Expected| self.pace.airtime(request + answer.len()) + self.pace.gap();
+        let (one, settle) = if let Some(span) = check::asked(pdu) {
+            let one = takes(frame::REQUEST, expected(unit, span));
+            (one, self.debts().settle(unit, span, now))
+        } else if let Some(confirms) = frame::confirms(unit, pdu) {
+            let one = takes(frame::around(pdu), confirms);
+            (one, self.before(confirms, pdu, false, now))
+        } else {
             return Duration::ZERO;
         };
-        let now = Instant::now();
-        let one = |span: Span| {
-            let bytes = frame::REQUEST + expected(unit, span).len();
-            self.pace.airtime(bytes) + self.pace.gap()
-        };
-        let settle = self.debts().settle(unit, span, now);
         let wait = self.quiet_at.saturating_duration_since(now);
-        wait + one(span) + settle.map_or(Duration::ZERO, one)
+        let settle = settle.map(|span| takes(frame::REQUEST, expected(unit, span)));
+        wait + one + settle.unwrap_or_default()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(asked) = &mut self.asked else {
+        let Some(asked) = &self.asked else {
             return Poll::Ready(Ok(()));
         };
         if asked.stage == Stage::Waiting {
@@ -354,33 +367,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
                 }
                 ready!(self.alarm.as_mut().poll(cx));
             }
-            asked.stage = Stage::Sending;
-            asked.rival = None;
             // Only now: what is owed may have been paid, or another master may have asked, while the line was in use.
-            asked.settle = self.debts.lock().unwrap_or_else(PoisonError::into_inner).settle(
-                asked.unit,
-                asked.span,
-                Instant::now(),
-            );
-            self.aside.settled += u64::from(asked.settle.is_some());
-            self.output = asked.request();
+            let now = Instant::now();
+            let settle = match &asked.what {
+                What::Read(span) => self.debts().settle(asked.unit, *span, now),
+                What::Write { writing, confirms } => {
+                    self.before(*confirms, writing.pdu(), asked.settled, now)
+                }
+            };
+            self.aside.settled += u64::from(settle.is_some());
+            self.note(|asked| {
+                asked.stage = Stage::Sending;
+                asked.rival = None;
+                asked.settle = settle;
+            });
+            self.output = self.asked.as_ref().map(Asked::request).unwrap_or_default();
             // Whatever came until now is no answer to this.
             let room = SAMPLE.saturating_sub(self.sample.len());
             self.sample.extend(self.input.drain(..).take(room));
             self.found = None;
+            self.airtime = self.pace.airtime(self.output.len());
         }
         while !self.output.is_empty() {
+            let writing = self.asked.as_ref().and_then(Asked::writing);
+            if writing.is_some_and(|writing| !writing.is_gone() && !writing.may_go(Instant::now())) {
+                self.output.clear();
+                return Poll::Ready(Ok(()));
+            }
             let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            if let Some(writing) = writing {
+                writing.went();
+            }
             self.output.drain(..sent);
         }
-        if asked.stage == Stage::Sending {
+        if let Some(asked) = &mut self.asked
+            && asked.stage == Stage::Sending
+        {
             asked.stage = Stage::Sent;
             asked.at = Instant::now();
             // The system has it; the line takes longer.
-            self.quiet_at = asked.at + self.pace.airtime(frame::REQUEST) + self.pace.gap();
+            self.quiet_at = asked.at + self.airtime + self.pace.gap();
         }
         Poll::Ready(Ok(()))
     }
@@ -429,7 +458,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames for RtuStream<S> {
     }
 
     fn gave_up(&mut self, id: u16) -> Missing {
-        if self.asked.is_none_or(|asked| asked.id != id) {
+        if self.asked.as_ref().is_none_or(|asked| asked.id != id) {
             return Missing::Silent;
         }
         let Some(asked) = self.give_up() else {

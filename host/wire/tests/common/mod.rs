@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 
 pub mod line;
+pub mod permit;
 pub mod post;
 
 use std::future::Future;
