@@ -375,7 +375,7 @@ pub fn each(point: &Point, context: &Context<'_>) -> Vec<String> {
         ));
     }
     if let Some((min, max)) = rule.range {
-        let mut end = |bound: Bound, side: Side, word: &str| match bound {
+        let end = |bound: Bound, side: Side, word: &str| match bound {
             Bound::Number(value) => format!("the ledger allows {word} {}", Amount(value, unit)),
             Bound::Site { limit, negative } => {
                 let of = if negative { mirrored(side) } else { side };

@@ -35,7 +35,7 @@ use evidence::Who;
 use policy::{Policy, Target};
 
 pub use answer::{Answer, Confirm, SetReport};
-pub use path::{LONGEST_HOLD, Request, Wanted};
+pub use path::{Request, Wanted};
 pub use record::Asker;
 pub use recover::recover;
 
