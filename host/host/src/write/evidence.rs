@@ -28,6 +28,8 @@ pub struct Who {
     pub serial: Option<String>,
     /// Its firmware, or its gateway's.
     pub firmware: Option<String>,
+    /// Whether there is a register that tells the firmware.
+    pub tells_firmware: bool,
 }
 
 impl Who {
@@ -83,6 +85,7 @@ pub async fn who(link: &Link, device: &Device, all: &[Arc<Device>]) -> Result<Wh
             who.serial = who.serial.or(serial);
         }
         if let Some(field) = &source.firmware {
+            who.tells_firmware = true;
             match read(link, source.unit, field.span).await {
                 Ok(words) => {
                     let firmware = field_text(field, &words).map(|text| text.trim().to_owned());

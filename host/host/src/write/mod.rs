@@ -235,7 +235,7 @@ impl Writer {
                 "Scan again to take the new device over; then look at `busbar limits` and confirm with --confirm.",
             ));
         }
-        if approval.firmware.is_some() && approval.firmware != who.firmware {
+        if who.tells_firmware && approval.firmware.is_some() && approval.firmware != who.firmware {
             return Err(Refusal::new(
                 Cause::Identity,
                 format!(
@@ -315,6 +315,7 @@ impl Writer {
                 let who = Who {
                     serial: meta.serial.clone(),
                     firmware: meta.firmware.clone(),
+                    tells_firmware: true,
                 };
                 host.registry.put_approval(&approval(target, &who)).await?;
             }
