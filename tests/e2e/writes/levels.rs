@@ -298,7 +298,6 @@ async fn an_entry_that_names_nothing_stops_the_start_and_says_which() {
     for (entry, says) in [
         (r#""victron/gx-hub4:2717""#, "victron/gx-hub4:2717"),
         (r#""victron/gx-hub4:no_such_key""#, "no_such_key"),
-        (r#""c0ffee_hub4_u100.no_such_key""#, "no_such_key"),
         (r#""elsewhere/100/victron/gx-hub4:2716""#, "elsewhere"),
         (r#""victron/gx-vebus:system_reset""#, "does not write it"),
         (r#"{ entity = "not a name" }"#, "not a name"),
@@ -311,6 +310,23 @@ async fn an_entry_that_names_nothing_stops_the_start_and_says_which() {
         let message = document["error"]["message"].as_str().unwrap_or_default();
         assert!(message.contains(says), "{entry}: {run:#?}");
     }
+    // A device may be away, or come later: an id of which nothing is known is told of, and the rest goes on.
+    let host = known
+        .host("level = 2\nallow = [\"c0ffee_hub4_u100.no_such_key\"]")
+        .await;
+    host.process.logs("no_such_key").await;
+    let told = async || {
+        let run = known.home.run(&["limits", "--json"]).await;
+        assert_eq!(run.code(), 1, "{run:#?}");
+        assert_eq!(
+            run.document()["strays"][0]["entry"],
+            "c0ffee_hub4_u100.no_such_key"
+        );
+        assert!(run.stderr.contains("no_such_key"), "{run:#?}");
+    };
+    told().await;
+    host.stop().await;
+    told().await;
     is_untouched(&known);
 }
 

@@ -1,3 +1,5 @@
 //! Writes to devices, by the numbers of what proves them.
 
+mod identity;
 mod levels;
+mod words;
