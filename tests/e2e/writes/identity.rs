@@ -1,26 +1,38 @@
 //! Only the device that the owner has approved is written to.
 
-use busbar_zoo::device::{exchange, target, upgrade};
+use busbar_ledger::value::Value;
+use busbar_zoo::simulate::Content;
 use serde_json::json;
 
 use crate::common::until;
 use crate::common::writes::{Control, Known, SETPOINT, setpoint_leave};
 
 const WRITES: &str = "level = 2\nallow = [\"victron/gx-hub4:2716\"]";
-const HALF: fn() -> serde_json::Value = || json!({ "value": -500, "hold_ms": 60_000 });
+
+/// One of two steps.
+fn half() -> serde_json::Value {
+    json!({ "value": -500, "hold_ms": 60_000 })
+}
+
+/// The GX says something else of itself.
+fn says(known: &Known, key: &str, value: Value) {
+    known
+        .running
+        .set("gx", 100, "victron/gx-system", key, Content::Value(value))
+        .unwrap();
+}
 
 #[tokio::test]
 async fn w6_another_device_between_the_two_steps_gets_nothing() {
     let known = Known::new().await;
     let host = known.host(WRITES).await;
     let mut control = Control::of(&known.home);
-    let (status, prepared) = control.set(SETPOINT, HALF()).await;
+    let (status, prepared) = control.set(SETPOINT, half()).await;
     assert_eq!(status, 202, "{prepared:#}");
     assert_eq!(prepared["words"], json!([0xFFFF, 0xFE0C]));
 
-    let gx = target(&known.running, "gx", 100, "victron/gx-system");
-    exchange(gx, "0ther1");
-    let mut commit = HALF();
+    says(&known, "serial", Value::Text("0ther1".to_owned()));
+    let mut commit = half();
     commit["token"] = prepared["token"].clone();
     let (status, report) = control.set(SETPOINT, commit).await;
     assert_eq!((status, &report["code"]), (200, &json!("identity")), "{report:#}");
@@ -31,7 +43,7 @@ async fn w6_another_device_between_the_two_steps_gets_nothing() {
     assert!(known.writes().is_empty());
 
     // The one that was allowed comes back.
-    exchange(gx, "c0ffee");
+    says(&known, "serial", Value::Text("c0ffee".to_owned()));
     host.device_is("c0ffee_hub4_u100", "online").await;
     until("a write to be taken again", async || {
         let report = known.home.set(&[SETPOINT, "-500", "--yes"]).await;
@@ -47,11 +59,11 @@ async fn w6_new_firmware_is_written_to_when_its_owner_has_looked_and_confirmed()
     let known = Known::new().await;
     let host = known.host(WRITES).await;
     let mut control = Control::of(&known.home);
-    let (status, prepared) = control.set(SETPOINT, HALF()).await;
+    let (status, prepared) = control.set(SETPOINT, half()).await;
     assert_eq!(status, 202, "{prepared:#}");
 
-    upgrade(target(&known.running, "gx", 100, "victron/gx-system"), "v3.70");
-    let mut commit = HALF();
+    says(&known, "firmware_version", Value::Integer(0x0003_7000));
+    let mut commit = half();
     commit["token"] = prepared["token"].clone();
     let (_, report) = control.set(SETPOINT, commit).await;
     assert_eq!(report["code"], "identity", "{report:#}");

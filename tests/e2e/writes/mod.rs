@@ -1,5 +1,7 @@
 //! Writes to devices, by the numbers of what proves them.
 
+mod flood;
 mod identity;
 mod levels;
+mod ways;
 mod words;
