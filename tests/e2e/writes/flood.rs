@@ -1,17 +1,21 @@
 //! Commands without number and without sense: what reaches the device is right all the same.
 
 use busbar_ledger::value::Value as Held;
-use busbar_zoo::Leave;
+use std::collections::BTreeSet;
+
 use busbar_zoo::simulate::Content;
+use busbar_zoo::{Evidence, Judge, Leave};
 use futures_util::future::join_all;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
+use super::ways::{a_box, own};
 use crate::common::host::Host;
 use crate::common::site::ledger;
 use crate::common::writes::{
-    AC_POWER, AC_POWER_PHASE, Control, Known, L1_SETPOINT, MODE, SETPOINT, STORED_SETPOINT, setpoint_leave,
+    AC_POWER, AC_POWER_PHASE, Control, Known, L1_SETPOINT, MODE, SETPOINT, STORED_SETPOINT, config, intents,
+    setpoint_leave,
 };
 use crate::common::{list, until};
 
@@ -181,36 +185,52 @@ async fn w3_w4_whatever_is_asked_by_several_clients_only_what_is_right_reaches_t
     known.home.verify_audit().await.json();
 }
 
-/// The frames that went to the setpoint.
-fn setpoints(known: &Known) -> usize {
-    known.writes().iter().filter(|write| write.at == 2716).count()
-}
-
 #[tokio::test]
 async fn w7_of_a_thousand_commands_at_once_one_an_interval_reaches_the_device_and_never_too_far() {
     const CLIENTS: i64 = 20;
-    const RAMP: f64 = 400.0;
-    let known = Known::new().await;
-    let host = known
-        .host("level = 2\nallow = [{ entity = \"victron/gx-hub4:2716\", max_change = 400 }]")
-        .await;
+    const RAMP: f64 = 5.0;
+    let (home, running, url) = a_box("modbus+tcp").await;
+    let allow = "level = 2\nallow = [{ entity = \"own/box:current\", max_change = 5 }]";
+    let host = home.host_with(&config(&url, "", allow)).await;
+    let frames = || running.stats("box").unwrap().writes.len();
     // Each asks fifty times, and goes on until three have come through.
     let client = async |n: i64| {
-        let mut control = Control::of(&known.home);
+        let mut control = Control::of(&home);
+        let mut causes = BTreeSet::new();
         let mut sent = 0;
-        while sent < 50 || setpoints(&known) < 3 {
-            let value = (n * 37 + sent * 101) % 800 - 400;
-            let (status, report) = control.set_and_confirm(SETPOINT, json!({ "value": value })).await;
+        while sent < 50 || frames() < 3 {
+            let value = (n * 37 + sent * 101) % 33;
+            let (status, report) = control.set("own/box:current", json!({ "value": value })).await;
             assert_eq!(status, 200, "{report:#}");
-            let outcome = report["outcome"].as_str().unwrap();
-            assert!(["applied", "refused"].contains(&outcome), "{report:#}");
+            match report["outcome"].as_str() {
+                Some("applied") => {}
+                Some("refused") => {
+                    causes.insert(report["code"].as_str().unwrap().to_owned());
+                }
+                _ => panic!("{report:#}"),
+            }
             sent += 1;
         }
+        causes
     };
-    join_all((0..CLIENTS).map(client)).await;
+    let causes = join_all((0..CLIENTS).map(client)).await;
+    let causes: BTreeSet<String> = causes.into_iter().flatten().collect();
+    assert!(
+        causes.contains("busy") && causes.contains("rate"),
+        "they got in each other's way: {causes:?}"
+    );
+    assert!(
+        causes
+            .iter()
+            .all(|cause| ["busy", "change", "rate"].contains(&cause.as_str())),
+        "{causes:?}"
+    );
     host.stop().await;
-    known.acquit([setpoint_leave().ramp(RAMP)]).await;
-    known.home.verify_audit().await.json();
+    let leave = Leave::of(1, &own(), "current").ramp(RAMP);
+    let judge = Judge::strict().allow(leave);
+    let judge = judge.intents(intents(&home.audit().await), running.began());
+    judge.acquit(&Evidence::from(&running.stats("box").unwrap()));
+    home.verify_audit().await.json();
 }
 
 /// A command that nobody should send: method, path, body.

@@ -3,5 +3,6 @@
 mod flood;
 mod identity;
 mod levels;
+mod record;
 mod ways;
 mod words;

@@ -26,12 +26,12 @@ relay    = { at = 20, function = "coils", write = { choices = [0, 1], storage = 
 const ALLOW: &str = r#"level = 3
     allow = ["own/box:current", "own/box:setpoint", "own/box:coarse", "own/box:factor", "own/box:relay"]"#;
 
-fn own() -> Arc<Ledger> {
+pub fn own() -> Arc<Ledger> {
     Arc::new(busbar_ledger::parse("box.toml", BOX).unwrap_or_else(|faults| panic!("{faults}")))
 }
 
 /// A box at the end of a wire of this kind, scanned and saved as `home`.
-async fn a_box(scheme: &str) -> (Home, Running, String) {
+pub async fn a_box(scheme: &str) -> (Home, Running, String) {
     let site = format!(
         "[[device]]\nname = \"box\"\nkind = \"ledger\"\nlisten = \"{scheme}://127.0.0.1:0\"\n\
          [[device.unit]]\nunit = 1\nledger = \"own/box\"\n\
