@@ -73,7 +73,7 @@ async fn verify(registry: &Registry, output: Output) -> Result<()> {
         }
         Some(broken) => Err(HostError::outcome(
             "audit_broken",
-            format!("the audit was changed: row {}: {}", broken.seq, broken.why),
+            format!("row {} of the audit {}", broken.seq, broken.why),
             "Compare with a copy in backups/; whoever could change it had access to the data directory.",
             output.is_json(),
         )),
