@@ -140,17 +140,6 @@ impl EntityLimits {
         }
         parts.join(", or ")
     }
-
-    /// What binds, in a few words: the upper end, and the lower one where it is another.
-    pub fn binds(&self) -> String {
-        let Some((low, high)) = self.limits.as_ref().and_then(|limits| limits.range.as_ref()) else {
-            return String::new();
-        };
-        match low.by == high.by {
-            true => high.because(),
-            false => format!("{}; below: {}", high.because(), low.because()),
-        }
-    }
 }
 
 /// What may be written to everything that a bus holds. `host` is the running one, where there is one: then the devices say
