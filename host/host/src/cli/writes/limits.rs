@@ -158,6 +158,7 @@ fn table(limits: &Limits, output: Output) {
             "The registry was restored from a backup: nothing is written until you confirm with --confirm.",
         ));
     }
+    site(limits, output);
     let of = |choose: &dyn Fn(&EntityLimits) -> bool| -> Vec<&EntityLimits> {
         limits.entities.iter().filter(|entity| choose(entity)).collect()
     };
@@ -187,6 +188,31 @@ fn table(limits: &Limits, output: Output) {
             "To allow one, name it in busbar.toml below its connection: [connection.writes] level = 2, allow = [\"…\"]",
         ));
     }
+}
+
+/// The site, and what it lacks.
+fn site(limits: &Limits, output: Output) {
+    output.line(&output.bold("Your site"));
+    for limit in &limits.site {
+        let name = limit.name.replace('_', " ");
+        let value = busbar_guard::Amount(limit.value, Some(&limit.unit)).to_string();
+        let how = if limit.how == value {
+            String::new()
+        } else {
+            format!("  {}", limit.how)
+        };
+        output.line(format!("    {name:20}  {value:>10}{}", output.dim(&how)).trim_end());
+    }
+    if !limits.site_unset.is_empty() {
+        output.line(&format!(
+            "    {}",
+            output.dim(&format!(
+                "not said: {}; what needs it is refused ([site] in busbar.toml)",
+                limits.site_unset.join(", ")
+            ))
+        ));
+    }
+    output.line("");
 }
 
 /// Entities device by device, a line each where there is room.
@@ -225,15 +251,18 @@ fn section(title: &str, entities: &[&EntityLimits], output: Output) {
         }
         let at = entity.at.map(|at| at.to_string()).unwrap_or_default();
         let head = format!("    {at:>5}  {:keys$}", key(entity));
-        let left = match (entity.budget_left, entity.daily_budget, entity.allowed) {
-            (Some(left), Some(budget), true) => format!("{left} of {budget} today"),
-            _ => String::new(),
-        };
-        let (what, binds) = match (&entity.never, &entity.reason) {
-            (Some(why), _) => (visible(why), String::new()),
+        let (what, binds, left) = match (&entity.never, &entity.reason) {
+            (Some(why), _) => (visible(why), String::new(), String::new()),
+            (None, _) if !entity.needs.is_empty() => (
+                format!("needs {}", entity.needs.join(", ")),
+                String::new(),
+                String::new(),
+            ),
             // In the way of what is allowed; of the others everybody knows.
-            (None, Some(why)) if entity.allowed || entity.limits.is_none() => (visible(why), String::new()),
-            _ => (visible(&entity.range()), by(entity)),
+            (None, Some(why)) if entity.allowed || entity.limits.is_none() => {
+                (visible(why), String::new(), String::new())
+            }
+            _ => (visible(&entity.range()), by(entity), left(entity)),
         };
         if range >= NARROWEST_RANGE {
             let what = match binds.is_empty() && left.is_empty() {
@@ -273,6 +302,14 @@ fn cut(text: &str, width: usize) -> String {
             let kept: String = text.chars().take(width.saturating_sub(1)).collect();
             format!("{kept}…")
         }
+    }
+}
+
+/// What is left of the day's budget.
+fn left(entity: &EntityLimits) -> String {
+    match (entity.budget_left, entity.daily_budget, entity.allowed) {
+        (Some(left), Some(budget), true) => format!("{left} of {budget} today"),
+        _ => String::new(),
     }
 }
 
