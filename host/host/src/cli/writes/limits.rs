@@ -264,7 +264,8 @@ fn section(title: &str, entities: &[&EntityLimits], output: Output) {
             }
             _ => (visible(&entity.range()), by(entity), left(entity)),
         };
-        if range >= NARROWEST_RANGE {
+        // Why something is never written is to be read whole.
+        if range >= NARROWEST_RANGE && entity.never.is_none() {
             let what = match binds.is_empty() && left.is_empty() {
                 true => cut(&what, room),
                 false => format!("{:range$}", cut(&what, range)),
