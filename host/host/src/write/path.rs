@@ -221,7 +221,9 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         &writer.latch,
         Purpose::Set,
     );
-    let (sent, told) = match lane.link.write(permit).await {
+    let answer = lane.link.write(permit).await;
+    writer.note_sent(target);
+    let (sent, told) = match answer {
         Ok(answer) => match linked(rule, &answer.words) {
             Ok(()) => (Sent::Acknowledged, None),
             Err(why) => {
