@@ -233,6 +233,33 @@ async fn w7_of_a_thousand_commands_at_once_one_an_interval_reaches_the_device_an
     home.verify_audit().await.json();
 }
 
+#[tokio::test]
+async fn w7_what_keeps_a_value_alive_counts_as_a_write_too() {
+    let (home, running, url) = a_box("modbus+tcp").await;
+    let allow = "level = 2\nallow = [\"own/box:held\"]";
+    let host = home.host_with(&config(&url, "", allow)).await;
+    let frames = || running.stats("box").unwrap().writes.len();
+    let mut control = Control::of(&home);
+    let (_, report) = control.set("own/box:held", json!({ "value": 1 })).await;
+    assert_eq!(report["outcome"], "applied", "{report:#}");
+    // Whenever it was written again, somebody wants another value at once.
+    let mut applied = 1;
+    for value in 2..5 {
+        let so_far = frames();
+        until("it to be kept alive", async || (frames() > so_far).then_some(())).await;
+        let report = until("the setting to be free", async || {
+            let (_, report) = control.set("own/box:held", json!({ "value": value })).await;
+            (report["code"] != "busy").then_some(report)
+        })
+        .await;
+        applied += usize::from(report["outcome"] == "applied");
+    }
+    assert!(frames() > applied, "it was kept alive");
+    host.stop().await;
+    let judge = Judge::strict().allow(Leave::of(1, &own(), "held"));
+    judge.acquit(&Evidence::from(&running.stats("box").unwrap()));
+}
+
 /// A command that nobody should send: method, path, body.
 fn hostile(rng: &mut SmallRng, token: &str, n: usize) -> (&'static str, String, Vec<u8>) {
     let long = "9".repeat(4000);

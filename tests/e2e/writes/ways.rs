@@ -20,6 +20,7 @@ current  = { at = 10, type = "u16", scale = "1/10", unit = "A", class = "current
 setpoint = { at = 12, type = "i32", order = "CDAB", unit = "W", class = "power", write = { min = -100000, max = 100000, storage = "stored", min_interval = "1s", daily_budget = 2, verify = { after = "100ms" }, risk = "low" } }
 coarse   = { at = 16, type = "i16", scale = 10, unit = "W", class = "power", write = { min = -100000, max = 100000, storage = "stored", min_interval = "1s", daily_budget = 2, verify = { after = "100ms" }, risk = "low", alias_of = "setpoint" } }
 factor   = { at = 14, type = "f32", write = { min = 0, max = 2, storage = "volatile", verify = { after = "100ms" }, risk = "low" } }
+held     = { at = 18, type = "i16", unit = "W", class = "power", write = { min = -1000, max = 1000, storage = "volatile", lease = { device_timeout = "3s", safe = 0 }, verify = { after = "100ms" }, risk = "low" } }
 relay    = { at = 20, function = "coils", write = { choices = [0, 1], storage = "volatile", verify = { after = "100ms" }, risk = "low" } }
 "#;
 
@@ -35,7 +36,7 @@ pub async fn a_box(scheme: &str) -> (Home, Running, String) {
     let site = format!(
         "[[device]]\nname = \"box\"\nkind = \"ledger\"\nlisten = \"{scheme}://127.0.0.1:0\"\n\
          [[device.unit]]\nunit = 1\nledger = \"own/box\"\n\
-         values = {{ power = 5, current = 6.0, setpoint = 0, coarse = 0, factor = 1.0, relay = 0 }}\n"
+         values = {{ power = 5, current = 6.0, setpoint = 0, coarse = 0, factor = 1.0, held = 0, relay = 0 }}\n"
     );
     let site = Site::parse("test", &site).unwrap_or_else(|error| panic!("{error}"));
     let running = start(&site, &[own()]).await.unwrap();
