@@ -113,7 +113,9 @@ fn not_sent(result: Result<WriteAnswer, WriteError>) -> WireError {
 
 /// A write that is asked for when the first read is on the wire.
 async fn write_behind(link: &Link, permit: busbar_guard::Permit) -> Result<WriteAnswer, WriteError> {
-    sleep(ms(10)).await;
+    while link.stats().in_flight == 0 {
+        tokio::task::yield_now().await;
+    }
     link.write(permit).await
 }
 
