@@ -136,8 +136,8 @@ async fn a_write_is_one_request_and_its_exact_echo() {
         (
             linked(0x4000),
             9,
-            vec![23, 0x40, 0, 0, 3, 0x40, 0, 0, 3, 6, 1, 0x12, 0, 2, 0, 9],
-            3,
+            vec![23, 0x40, 0, 0, 35, 0x40, 0, 0, 3, 6, 1, 0x12, 0, 2, 0, 9],
+            35,
         ),
     ] {
         let heard = notes();
@@ -337,14 +337,14 @@ async fn w12_fault_19_a_wrong_echo_is_not_known() {
             || linked(5),
             1,
             vec![23, 4, 0, 0, 0, 0],
-            BadAnswer::ByteCount { expected: 6, got: 4 },
+            BadAnswer::ByteCount { expected: 70, got: 4 },
         ),
         (
             "cut off",
             || linked(5),
             1,
-            vec![23, 6, 0, 0, 0, 0],
-            BadAnswer::Length { expected: 8, got: 6 },
+            vec![23, 70, 0, 0, 0, 0],
+            BadAnswer::Length { expected: 72, got: 6 },
         ),
     ];
     for (name, target, unit, wrong, why) in cases {

@@ -145,7 +145,7 @@ async fn each_function_is_confirmed_on_a_line() {
         (
             linked(7),
             9,
-            vec![vec![23, 0, 7, 0, 3, 0, 7, 0, 3, 6, 1, 0x12, 0, 2, 0, 9]],
+            vec![vec![23, 0, 7, 0, 35, 0, 7, 0, 3, 6, 1, 0x12, 0, 2, 0, 9]],
         ),
     ] {
         let heard = notes();
