@@ -31,13 +31,16 @@ const WRITES: &str = r#"level = 3
     allow = ["victron/gx-hub4:2716", "victron/gx-settings:2700", "victron/gx-settings:2703", "victron/gx-settings:5700",
         "victron/gx-vebus:22", "victron/gx-vebus:33", "victron/gx-vebus:96"]"#;
 
+/// An entity, a value; unit, function and address; the words.
+type Case = (&'static str, &'static str, (u8, u8, u16), Vec<u16>);
+
 #[tokio::test]
 async fn w18_a_dry_run_shows_exactly_the_words_that_a_real_write_sends() {
-    let known = Known::new().await;
+    let known = Known::behind_a_peer().await;
     let host = known.host(WRITES).await;
     // "Küche 7", and what fills it up.
     let name = vec![0x4BC3, 0xBC63, 0x6865, 0x2037, 0, 0, 0, 0];
-    let cases: [(&str, &str, (u8, u8, u16), Vec<u16>); 6] = [
+    let cases: [Case; 6] = [
         (SETPOINT, "-100", (100, 16, 2716), vec![0xFFFF, 0xFF9C]),
         (COARSE_SETPOINT, "-1500", (100, 6, 2703), vec![0xFFF1]),
         (CURRENT_LIMIT, "12.5", (227, 6, 22), vec![125]),
@@ -64,7 +67,7 @@ async fn w18_a_dry_run_shows_exactly_the_words_that_a_real_write_sends() {
     assert!(known.writes().is_empty(), "a dry run sends nothing");
 
     // All at once, for the inverter takes its time.
-    let really = |(entity, value, to, words): &(&'static str, &'static str, (u8, u8, u16), Vec<u16>)| {
+    let really = |(entity, value, to, words): &Case| {
         let (entity, value, to, words) = (*entity, *value, *to, words.clone());
         let home = &known.home;
         async move {
