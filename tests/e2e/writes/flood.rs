@@ -284,7 +284,7 @@ fn hostile(rng: &mut SmallRng, token: &str, n: usize) -> (&'static str, String, 
         "\u{1b}[2J",
         "\u{202e}005",
         "😀",
-        "'; DROP TABLE audit; --",
+        "'; drop table audit; --",
         "../../etc/passwd",
         "/dev/null",
         "%s%n",
@@ -426,7 +426,7 @@ async fn ten_thousand_hostile_commands_change_nothing_and_harm_nobody() {
     const CLIENTS: u64 = 4;
     const EACH: usize = 2_500;
     /// Kilobytes that the host may hold more than before: buffers, caches of the store and of the allocator.
-    const MARGIN: u64 = 32 * 1024;
+    const MARGIN: u64 = 16 * 1024;
     let known = Known::new().await;
     let allow =
         "level = 3\nallow = [\"victron/gx-hub4:2716\", \"victron/gx-vebus:96\", \"victron/gx-vebus:22\"]";
