@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_to_do() {
         type Change = fn(&mut Evidence);
-        let cases: [(&str, Level, Change); 9] = [
+        let cases: [(&str, Level, Change); 12] = [
             ("disk is full", Level::Error, |e| e.free_bytes = Some(1 << 20)),
             ("only 100 MB free", Level::Warning, |e| {
                 e.free_bytes = Some(100 << 20)
