@@ -356,6 +356,24 @@ pub(crate) fn steps_in(value: f64, step: f64) -> Option<f64> {
     ((steps - nearest).abs() <= NOISE * nearest.abs().max(1.0)).then_some(nearest)
 }
 
+/// The keys of the site that a point's limit needs, and that are not set.
+pub fn unset(point: &Point, site: &Site) -> Vec<&'static str> {
+    let ends = point.write.as_ref().and_then(|rule| rule.range);
+    let bounds = ends
+        .into_iter()
+        .flat_map(|(min, max)| [(min, Side::Low), (max, Side::High)]);
+    let mut keys: Vec<&'static str> = bounds
+        .filter_map(|(bound, side)| match bound {
+            Bound::Site { limit, .. } => site.derive(limit, side).err(),
+            Bound::Number(_) => None,
+        })
+        .flatten()
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 /// Each limit of a point by itself, a sentence each, the one that binds in the end last named among equals: what `explain`
 /// shows.
 pub fn each(point: &Point, context: &Context<'_>) -> Vec<String> {
