@@ -162,6 +162,8 @@ pub fn effective(point: &Point, context: &Context<'_>) -> Result<Effective, Refu
                 .is_none_or(|only| only.contains(value))
     };
     let choices: Vec<f64> = rule.choices.iter().copied().filter(within_owner).collect();
+    // A list of choices by the owner means those, and no range beside them.
+    let range = range.filter(|_| context.owner.choices.is_none());
     if range.is_none() && choices.is_empty() {
         return Err(Refusal::new(
             Cause::Bounds,
@@ -170,8 +172,6 @@ pub fn effective(point: &Point, context: &Context<'_>) -> Result<Effective, Refu
         )
         .bound_by("owner"));
     }
-    // A list of choices by the owner means those, and no range beside them.
-    let range = range.filter(|_| context.owner.choices.is_none());
     let max_change = [rule.max_change, context.owner.max_change]
         .into_iter()
         .flatten()
