@@ -1,5 +1,11 @@
 //! Limits and checks over ledgers as they are written: bounds by meaning, exact words, the four mistakes of a peer.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test, loudly"
+)]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -257,6 +263,48 @@ fn the_owner_may_allow_only_some_choices_and_only_small_changes() {
     assert_eq!(change(Some(0), 500), Ok(()));
     assert_eq!(change(Some(0), 510).unwrap_err().code, Cause::Change);
     assert_eq!(change(None, 10).unwrap_err().code, Cause::Change);
+}
+
+/// What goes through a register link is scaled as what goes into the register: it is read back from there.
+#[test]
+fn a_register_link_carries_raw_steps_and_exactly_as_many_bytes() {
+    let point = |ty: &str, more: &str, bytes: u8| {
+        let text = format!(
+            "ledger = \"test/link\"\ntitle = \"Link\"\n[points.a]\nat = 10\ntype = \"{ty}\"\n{more}\n\
+             write = {{ link = {{ at = 0x4000, id = 0x0112, bytes = {bytes} }}, min = -50, max = 300 }}\n"
+        );
+        let text = if bytes == 1 {
+            text.replace("300", "255")
+        } else {
+            text
+        };
+        let text = if ty.starts_with('u') {
+            text.replace("-50", "0")
+        } else {
+            text
+        };
+        let ledger = busbar_ledger::parse("link.toml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+        ledger.points[0].clone()
+    };
+    let words = |point: &Point, value: Value| {
+        let limits = limits(point, site(), Owner::default())?;
+        check(point, &limits, &value, None).map(|checked| checked.order().words())
+    };
+    let plain = point("u16", "", 2);
+    assert_eq!(words(&plain, Value::Integer(230)), Ok(vec![0x0112, 2, 230]));
+    let tenths = point("u16", "scale = \"1/10\"", 2);
+    assert_eq!(words(&tenths, Value::Integer(23)), Ok(vec![0x0112, 2, 230]));
+    assert_eq!(words(&tenths, Value::Number(22.5)), Ok(vec![0x0112, 2, 225]));
+    let wide = point("u32", "order = \"CDAB\"", 3);
+    assert_eq!(
+        words(&wide, Value::Integer(258)),
+        Ok(vec![0x0112, 3, 0x0001, 0x0200])
+    );
+    let signed = point("i16", "", 2);
+    assert_eq!(words(&signed, Value::Integer(-2)), Ok(vec![0x0112, 2, 0xFFFE]));
+    let byte = point("u16", "", 1);
+    assert_eq!(words(&byte, Value::Integer(255)), Ok(vec![0x0112, 1, 0xFF00]));
+    assert_eq!(words(&byte, Value::Integer(256)).unwrap_err().code, Cause::Bounds);
 }
 
 /// A ledger with one writable point of this type, scale and order, and with these bounds as the file has them.

@@ -1,5 +1,11 @@
 //! Which limit binds: battery, device, owner, the other register of a setting; and what is told of each.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test, loudly"
+)]
+
 use std::sync::LazyLock;
 
 use busbar_guard::{

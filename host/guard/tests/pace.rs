@@ -1,5 +1,11 @@
 //! How often a setting may be written: interval, budget, and clocks that are not to be trusted.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test, loudly"
+)]
+
 use std::time::Duration;
 
 use busbar_guard::{Cause, DAY_MS, Pace, budget_of, pace};
