@@ -11,7 +11,7 @@ use busbar_guard::{
 use busbar_ledger::model::Point;
 use busbar_ledger::value::Value;
 use busbar_ledger::write::{By, Kind, Lease, Risk, Verify, WriteRule};
-use busbar_wire::{Link, WriteError};
+use busbar_wire::{Link, WireError, WriteError};
 
 use super::answer::{Answer, Confirm, SetReport, shown};
 use super::policy::{Allowed, Target};
@@ -253,6 +253,10 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             });
             report.hint = Some("Try again when the device answers.".to_owned());
             return ended(host, target, asker, noted, replaced, report).await;
+        }
+        // A device failure may have come after something was begun: the register tells.
+        Err(WriteError::Refused(cause @ WireError::Exception { code: 4, .. })) => {
+            (Sent::Unconfirmed, Some(cause.to_string()))
         }
         Err(WriteError::Refused(cause)) => {
             let reason = format!("the device refused it: {cause}");
