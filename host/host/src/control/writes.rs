@@ -130,7 +130,7 @@ fn bad_value() -> ApiError {
 }
 
 /// A value as JSON has it.
-fn wanted(value: &serde_json::Value) -> Result<Wanted, ApiError> {
+pub fn wanted(value: &serde_json::Value) -> Result<Wanted, ApiError> {
     match value {
         serde_json::Value::Bool(on) => Ok(Wanted::Value(Value::Integer((*on).into()))),
         serde_json::Value::String(text) => Ok(Wanted::Typed(text.clone())),

@@ -2,7 +2,7 @@
 //!
 //! [`path`] is the path, step by step; [`policy`] what the owner allows; [`evidence`] what is asked of the device before;
 //! [`lease`] values that lapse; [`watch`] what becomes of others later; [`recover`] what a restart finds; [`kill`] the kill
-//! switch; [`limits`] what could be written, for people. What may be written at all is decided in `busbar-guard`.
+//! switch; [`limits`] what could be written, for people; [`rehearse`] the way without a device, for tests. What may be written at all is decided in `busbar-guard`.
 //!
 //! Where no connection has a level above 0, none of this is built.
 
@@ -15,6 +15,7 @@ mod path;
 pub mod policy;
 mod record;
 mod recover;
+pub mod rehearse;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

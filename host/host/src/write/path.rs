@@ -8,6 +8,7 @@ use busbar_guard::{
     Amount, Cause, Checked, Context, Effective, GOOD_FOR, Noted, Outcome, Prepared, Purpose, Refusal, Sent,
     Verdict, check, effective, judge, pace, same, understand,
 };
+use busbar_ledger::model::Point;
 use busbar_ledger::value::Value;
 use busbar_ledger::write::{By, Kind, Lease, Risk, Verify, WriteRule};
 use busbar_wire::{Link, WireError, WriteError};
@@ -63,6 +64,14 @@ impl Wanted {
             Wanted::Value(value) => value.clone(),
         }
     }
+
+    /// What it means for a point.
+    pub(super) fn understood(&self, point: &Point) -> Result<Value, Refusal> {
+        match self {
+            Wanted::Typed(text) | Wanted::Value(Value::Text(text)) => understand(point, text),
+            Wanted::Value(value) => Ok(value.clone()),
+        }
+    }
 }
 
 /// Walks the path.
@@ -79,11 +88,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     // 2. The entity is opted in, the leave has not run out, and the level suffices.
     let allowed = writer.policy.allowed(target, clock::now_ms())?;
     let rule = allowed.rule().ok_or_else(|| no_rule(target))?;
-    let value = match &request.value {
-        Wanted::Typed(text) => understand(point, text)?,
-        Wanted::Value(Value::Text(text)) => understand(point, text)?,
-        Wanted::Value(value) => value.clone(),
-    };
+    let value = request.value.understood(point)?;
     // What needs no question to the device is asked first: a flood of nonsense never reaches the wire.
     let from_outside = context(writer, &allowed, (None, None));
     let unquestioned = Effective {
