@@ -32,11 +32,11 @@ pub fn check(
     let order = match rule.by {
         By::RegisterLink { at, id, bytes } => Order::Link {
             at,
-            words: link_words(point, register, id, bytes, wanted)?,
+            words: link_words(point, register, effective, (id, bytes), wanted)?,
             answer: LINK_ANSWER,
         },
         By::Function(function) => {
-            let words = encoded(point, register, wanted)?;
+            let words = encoded(point, register, effective, wanted)?;
             let at = register.span.at;
             match register.span.function {
                 Function::Coils => Order::Coils {
@@ -59,7 +59,12 @@ pub fn check(
 }
 
 /// The words of a value, which decode to just that.
-fn encoded(point: &Point, register: &Register, wanted: &Value) -> Result<Vec<u16>, Refusal> {
+fn encoded(
+    point: &Point,
+    register: &Register,
+    effective: &Effective,
+    wanted: &Value,
+) -> Result<Vec<u16>, Refusal> {
     let words = codec::encode(register, wanted, None).map_err(|error| {
         Refusal::new(
             Cause::Value,
@@ -67,11 +72,17 @@ fn encoded(point: &Point, register: &Register, wanted: &Value) -> Result<Vec<u16
             "`busbar limits` shows what can be written.",
         )
     })?;
-    decodes(point, register, &words, wanted).map(|()| words)
+    decodes(point, register, effective, &words, wanted).map(|()| words)
 }
 
 /// The words decode to exactly what was asked, or nothing is sent: what is written is never merely near.
-fn decodes(point: &Point, register: &Register, words: &[u16], wanted: &Value) -> Result<(), Refusal> {
+fn decodes(
+    point: &Point,
+    register: &Register,
+    effective: &Effective,
+    words: &[u16],
+    wanted: &Value,
+) -> Result<(), Refusal> {
     let back = codec::decode(register, words, None);
     let same = match (&back, wanted) {
         (Decoded::Value(Value::Text(back)), Value::Text(wanted)) => back == wanted,
@@ -83,7 +94,7 @@ fn decodes(point: &Point, register: &Register, words: &[u16], wanted: &Value) ->
         }
         (Decoded::Invalid(_), _) => false,
     };
-    if same {
+    if same && back_within(&back, wanted, effective) {
         return Ok(());
     }
     let came = match back {
@@ -99,6 +110,21 @@ fn decodes(point: &Point, register: &Register, words: &[u16], wanted: &Value) ->
         "Write a value that it can hold.",
     )
     .bound_by("register"))
+}
+
+/// Whether what the words mean lies within the bounds: a single-precision float may come out just above what was asked.
+fn back_within(back: &Decoded, wanted: &Value, effective: &Effective) -> bool {
+    let (Decoded::Value(back), Some((low, high)), Some(wanted)) = (back, &effective.range, wanted.as_f64())
+    else {
+        return true;
+    };
+    if effective.choices.contains(&wanted) || effective.no_limit == Some(wanted) {
+        return true;
+    }
+    // The bound itself, in the arithmetic of the register, is within.
+    let slack = |bound: f64| 4.0 * f64::EPSILON * bound.abs();
+    back.as_f64()
+        .is_none_or(|back| back <= high.value + slack(high.value) && back >= low.value - slack(low.value))
 }
 
 /// Equal, but for the noise of the arithmetic, or of a single-precision float.
@@ -274,8 +300,8 @@ pub(crate) fn choices(point: &Point, effective: &Effective) -> String {
 fn link_words(
     point: &Point,
     register: &Register,
-    id: u16,
-    room: u8,
+    effective: &Effective,
+    (id, room): (u16, u8),
     wanted: &Value,
 ) -> Result<Vec<u16>, Refusal> {
     let too_large = || {
@@ -294,7 +320,7 @@ fn link_words(
                 order: busbar_ledger::model::Order::Abcd,
                 ..register.clone()
             };
-            let words = encoded(point, &plain, wanted)?;
+            let words = encoded(point, &plain, effective, wanted)?;
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
             let (unused, data) = bytes.split_at(bytes.len().saturating_sub(usize::from(room)));
             if unused.iter().any(|byte| *byte != 0) {

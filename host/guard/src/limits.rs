@@ -158,8 +158,18 @@ pub fn effective(point: &Point, context: &Context<'_>) -> Result<Effective, Refu
                 .as_ref()
                 .is_none_or(|only| only.contains(value))
     };
-    let choices: Vec<f64> = rule.choices.iter().copied().filter(within_owner).collect();
-    // A list of choices by the owner means those, and no range beside them.
+    let mut choices: Vec<f64> = rule.choices.iter().copied().filter(within_owner).collect();
+    if let (Some((low, high)), Some(only)) = (&range, &context.owner.choices) {
+        // A list of choices by the owner means those of the range, and nothing between them.
+        let step = step_of(rule, register);
+        let in_range = |value: &f64| {
+            *value >= low.value
+                && *value <= high.value
+                && step.is_none_or(|step| steps_in(*value, step).is_some())
+                && !rule.choices.contains(value)
+        };
+        choices.extend(only.iter().copied().filter(in_range));
+    }
     let range = range.filter(|_| context.owner.choices.is_none());
     if range.is_none() && choices.is_empty() {
         return Err(Refusal::new(

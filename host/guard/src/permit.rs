@@ -4,7 +4,7 @@
 //! other way to a write frame.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use busbar_ledger::value::Value;
@@ -66,23 +66,32 @@ impl Order {
     }
 }
 
-/// The kill switch, as every permit knows it.
+/// The kill switch, as every permit knows it: a count that is odd while it is on. A permit from before it was switched on is
+/// of no use after it was switched off again.
 #[derive(Clone, Debug, Default)]
-pub struct Latch(Arc<AtomicBool>);
+pub struct Latch(Arc<AtomicU64>);
 
 impl Latch {
     /// Stops every write that is not on the wire yet, those that wait in a queue too.
     pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.fetch_or(1, Ordering::SeqCst);
     }
 
-    /// Lets writes through again.
+    /// Lets new writes through again.
     pub fn release(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        // From odd to the next even; an even one stays.
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+            Some(count + (count & 1))
+        });
     }
 
     /// Whether writes are stopped.
     pub fn is_set(&self) -> bool {
+        self.count() & 1 == 1
+    }
+
+    /// A number that changes each time it is switched.
+    pub fn count(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -157,6 +166,7 @@ impl Checked {
             noted,
             until,
             latch: latch.clone(),
+            count: latch.count(),
             purpose,
         }
     }
@@ -193,6 +203,8 @@ pub struct Permit {
     noted: Noted,
     until: Instant,
     latch: Latch,
+    /// The latch's count when it was given.
+    count: u64,
     purpose: Purpose,
 }
 
@@ -219,8 +231,13 @@ impl Permit {
 
     /// Why it may not be sent any more. The wire asks in the moment before the frame goes out.
     pub fn void(&self, now: Instant) -> Option<&'static str> {
-        if self.latch.is_set() && self.purpose != Purpose::Safe {
-            return Some("the kill switch is on");
+        if self.purpose != Purpose::Safe {
+            if self.latch.is_set() {
+                return Some("the kill switch is on");
+            }
+            if self.latch.count() != self.count {
+                return Some("the kill switch was on meanwhile");
+            }
         }
         (now >= self.until).then_some("it waited too long for its turn")
     }

@@ -468,3 +468,66 @@ fn digits(ty: &str, order: &str, words: &[u16]) -> Option<i64> {
     let start = if negative { -1i64 } else { 0 };
     Some(bytes.iter().fold(start, |n, byte| n << 8 | i64::from(*byte)))
 }
+
+#[test]
+fn the_owner_may_name_single_values_of_a_range() {
+    let ledger = ledger();
+    let point = ledger.point("setpoint").unwrap();
+    let owner = Owner {
+        choices: Some(vec![0.0, 500.0, 505.0, 9999.0]),
+        ..Owner::default()
+    };
+    let limits = limits(point, site(), owner).unwrap();
+    assert_eq!(
+        (limits.choices.as_slice(), &limits.range),
+        (&[0.0, 500.0][..], &None)
+    );
+    assert!(check(point, &limits, &Value::Integer(500), None).is_ok());
+    assert_eq!(
+        check(point, &limits, &Value::Integer(490), None)
+            .unwrap_err()
+            .code,
+        Cause::Bounds
+    );
+}
+
+/// 0.1 in single precision is a little more than 0.1.
+#[test]
+fn a_float_that_would_come_out_above_the_bound_is_refused() {
+    let ledger = one("f32", "1", "ABCD", "-0.1", "0.1").unwrap();
+    let point = ledger.point("a").unwrap();
+    let limits = effective(point, &Context::default()).unwrap();
+    for value in [0.1, -0.1] {
+        assert_eq!(
+            check(point, &limits, &Value::Number(value), None)
+                .unwrap_err()
+                .code,
+            Cause::Step
+        );
+    }
+    assert!(check(point, &limits, &Value::Number(0.099), None).is_ok());
+}
+
+#[test]
+fn a_permit_from_before_the_kill_switch_stays_void_after_it() {
+    use busbar_guard::{Latch, Noted, Purpose};
+    use std::time::{Duration, Instant};
+    let ledger = ledger();
+    let point = ledger.point("mode").unwrap();
+    let limits = limits(point, site(), Owner::default()).unwrap();
+    let checked = check(point, &limits, &Value::Integer(4), None).unwrap();
+    let (now, latch) = (Instant::now(), Latch::default());
+    let permit = |purpose| checked.permit(1, Noted(1), now + Duration::from_secs(1), &latch, purpose);
+    let (set, safe) = (permit(Purpose::Set), permit(Purpose::Safe));
+    assert_eq!(set.void(now), None);
+    latch.set();
+    latch.set();
+    assert!(set.void(now).is_some() && permit(Purpose::KeepAlive).void(now).is_some());
+    assert_eq!(safe.void(now), None);
+    latch.release();
+    latch.release();
+    assert!(!latch.is_set());
+    assert_eq!(set.void(now), Some("the kill switch was on meanwhile"));
+    assert_eq!(permit(Purpose::Set).void(now), None);
+    assert!(permit(Purpose::Set).void(now + Duration::from_secs(1)).is_some());
+}

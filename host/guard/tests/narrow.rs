@@ -203,16 +203,17 @@ fn an_owner_narrows_and_never_widens() {
     assert_eq!(ends(Ok(lifts(true)))[0], (0.0, "ledger".to_owned()));
 }
 
-/// Choices of the owner's own among the ledger's; among a range, they would leave nothing to write, which is said.
+/// Choices of the owner's own are among the ledger's, or values of the range; where none is left, that is said.
 #[test]
 fn choices_of_the_owner_that_leave_nothing_are_refused_at_once() {
     let only = |key: &str, choices: &[f64]| {
         limits(key, |c| c.owner.choices = Some(choices.to_vec())).map(|limits| limits.choices)
     };
     assert_eq!(only("mode", &[2.0, 7.0]), Ok(vec![2.0]));
+    assert_eq!(only("power", &[100.0]), Ok(vec![100.0]));
     for refusal in [
         only("mode", &[7.0]).unwrap_err(),
-        only("power", &[100.0]).unwrap_err(),
+        only("power", &[1e9]).unwrap_err(),
     ] {
         assert_eq!(
             (refusal.code, refusal.binding_limit.as_deref()),

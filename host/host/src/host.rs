@@ -57,6 +57,8 @@ pub struct Host {
     keeper: Mutex<Option<Keeper>>,
     /// What writes need, where something may be written.
     writer: Option<Arc<Writer>>,
+    /// What a former host has left open of its writes.
+    open: Mutex<write::Open>,
 }
 
 /// A connection at work. Several may share one endpoint, and then its link.
@@ -93,6 +95,7 @@ impl Host {
         }
         let registry = Arc::new(registry);
         let writer = Writer::build(policy, data_dir)?;
+        let open = Mutex::new(write::Open::collect(&registry).await?);
         let history = match config.history.days {
             0 => None,
             _ => Some(open_history(&registry).await?),
@@ -118,6 +121,7 @@ impl Host {
             news,
             keeper: Mutex::new(Some(keeper)),
             writer,
+            open,
         }))
     }
 
@@ -154,6 +158,12 @@ impl Host {
     /// The store's.
     pub async fn start_connection(self: &Arc<Self>, connection: &Connection) -> Result<()> {
         let polled = self.polled(connection).await?;
+        self.begin_to_poll(connection, polled);
+        self.approve_new().await;
+        Ok(())
+    }
+
+    fn begin_to_poll(self: &Arc<Self>, connection: &Connection, polled: Option<Polled>) {
         let devices = polled.as_ref().map(|p| p.devices.clone()).unwrap_or_default();
         let profile = polled.as_ref().map(|p| p.profile.clone()).unwrap_or_default();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +174,7 @@ impl Host {
         self.bus.put(&connection.name, devices);
         self.bus.put_profile(&connection.name, profile);
         let Some(polled) = polled.filter(|p| !p.devices.is_empty()) else {
-            return Ok(());
+            return;
         };
         let stop = CancellationToken::new();
         let lane = Lane {
@@ -195,7 +205,6 @@ impl Host {
                 () = host.keep_profile(&connection, &link) => {}
             }
         });
-        Ok(())
     }
 
     /// Keeps what a link learns, soon after its start and then now and again.
@@ -352,6 +361,7 @@ impl Host {
     /// # Errors
     /// The store's.
     pub async fn connect_only(self: &Arc<Self>) -> Result<()> {
+        self.follow_config().await?;
         for connection in self.registry.connections().await? {
             let Some(polled) = self.polled(&connection).await? else {
                 continue;
@@ -367,7 +377,17 @@ impl Host {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
             lanes.insert(connection.id, lane);
         }
+        self.approve_new().await;
         Ok(())
+    }
+
+    /// What may be written for the first time is approved for the devices as the registry knows them.
+    async fn approve_new(&self) {
+        if let Some(writer) = &self.writer
+            && let Err(error) = writer.approve_new(self).await
+        {
+            warn!("what may be written could not be noted, so it is refused: {error}");
+        }
     }
 
     /// Says which entries of the configuration lead to no entity.
@@ -385,7 +405,6 @@ impl Host {
     pub async fn take_up_writing(self: &Arc<Self>, cancel: &CancellationToken) -> Result<()> {
         if let Some(writer) = &self.writer {
             self.tell_strays();
-            writer.approve_new(self).await?;
             tokio::spawn(write::kill::watch(
                 Arc::clone(self),
                 Arc::clone(writer),
@@ -395,7 +414,8 @@ impl Host {
         if self.writer.is_none() {
             write::kill::ignore_signal(cancel.clone());
         }
-        write::recover(self).await?;
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        open.look_into(self);
         Ok(())
     }
 

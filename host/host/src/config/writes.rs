@@ -52,6 +52,9 @@ pub struct AllowEntry {
     pub daily_budget: Option<u32>,
     /// When this one ends.
     pub until: Option<toml::value::Datetime>,
+    /// The same in milliseconds since 1970.
+    #[serde(skip)]
+    pub until_ms: Option<i64>,
 }
 
 /// The highest level.
@@ -65,12 +68,39 @@ impl AllowValue {
                 entity: name.clone(),
                 ..AllowEntry::default()
             },
-            AllowValue::Entry(entry) => (**entry).clone(),
+            AllowValue::Entry(entry) => AllowEntry {
+                until_ms: entry.until.as_ref().and_then(|date| moment(date).ok()),
+                ..(**entry).clone()
+            },
         }
     }
 }
 
 impl AllowEntry {
+    /// What both allow: the narrower of each. The first names the safe value, where both do.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let highest = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+        let lowest = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
+        AllowEntry {
+            min: highest(self.min, other.min),
+            max: lowest(self.max, other.max),
+            choices: match (self.choices, other.choices) {
+                (Some(own), Some(others)) => {
+                    Some(own.into_iter().filter(|choice| others.contains(choice)).collect())
+                }
+                (own, others) => own.or(others),
+            },
+            max_change: lowest(self.max_change, other.max_change),
+            safe: self.safe.or(other.safe),
+            no_limit: self.no_limit && other.no_limit,
+            daily_budget: self.daily_budget.into_iter().chain(other.daily_budget).min(),
+            until_ms: self.until_ms.into_iter().chain(other.until_ms).min(),
+            until: None,
+            entity: self.entity,
+        }
+    }
+
     /// The owner's own limits.
     pub fn owner(&self) -> Owner {
         Owner {

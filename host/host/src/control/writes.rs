@@ -221,12 +221,12 @@ async fn confirm(State(host): State<Arc<Host>>, Extension(peer): Extension<Peer>
     let confirmed = match host.writer() {
         Some(writer) => writer.confirm(&host, &asker).await,
         None => match host.registry.confirm().await {
-            Ok(()) => Ok(0),
+            Ok(()) => Ok((0, Vec::new())),
             Err(error) => return told(&error.into()),
         },
     };
     match confirmed {
-        Ok(entities) => Json(json!({ "confirmed": entities })).into_response(),
+        Ok((entities, changes)) => Json(json!({ "confirmed": entities, "changes": changes })).into_response(),
         Err(refusal) => told(&HostError::refused(&refusal)),
     }
 }
@@ -256,6 +256,13 @@ async fn end_lease(State(host): State<Arc<Host>>, call: Result<Json<EndCall>, Js
             };
             match writer.leases.end(&target, Why::Asked).await {
                 Some(report) => vec![report],
+                None if writer.is_under_way(&target) => {
+                    return told(&HostError::failed(
+                        "busy",
+                        format!("{} is being written just now", target.id()),
+                        "End it in a moment, when it is held; `busbar kill-switch on` stops everything at once.",
+                    ));
+                }
                 None => {
                     return told(&HostError::nothing_found(
                         format!("{} is not held", target.id()),
@@ -299,10 +306,7 @@ async fn kill(
     };
     let asker = peer.asker("command line");
     let done = match (host.writer(), call.on) {
-        (Some(writer), true) => {
-            write::kill::on(&host, &writer, &asker, &call.reason).await;
-            Ok(())
-        }
+        (Some(writer), true) => write::kill::on(&host, &writer, &asker, &call.reason).await,
         (Some(writer), false) => write::kill::off(&host, &writer, &asker).await,
         // Nothing can be written now; the file is for the host that may write one day.
         (None, on) => host.kill_switch().and_then(|switch| {

@@ -32,7 +32,47 @@ pub struct Who {
     pub tells_firmware: bool,
 }
 
+/// Whether who answers now is who answered before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// It says so.
+    Yes,
+    /// It does not say all that it said then: nothing is known.
+    NotTold,
+    /// It says that it is another.
+    No,
+}
+
 impl Who {
+    /// Compares with what was said before.
+    pub fn same_as(&self, before: &Who) -> Same {
+        let parts = [(&self.serial, &before.serial), (&self.firmware, &before.firmware)];
+        let differs = |(now, before): &(&Option<String>, &Option<String>)| {
+            now.as_ref()
+                .zip(before.as_ref())
+                .is_some_and(|(now, before)| now != before)
+        };
+        if parts.iter().any(differs) {
+            return Same::No;
+        }
+        match parts
+            .iter()
+            .any(|(now, before)| now.is_none() && before.is_some())
+        {
+            true => Same::NotTold,
+            false => Same::Yes,
+        }
+    }
+
+    /// What is said when it is another.
+    pub fn instead_of(&self, before: &Who) -> String {
+        format!(
+            "another device answers there: {} instead of {}",
+            self.shown(),
+            before.shown()
+        )
+    }
+
     /// In one line, for tokens and messages.
     pub fn shown(&self) -> String {
         let part = |part: &Option<String>| crate::format::visible(part.as_deref().unwrap_or("-"));
@@ -91,8 +131,8 @@ pub async fn who(link: &Link, device: &Device, all: &[Arc<Device>]) -> Result<Wh
                     let firmware = field_text(field, &words).map(|text| text.trim().to_owned());
                     who.firmware = who.firmware.or(firmware);
                 }
-                // Some firmware does not tell its own version.
-                Err(WireError::Exception { .. }) => {}
+                // Some firmware does not tell its own version. What is busy or broken for a moment may well.
+                Err(WireError::Exception { code: 1..=3 | 10, .. }) => {}
                 Err(error) => return Err(silent(&error)),
             }
         }

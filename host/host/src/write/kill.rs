@@ -28,10 +28,13 @@ pub async fn watch(host: Arc<Host>, writer: Arc<Writer>, cancel: CancellationTok
         };
         tokio::select! {
             () = cancel.cancelled() => return,
-            _ = signalled => on(&host, &writer, &Asker { who: "a signal".to_owned(), through: "SIGUSR1" }, "").await,
+            // What goes wrong is told in the log.
+            _ = signalled => {
+                let _ = on(&host, &writer, &Asker { who: "a signal".to_owned(), through: "SIGUSR1" }, "").await;
+            }
             () = tokio::time::sleep(LOOK) => {
                 if writer.kill.is_on() && !writer.latch.is_set() {
-                    on(&host, &writer, &Asker { who: "the file".to_owned(), through: "kill-switch" }, "").await;
+                    let _ = on(&host, &writer, &Asker { who: "the file".to_owned(), through: "kill-switch" }, "").await;
                 }
             }
         }
@@ -55,16 +58,21 @@ pub fn ignore_signal(cancel: CancellationToken) {
 
 /// Switches it on: first in memory, which cannot fail; then the file, so that it outlives the host; then every held value
 /// goes back to what is safe.
-pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) {
+///
+/// # Errors
+/// When the file could not be made: it is on all the same, but a restart would forget it.
+pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) -> Result<()> {
     let fresh = !writer.latch.is_set();
     writer.latch.set();
-    if let Err(fault) = writer.kill.on(reason) {
+    writer.alarm.notify_waiters();
+    let kept = writer.kill.on(reason);
+    if let Err(fault) = &kept {
         error!(
             "the kill switch is on, but its file could not be made, so a restart would forget it: {fault}"
         );
     }
     if !fresh {
-        return;
+        return Ok(kept?);
     }
     warn!(
         "the kill switch is on ({}, {}): nothing is written to devices any more",
@@ -82,6 +90,7 @@ pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) 
     if let Err(fault) = host.registry.audit(record::note(asker, &note)).await {
         error!("that could not be noted: {fault}");
     }
+    Ok(kept?)
 }
 
 /// Switches it off.

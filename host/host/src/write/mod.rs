@@ -38,7 +38,7 @@ use policy::{Policy, Target};
 pub use answer::{Answer, Confirm, SetReport};
 pub use path::{Request, Wanted};
 pub use record::Asker;
-pub use recover::recover;
+pub use recover::Open;
 
 /// Settings that are written at the same time, at most.
 const MOST_AT_ONCE: usize = 16;
@@ -66,6 +66,8 @@ pub struct Writer {
     tokens: Mutex<Tokens>,
     under_way: Mutex<BTreeSet<String>>,
     one_less: Notify,
+    /// Told when the kill switch is switched on.
+    alarm: Notify,
     /// The values that are held.
     pub leases: lease::Leases,
     watches: Mutex<HashMap<String, CancellationToken>>,
@@ -115,6 +117,7 @@ impl Writer {
             tokens: Mutex::default(),
             under_way: Mutex::default(),
             one_less: Notify::new(),
+            alarm: Notify::new(),
             leases: lease::Leases::default(),
             watches: Mutex::default(),
             written: Mutex::default(),
@@ -172,6 +175,44 @@ impl Writer {
                 error.hint(),
             )),
         }
+    }
+
+    /// Whether a write that was let in may still go out: the moment before its intent is noted.
+    fn still_open(&self, count: u64, target: &Target) -> Result<(), Refusal> {
+        if self.closing.is_cancelled() {
+            return Err(Refusal::new(
+                Cause::Busy,
+                "the host is ending",
+                "Set it when it runs again.",
+            ));
+        }
+        if self.latch.count() != count || self.kill.is_on() {
+            return Err(Refusal::new(
+                Cause::KillSwitch,
+                "the kill switch was switched on meanwhile",
+                "`busbar kill-switch off` switches it off, when all is well.",
+            ));
+        }
+        self.policy.allowed(target, clock::now_ms()).map(|_| ())
+    }
+
+    /// Resolves when nothing may be written any more.
+    async fn stopped(&self) {
+        loop {
+            let alarm = self.alarm.notified();
+            if self.latch.is_set() || self.closing.is_cancelled() {
+                return;
+            }
+            tokio::select! {
+                () = alarm => {}
+                () = self.closing.cancelled() => {}
+            }
+        }
+    }
+
+    /// Whether a setting is being written just now.
+    pub fn is_under_way(&self, target: &Target) -> bool {
+        lock(&self.under_way).contains(&target.setting())
     }
 
     /// The turn to write a setting: one at a time.
@@ -257,20 +298,19 @@ impl Writer {
         let approval = match known.into_iter().find(|approval| approval.entity == entity) {
             Some(approval) => approval,
             None => {
-                let approval = approval(target, who);
-                host.registry.put_approval(&approval).await.map_err(|error| {
-                    Refusal::new(
-                        Cause::Audit,
-                        format!("the registry cannot be written: {error}"),
-                        error.hint(),
-                    )
-                })?;
+                // The device that the owner has allowed is the one of the registry, whoever answers now.
+                let approval = approval(target, &registered(target));
+                host.registry
+                    .put_approval(&approval)
+                    .await
+                    .map_err(|error| no_registry("written", &error))?;
                 approval
             }
         };
         let serial_fits = match (&approval.serial, &who.serial) {
             (Some(approved), now) => now.as_ref() == Some(approved),
-            (None, _) => true,
+            // One that told none, and tells one now, is another, or was set up anew.
+            (None, now) => now.is_none(),
         };
         if !serial_fits {
             let now = who.serial.as_deref().unwrap_or("none");
@@ -307,49 +347,73 @@ impl Writer {
     }
 
     /// The owner has looked at what may be written, and says that it is right: approvals are given anew, for the devices as
-    /// they are now. Tells how many entities that are.
+    /// they are now. All are asked before anything is changed. Tells what has changed, a sentence each, and how many entities
+    /// may be written.
     ///
     /// # Errors
-    /// The store's, and devices that do not say who they are.
-    pub async fn confirm(&self, host: &Arc<Host>, asker: &Asker) -> Result<usize, Refusal> {
-        let store = |error: busbar_store::StoreError| {
-            Refusal::new(
-                Cause::Audit,
-                format!("the registry cannot be written: {error}"),
-                error.hint(),
-            )
-        };
+    /// The store's, devices that do not say who they are, and others in the place of known ones: those are scanned first.
+    pub async fn confirm(&self, host: &Arc<Host>, asker: &Asker) -> Result<(usize, Vec<String>), Refusal> {
+        let store = |error: busbar_store::StoreError| no_registry("written", &error);
         let all = host.bus.devices();
-        let allowed = self.policy.all(&all, clock::now_ms());
-        for one in &allowed {
+        let known = host.registry.approvals().await.map_err(store)?;
+        let (mut given, mut changes) = (Vec::new(), Vec::new());
+        for one in &self.policy.all(&all, clock::now_ms()) {
             let target = &one.target;
-            let lane = host.lane(&target.device.meta.connection).ok_or_else(|| {
+            let meta = &target.device.meta;
+            let lane = host.lane(&meta.connection).ok_or_else(|| {
                 Refusal::new(
                     Cause::Stale,
-                    "its connection is not polled",
+                    format!("\"{}\" is not polled", meta.connection),
                     "Start the host (`busbar`), then confirm.",
                 )
             })?;
             let who = evidence::who(&lane.link, &target.device, &all).await?;
-            host.registry
-                .put_approval(&approval(target, &who))
-                .await
-                .map_err(store)?;
+            if who.serial.is_some() && who.serial != meta.serial {
+                return Err(Refusal::new(
+                    Cause::Identity,
+                    format!("{}: {}", target.id(), who.instead_of(&registered(target))),
+                    "Scan again to take the new device over (`busbar scan URL --save`); it gets ids of its own.",
+                ));
+            }
+            let approval = approval(target, &who);
+            if let Some(old) = known.iter().find(|old| old.entity == approval.entity) {
+                let part =
+                    |part: &Option<String>| crate::format::visible(part.as_deref().unwrap_or("not told"));
+                if old.firmware != approval.firmware {
+                    changes.push(format!(
+                        "{}: firmware {} instead of {}",
+                        old.entity,
+                        part(&approval.firmware),
+                        part(&old.firmware)
+                    ));
+                }
+                if old.fingerprint != approval.fingerprint {
+                    changes.push(format!("{}: its ledger has changed", old.entity));
+                }
+            }
+            given.push(approval);
+        }
+        for approval in &given {
+            host.registry.put_approval(approval).await.map_err(store)?;
         }
         host.registry.confirm().await.map_err(store)?;
         let what = format!(
-            "the owner has confirmed {} entities that may be written",
-            allowed.len()
+            "the owner has confirmed {} entities that may be written{}",
+            given.len(),
+            changes
+                .iter()
+                .map(|change| format!("; {change}"))
+                .collect::<String>()
         );
         host.registry
             .audit(record::note(asker, &what))
             .await
             .map_err(store)?;
-        Ok(allowed.len())
+        Ok((given.len(), changes))
     }
 
     /// Approves what is allowed for the first time, for the devices as the registry knows them, and forgets approvals of
-    /// what is allowed no more.
+    /// what is allowed no more. Devices that are not on the bus are left as they are.
     ///
     /// # Errors
     /// The store's.
@@ -360,17 +424,14 @@ impl Writer {
             let target = &one.target;
             let entity = target.id();
             if !known.iter().any(|approval| approval.entity == entity) {
-                let meta = &target.device.meta;
-                let who = Who {
-                    serial: meta.serial.clone(),
-                    firmware: meta.firmware.clone(),
-                    tells_firmware: true,
-                };
-                host.registry.put_approval(&approval(target, &who)).await?;
+                let approval = approval(target, &registered(target));
+                host.registry.put_approval(&approval).await?;
             }
         }
         for approval in known {
-            if !allowed.iter().any(|one| one.target.id() == approval.entity) {
+            let device = approval.entity.split_once('.').map_or("", |(device, _)| device);
+            let is_allowed = allowed.iter().any(|one| one.target.id() == approval.entity);
+            if !is_allowed && host.bus.device(device).is_some() {
                 host.registry.remove_approval(&approval.entity).await?;
             }
         }
@@ -413,13 +474,31 @@ impl Writer {
                 one_less.await;
             }
         };
-        if tokio::time::timeout(PATIENCE / 2, quiet).await.is_err() {
+        if tokio::time::timeout(PATIENCE * 3 / 4, quiet).await.is_err() {
             error!("a write did not end in time; what became of it is looked into at the next start");
         }
         let ended = self.leases.end_all(lease::Why::Shutdown);
         if tokio::time::timeout(PATIENCE, ended).await.is_err() {
             error!("a held value could not be brought back to what is safe in time; look at the device");
         }
+    }
+}
+
+fn no_registry(doing: &str, error: &busbar_store::StoreError) -> Refusal {
+    Refusal::new(
+        Cause::Audit,
+        format!("the registry cannot be {doing}: {error}"),
+        error.hint(),
+    )
+}
+
+/// Who the device is by the registry.
+fn registered(target: &Target) -> Who {
+    let meta = &target.device.meta;
+    Who {
+        serial: meta.serial.clone(),
+        firmware: meta.firmware.clone(),
+        tells_firmware: true,
     }
 }
 

@@ -84,6 +84,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
 
     // 1. Who. The control socket lets in its owner and root alone; other interfaces do not reach this.
     writer.open_for_business(host).await?;
+    let switched = writer.latch.count();
 
     // 2. The entity is opted in, the leave has not run out, and the level suffices.
     let allowed = writer.policy.allowed(target, clock::now_ms())?;
@@ -157,8 +158,9 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         lease_until_ms: None,
     };
 
-    // 8. The rate and the budget are kept (above); an equal value is not written.
-    let is_it_already = rule.lease.is_none() && rule.kind != Kind::Button && same(&old, &value, 0.0);
+    // 8. The rate and the budget are kept (above); an equal value is not written, where the register tells it exactly.
+    let is_it_already =
+        rule.lease.is_none() && rule.kind != Kind::Button && tells_exactly(target) && same(&old, &value, 0.0);
     if request.dry_run || allowed.level == 1 {
         let reason = match (allowed.level, is_it_already) {
             (1, _) => "level 1 is a dry run: everything was checked, and nothing sent",
@@ -199,19 +201,22 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         }
     }
 
-    // 11. The intent, on the disk.
+    // 11. The intent, on the disk. Much time may have passed: it is looked once more whether all still is as it was.
+    let replaced = writer.leases.replace(target).await?;
+    if let Err(refusal) = writer.still_open(switched, target) {
+        give_back(host, writer, replaced);
+        return Err(refusal);
+    }
+    let until = tokio::time::Instant::now() + hold.unwrap_or_default();
     let terms = hold.zip(safe).map(|(hold, safe)| LeaseTerms {
         safe,
         until_ms: clock::now_ms().saturating_add(i64::try_from(hold.as_millis()).unwrap_or(i64::MAX)),
     });
-    let replaced = writer.leases.replace(target).await;
     let row = record::intent(asker, target, &checked, Some(&old), terms.as_ref());
     let noted = match host.registry.audit(row).await {
         Ok(row) => Noted(row.seq),
         Err(error) => {
-            if let Some(held) = replaced {
-                lease::let_go(host, held, "a new value could not be noted").await;
-            }
+            give_back(host, writer, replaced);
             return Err(no_audit(&error));
         }
     };
@@ -235,8 +240,8 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
                 let reason = format!("the device refused it: {why}");
                 return ended(
                     host,
-                    target,
-                    asker,
+                    writer,
+                    request,
                     noted,
                     replaced,
                     report(Outcome::Rejected, Some(reason)),
@@ -254,7 +259,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
                 Cause::Stale
             });
             report.hint = Some("Try again when the device answers.".to_owned());
-            return ended(host, target, asker, noted, replaced, report).await;
+            return ended(host, writer, request, noted, replaced, report).await;
         }
         // A device failure may have come after something was begun: the register tells.
         Err(WriteError::Refused(cause @ WireError::Exception { code: 4, .. })) => {
@@ -264,8 +269,8 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             let reason = format!("the device refused it: {cause}");
             return ended(
                 host,
-                target,
-                asker,
+                writer,
+                request,
                 noted,
                 replaced,
                 report(Outcome::Rejected, Some(reason)),
@@ -274,11 +279,6 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         }
         Err(WriteError::Unconfirmed(cause)) => (Sent::Unconfirmed, Some(cause.to_string())),
     };
-    let had_lease = replaced.is_some();
-    if let Some(held) = replaced {
-        lease::replaced(host, &held).await;
-    }
-
     // 14. Read back: what it says now is what is published, never what was wanted.
     let (mut outcome, read) = read_back(host, writer, &lane, target, rule, sent, &old, &value).await;
     let reason = because(outcome, target, &value, read.as_ref(), told.as_deref());
@@ -296,25 +296,33 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     report.value = read;
 
     // 16. A lease is kept alive; everything else is watched for a while.
-    if let Some(terms) = terms {
-        report.lease_until_ms = lease::begin(
-            host,
-            writer,
-            lease::Held {
+    match (terms, replaced) {
+        // The device kept what it held before.
+        (Some(_), Some(old)) if outcome == Outcome::Rejected => give_back(host, writer, Some(old)),
+        (Some(terms), replaced) => {
+            if let Some(old) = replaced {
+                lease::replaced(host, &old).await;
+            }
+            let held = lease::Held {
                 allowed,
+                stands: lease::stands(outcome, report.value.as_ref()),
                 checked,
-                stands: report.value.clone().filter(|_| outcome != Outcome::Unknown),
                 terms,
+                until,
                 noted,
                 kept: 0,
+                seen: Some((lane.link.stats().connects, tokio::time::Instant::now())),
                 who,
-            },
-            outcome,
-            had_lease,
-        )
-        .await;
-    } else if outcome == Outcome::Applied && rule.verify.is_some() {
-        watch::begin(host, writer, target, &value, tolerance(rule), noted.0);
+                ending: None,
+            };
+            // One that it was not seen to take is not written again, but looked after: it may take it late.
+            let until_ms = lease::begin(host, writer, held);
+            report.lease_until_ms = (outcome != Outcome::Rejected).then_some(until_ms);
+        }
+        (None, _) if outcome == Outcome::Applied && rule.verify.is_some() => {
+            watch::begin(host, writer, target, &value, tolerance(rule), noted.0);
+        }
+        (None, _) => {}
     }
     Ok(done(report))
 }
@@ -323,24 +331,43 @@ fn done(report: SetReport) -> Answer {
     Answer::Done(Box::new(report))
 }
 
-/// A request that was surely not carried out: that is its outcome, and a lease that it was to replace ends.
+/// A request that was surely not carried out: that is its outcome, and a lease that it was to replace goes on.
 async fn ended(
     host: &Arc<Host>,
-    target: &Target,
-    asker: &Asker,
+    writer: &Writer,
+    request: &Request,
     noted: Noted,
     replaced: Option<lease::Held>,
     report: SetReport,
 ) -> Result<Answer, Refusal> {
+    let (target, asker) = (&request.target, &request.asker);
     let reason = report.reason.clone().unwrap_or_default();
     let row = record::outcome(asker, target, noted.0, report.outcome.name(), None, &reason);
     if let Err(error) = host.registry.audit(row).await {
         tracing::error!(entity = %target.id(), "the outcome could not be noted: {error}");
     }
-    if let Some(held) = replaced {
-        lease::let_go(host, held, "a new value was not taken").await;
-    }
+    give_back(host, writer, replaced);
     Ok(done(report))
+}
+
+/// A lease that was to be replaced goes on as it was.
+fn give_back(host: &Arc<Host>, writer: &Writer, replaced: Option<lease::Held>) {
+    if let Some(held) = replaced {
+        lease::resume(host, writer, held);
+    }
+}
+
+/// Whether what a register reads is all that there is to know of its setting: not where another register of the same
+/// setting has finer steps.
+fn tells_exactly(target: &Target) -> bool {
+    let step = |target: &Target| {
+        target
+            .point()
+            .register()
+            .map_or(0.0, |register| register.scale.as_f64().abs())
+    };
+    let own = step(target);
+    target.siblings().iter().all(|other| step(other) >= own)
 }
 
 /// Everything that bounds a write from outside the ledger.
@@ -566,7 +593,7 @@ async fn read_back(
     for (n, time) in times.iter().enumerate() {
         let stopped = tokio::select! {
             () = tokio::time::sleep_until(begun + *time) => false,
-            () = writer.closing.cancelled() => true,
+            () = writer.stopped() => true,
         };
         let look = look(&lane.link, target, register).await;
         if let Some((value, words)) = &look {

@@ -49,6 +49,20 @@ impl Target {
             .collect()
     }
 
+    /// The other registers of the same setting.
+    pub fn siblings(&self) -> Vec<Target> {
+        let ids = self.shared();
+        let index = |id: &String| {
+            let (_, key) = id.split_once('.')?;
+            self.device.meta.ledger.index.get(key).copied()
+        };
+        let of = |index| Target {
+            device: Arc::clone(&self.device),
+            index,
+        };
+        ids.iter().skip(1).filter_map(index).map(of).collect()
+    }
+
     /// What all of [`Target::shared`] have in common.
     pub fn setting(&self) -> String {
         let alias = self
@@ -203,14 +217,9 @@ impl Policy {
         let Some(rule) = &point.write else {
             return Err(no_rule(point));
         };
-        let of = |(name, _): &&(Name, AllowEntry)| leads_to(name, target);
-        // The more exact name wins: an id before a place before a ledger.
-        let entry = on
-            .entries
-            .iter()
-            .filter(of)
-            .max_by_key(|(name, _)| exactness(name));
-        let Some((_, entry)) = entry else {
+        // Whatever names it narrows it, and so does what names another register of the same setting.
+        let own = |(name, _): &&(Name, AllowEntry)| leads_to(name, target);
+        if !on.entries.iter().any(|entry| own(&entry)) {
             return Err(Refusal::new(
                 Cause::NotAllowed,
                 "it is not among the entities that you allow to be written",
@@ -221,9 +230,20 @@ impl Policy {
                     meta.connection
                 ),
             ));
-        };
-        let entry_until = entry.until.as_ref().and_then(|date| moment(date).ok());
-        let until_ms = entry_until.into_iter().chain(on.until_ms).min();
+        }
+        let siblings = target.siblings();
+        let sibling = |(name, _): &&(Name, AllowEntry)| siblings.iter().any(|other| leads_to(name, other));
+        let entry = on.entries.iter().filter(own).map(|(_, entry)| entry.clone());
+        let beside = on.entries.iter().filter(|entry| !own(entry) && sibling(entry));
+        let beside = beside.map(|(_, entry)| AllowEntry {
+            // That a limit may be lifted is said of one register alone.
+            no_limit: true,
+            ..entry.clone()
+        });
+        let lifts = on.entries.iter().filter(own).any(|(_, entry)| entry.no_limit);
+        let mut entry = entry.chain(beside).reduce(AllowEntry::and).unwrap_or_default();
+        entry.no_limit = lifts;
+        let until_ms = entry.until_ms.into_iter().chain(on.until_ms).min();
         if let Some(until) = until_ms.filter(|until| *until <= now_ms) {
             return Err(Refusal::new(
                 Cause::Expired,
@@ -249,7 +269,7 @@ impl Policy {
         Ok(Allowed {
             target: target.clone(),
             level: on.level,
-            entry: entry.clone(),
+            entry,
             until_ms,
         })
     }
@@ -357,14 +377,6 @@ fn no_rule(point: &Point) -> Refusal {
         why,
         "`busbar limits --all` lists what can be written and what cannot, and why.",
     )
-}
-
-fn exactness(name: &Name) -> u8 {
-    match name {
-        Name::Id { .. } => 2,
-        Name::Point { place: Some(_), .. } => 1,
-        Name::Point { place: None, .. } => 0,
-    }
 }
 
 /// Whether a name means this point of this device.

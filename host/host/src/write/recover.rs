@@ -4,45 +4,57 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_guard::{Noted, Outcome, check, effective, same};
+use busbar_guard::{Checked, Noted, Outcome, check, effective, same};
 use busbar_ledger::codec::{self, Decoded};
 use busbar_ledger::value::Value;
-use busbar_store::AuditRow;
+use busbar_store::{AuditKind, AuditRow, Registry, StoreError};
 use tracing::{error, info, warn};
 
-use super::evidence::Who;
+use super::evidence::{self, Who};
 use super::lease::{self, Held};
 use super::policy::{Target, needed};
 use super::record::{self, Asker, LeaseTerms};
-use super::{evidence, path};
+use super::{Writer, path};
 use crate::clock;
 use crate::config::names::Name;
-use crate::error::Result;
 use crate::host::Host;
 
 /// How often a device that does not answer yet is asked.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How many times: for an hour, then it is left to the owner.
 const TIMES: u32 = 720;
+/// Newer rows of an entity that are looked through.
+const ROWS: u32 = 200;
 
-/// Looks into everything that was left open. What a device has to be asked for goes on by itself.
-///
-/// # Errors
-/// The store's.
-pub async fn recover(host: &Arc<Host>) -> Result<usize> {
-    let open = host.registry.open_intents().await?;
-    let held = host.registry.open_leases().await?;
-    let count = open.len() + held.len();
-    for row in open {
+/// What a former host has left open.
+#[derive(Clone, Debug, Default)]
+pub struct Open {
+    rows: Vec<(AuditRow, bool)>,
+}
+
+impl Open {
+    /// Collects it, before anything new is written: what is open then is a former host's.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn collect(registry: &Registry) -> Result<Self, StoreError> {
+        let held = registry.open_leases().await?;
+        let open = registry.open_intents().await?;
         // One that began a lease is in both lists.
-        if !held.iter().any(|lease| lease.seq == row.seq) {
-            tokio::spawn(look_into(Arc::clone(host), row, false));
+        let rest = open
+            .into_iter()
+            .filter(|row| !held.iter().any(|lease| lease.seq == row.seq));
+        let mut rows: Vec<_> = rest.map(|row| (row, false)).collect();
+        rows.extend(held.iter().cloned().map(|row| (row, true)));
+        Ok(Open { rows })
+    }
+
+    /// Looks into all of it; what a device has to be asked for goes on by itself.
+    pub fn look_into(self, host: &Arc<Host>) {
+        for (row, leased) in self.rows {
+            tokio::spawn(look_into(Arc::clone(host), row, leased));
         }
     }
-    for row in held {
-        tokio::spawn(look_into(Arc::clone(host), row, true));
-    }
-    Ok(count)
 }
 
 async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
@@ -56,32 +68,53 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
         return;
     };
     let wanted = match codec::decode(&register, &row.entry.words, None) {
-        Decoded::Value(value) if row.entry.words.len() == usize::from(register.span.count) => Some(value),
+        Decoded::Value(value) => Some(value),
         // Through a register link, for one.
-        _ => row.entry.wanted.as_deref().map(|text| {
-            text.parse()
-                .map(Value::Integer)
-                .unwrap_or_else(|_| Value::Text(text.to_owned()))
-        }),
+        Decoded::Invalid(_) => row.entry.wanted.as_deref().map(value),
     };
     let Some((who, now)) = read(&host, &target).await else {
         warn!("{entity}: the device does not answer, so what became of a write to it is not known");
         return;
     };
+    // Until it is decided, nobody sets a new value.
+    let writer = host.writer();
+    let _turn = match &writer {
+        Some(writer) => Some(turn(writer, &target).await),
+        None => None,
+    };
+    let (newer, seen) = since(&host, &target, row.seq).await;
+    let asker = Asker::host();
+    let conclude = async |outcome: &str, reason: &str| {
+        let row = record::outcome(&asker, &target, row.seq, outcome, Some(&now), reason);
+        if let Err(fault) = host.registry.audit(row).await {
+            error!("{entity}: that could not be noted: {fault}");
+        }
+        info!("{entity}: {reason}");
+    };
+    if newer {
+        return conclude("replaced", "the host ended; another value was set since").await;
+    }
     let tolerance = target
         .point()
         .write
         .as_ref()
         .and_then(|rule| rule.verify)
         .map_or(0.0, |v| v.tolerance);
-    let has_it = wanted
-        .as_ref()
-        .is_some_and(|wanted| same(&now, wanted, tolerance));
+    // What was asked for, or what the device was seen to make of it.
+    let meant = [wanted.as_ref(), seen.as_ref()];
+    let has_it = meant
+        .into_iter()
+        .flatten()
+        .any(|meant| same(&now, meant, tolerance));
     let reads = path::amount(&target, &now);
     if leased && has_it {
-        if let Some(held) = held(&host, &target, &row, wanted.as_ref(), who) {
-            lease::let_go(&host, held, "the host had ended while it was held").await;
-            return;
+        if let Some((writer, held)) = writer.as_ref().and_then(|writer| {
+            Some((
+                writer,
+                held(writer, &target, &row, (wanted.as_ref()?, &now), who)?,
+            ))
+        }) {
+            return lease::resume(&host, writer, held);
         }
         error!(
             "{entity} still reads {reads}, which the host held when it ended, and writing it is not allowed any more: \
@@ -110,18 +143,15 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
             ),
         ),
     };
-    let row = record::outcome(
-        &Asker::host(),
-        &target,
-        row.seq,
-        outcome.name(),
-        Some(&now),
-        &reason,
-    );
-    if let Err(fault) = host.registry.audit(row).await {
-        error!("{entity}: that could not be noted: {fault}");
-    }
-    info!("{entity}: {reason}");
+    conclude(outcome.name(), &reason).await;
+}
+
+/// A value as the audit keeps it.
+fn value(text: &str) -> Value {
+    let number = text.parse().map(Value::Integer);
+    number
+        .or_else(|_| text.parse().map(Value::Number))
+        .unwrap_or_else(|_| Value::Text(text.to_owned()))
 }
 
 fn target(host: &Host, entity: &str) -> Option<Target> {
@@ -131,6 +161,32 @@ fn target(host: &Host, entity: &str) -> Option<Target> {
     let device = host.bus.device(&device)?;
     let index = *device.meta.ledger.index.get(&key)?;
     Some(Target { device, index })
+}
+
+async fn turn<'a>(writer: &'a Writer, target: &Target) -> super::Turn<'a> {
+    loop {
+        if let Some(turn) = writer.turn_to_keep(target) {
+            return turn;
+        }
+        tokio::time::sleep(AGAIN / 5).await;
+    }
+}
+
+/// Whether the setting was to be written again since that intent, and what the device was last seen to read for it.
+async fn since(host: &Host, target: &Target, intent: i64) -> (bool, Option<Value>) {
+    let (mut newer, mut seen) = (false, None);
+    for entity in target.shared() {
+        let Ok(rows) = host.registry.audit_rows(Some(&entity), None, ROWS).await else {
+            continue;
+        };
+        for row in rows.iter().rev() {
+            newer |= row.entry.kind == AuditKind::Intent && row.seq > intent;
+            if row.entry.intent == Some(intent) {
+                seen = row.entry.old.as_deref().map(value).or(seen);
+            }
+        }
+    }
+    (newer, seen)
 }
 
 /// Who the device is and what it reads, once it answers.
@@ -160,8 +216,13 @@ async fn read(host: &Arc<Host>, target: &Target) -> Option<(Who, Value)> {
 }
 
 /// The lease as it was, where its end may be written.
-fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value>, who: Who) -> Option<Held> {
-    let writer = host.writer()?;
+fn held(
+    writer: &Writer,
+    target: &Target,
+    row: &AuditRow,
+    (wanted, now): (&Value, &Value),
+    who: Who,
+) -> Option<Held> {
     let allowed = writer.policy.allowed(target, clock::now_ms()).ok()?;
     let rule = allowed.rule()?;
     if allowed.level < needed(rule) {
@@ -171,20 +232,24 @@ fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value
     let Decoded::Value(safe) = codec::decode(register, &row.entry.safe_words, None) else {
         return None;
     };
-    let mut limits = effective(target.point(), &path::context(&writer, &allowed, (None, None))).ok()?;
+    let mut limits = effective(target.point(), &path::context(writer, &allowed, (None, None))).ok()?;
     limits.max_change = None;
-    let safe = check(target.point(), &limits, &safe, None).ok()?;
-    let checked = check(target.point(), &limits, wanted?, None).ok()?;
+    let checked = |value: &Value| -> Option<Checked> { check(target.point(), &limits, value, None).ok() };
+    let safe = checked(&safe)?;
     Some(Held {
-        stands: wanted.cloned(),
+        // It is only let go: the words that were held are never sent again, allowed or not.
+        checked: checked(wanted).unwrap_or_else(|| safe.clone()),
+        stands: Some(now.clone()),
         terms: LeaseTerms {
             safe,
             until_ms: row.entry.lease_until_ms.unwrap_or_default(),
         },
-        allowed,
-        checked,
+        until: tokio::time::Instant::now(),
         noted: Noted(row.seq),
         kept: 0,
+        seen: None,
         who,
+        ending: Some("the host had ended while it was held".to_owned()),
+        allowed,
     })
 }

@@ -58,7 +58,14 @@ async fn list(host: &mut Client, output: Output) -> Result<()> {
         };
         table.add_row(vec![
             lease.entity.as_str().into(),
-            number(amount(&lease.value)),
+            number(match lease.value == lease.requested {
+                true => amount(&lease.value),
+                false => format!(
+                    "{} (asked for {})",
+                    amount(&lease.value),
+                    amount(&lease.requested)
+                ),
+            }),
             number(amount(&lease.safe)),
             number(format::age(lease.until_ms - leases.now_ms)),
             number(format!("{} times", lease.kept)),

@@ -134,6 +134,9 @@ async fn confirm(data_dir: &Path, output: Output) -> Result<()> {
         "Confirmed: {} entities may be written, on the devices as they are now.",
         confirmed["confirmed"]
     ));
+    for change in confirmed["changes"].as_array().into_iter().flatten() {
+        output.line(&format!("  {}", visible(change.as_str().unwrap_or_default())));
+    }
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use busbar_guard::{Amount, Cause, Outcome, Refusal};
 use busbar_ledger::value::Value;
 use busbar_store::Registry;
 
+use tokio_util::sync::CancellationToken;
+
 use super::args::SetArgs;
 use crate::catalog::Catalog;
 use crate::cli::ask;
@@ -68,7 +70,12 @@ async fn alone(
     // A registry that is not there is not made.
     Registry::open_read_only(data_dir).await?;
     let host = Host::open(data_dir, config, Arc::new(catalog)).await?;
+    let cancel = CancellationToken::new();
+    if let Some(writer) = host.writer() {
+        tokio::spawn(write::kill::watch(Arc::clone(&host), writer, cancel.clone()));
+    }
     let report = once(args, &host, output).await;
+    cancel.cancel();
     let stopped = host.stop().await;
     let report = report?;
     stopped?;
