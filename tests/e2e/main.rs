@@ -30,3 +30,4 @@ mod scan;
 mod serial;
 mod shipped;
 mod sunspec;
+mod writes_faults;
