@@ -30,4 +30,5 @@ mod scan;
 mod serial;
 mod shipped;
 mod sunspec;
+mod writes;
 mod writes_faults;

@@ -1,0 +1,3 @@
+//! Writes to devices, by the numbers of what proves them.
+
+mod levels;
