@@ -2,6 +2,7 @@
 //! must end. Each test names the promise that it holds.
 
 mod answers;
+mod interlocks;
 mod kills;
 mod leases;
 
