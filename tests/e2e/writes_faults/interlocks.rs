@@ -7,10 +7,11 @@ use busbar_zoo::ledgers;
 use busbar_zoo::simulate::{self, Running};
 use serde_json::{Value, json};
 
-use super::online;
+use super::{ALL, LEDGER, Rig, online};
 use crate::common::Home;
 use crate::common::site::{full, ledger, pairs, unit_of};
-use crate::common::writes::{Control, LIMITS, config};
+use crate::common::text;
+use crate::common::writes::{Control, Known, L1_SETPOINT, LIMITS, config};
 
 /// Every service that has an interlock, or is asked by one.
 const SERVICES: [(&str, i64); 10] = [
@@ -241,5 +242,51 @@ async fn w16_each_interlock_refuses_by_itself_what_it_is_for_and_nothing_else() 
     }
     assert!(gx.0.stats("gx").unwrap().writes.is_empty(), "those were dry runs");
     assert_eq!(broken, EXPECTED.iter().map(|(_, _, count)| count).sum::<usize>());
+    host.stop().await;
+}
+
+/// What cannot be told counts against the write.
+#[tokio::test]
+async fn w16_an_interlock_that_cannot_be_checked_refuses() {
+    let known = Known::new().await;
+    let host = known.host("level = 2\nallow = [\"victron/gx-vebus:96\"]").await;
+    let mut control = Control::of(&known.home);
+    passes(&tried(&mut control, L1_SETPOINT, -100.0).await);
+    let soc = |content| {
+        let set = known
+            .running
+            .set("gx", 100, "victron/gx-system", "dc_battery_soc", content);
+        set.unwrap();
+    };
+    // The GX knows no state of charge, or has none.
+    for content in [simulate::Content::Invalid, simulate::Content::Absent] {
+        soc(content.clone());
+        let report = tried(&mut control, L1_SETPOINT, -100.0).await;
+        assert_eq!(report["code"], "interlock", "{content:?}: {report:#}");
+        passes(&tried(&mut control, L1_SETPOINT, 100.0).await);
+    }
+    soc(simulate::Content::Given);
+    passes(&tried(&mut control, L1_SETPOINT, -100.0).await);
+    host.stop().await;
+}
+
+/// What was so when a value was set need not stay so.
+#[tokio::test]
+async fn w16_an_interlock_that_breaks_ends_a_lease_with_the_safe_value() {
+    let locked = LEDGER
+        .replace("[points]\n", "[points]\nmode = { at = 20, type = \"u16\" }\n")
+        .replace(
+            "safe = 7 }",
+            "safe = 7 }, interlocks = [{ point = \"mode\", in = [0], say = \"the mode is not Auto\" }]",
+        );
+    let rig = Rig::with("tcp", &locked, ALL).await;
+    let host = rig.host().await;
+    rig.set("setpoint", "500", &[]).await.applied();
+    rig.put("mode", 1);
+    let row = rig.noted("released").await;
+    assert!(text(&row, "reason").contains("the mode is not Auto"), "{row:#}");
+    assert_eq!(rig.written(100), [500, 7]);
+    rig.set("setpoint", "500", &[]).await.refused("interlock");
+    rig.audit_holds().await;
     host.stop().await;
 }
