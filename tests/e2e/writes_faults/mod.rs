@@ -2,9 +2,13 @@
 //! must end. Each test names the promise that it holds.
 
 mod answers;
+mod clock;
+mod disk;
 mod interlocks;
+mod kill_switch;
 mod kills;
 mod leases;
+mod restored;
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
