@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use busbar_zoo::simulate::OnWrite;
 use busbar_zoo::{Air, Fault, Part};
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -109,42 +110,45 @@ async fn w11_a_late_acknowledgement_is_no_answer_to_what_is_asked_next() {
 #[tokio::test]
 async fn w12_a_wrong_echo_proves_nothing() {
     // One word goes by function 6, whose echo has address and value; two go by function 16: address and count.
-    for (key, at, old, part) in [
+    let cases = [
         ("limit", 110, 50, Part::Address),
         ("limit", 110, 50, Part::Value),
         ("override", 104, 0, Part::Address),
         ("override", 104, 0, Part::Count),
-    ] {
-        let rig = Rig::new().await;
-        let host = rig.host().await;
-        turn(&rig, Fault::WrongEcho(part)).await;
-        let taken = rig.set(key, "60", &[]).await.applied();
-        assert!(
-            taken.reason().contains("not acknowledged"),
-            "{part:?}: {taken:#?}"
-        );
-        assert_eq!(rig.written(at), [60], "{part:?}");
-        turn(&rig, Fault::None).await;
-        host.stop().await;
+    ];
+    join_all(cases.map(wrong_echo)).await;
+}
 
-        let rig = Rig::new().await;
-        let host = rig.host().await;
-        turn(&rig, Fault::WrongEcho(part)).await;
-        rig.takes(
-            key,
-            OnWrite {
-                keep: true,
-                ..OnWrite::default()
-            },
-        );
-        let kept = rig.set(key, "60", &[]).await;
-        assert_eq!((kept.exit, kept.outcome()), (1, "unknown"), "{part:?}: {kept:#?}");
-        assert_eq!(shown(&host, kept.entity()).await, old, "{part:?}");
-        assert_eq!(rig.written(at), [60], "{part:?}");
-        turn(&rig, Fault::None).await;
-        host.stop().await;
-        rig.audit_holds().await;
-    }
+async fn wrong_echo((key, at, old, part): (&str, u16, i64, Part)) {
+    let rig = Rig::new().await;
+    let host = rig.host().await;
+    turn(&rig, Fault::WrongEcho(part)).await;
+    let taken = rig.set(key, "60", &[]).await.applied();
+    assert!(
+        taken.reason().contains("not acknowledged"),
+        "{part:?}: {taken:#?}"
+    );
+    assert_eq!(rig.written(at), [60], "{part:?}");
+    turn(&rig, Fault::None).await;
+    host.stop().await;
+
+    let rig = Rig::new().await;
+    let host = rig.host().await;
+    turn(&rig, Fault::WrongEcho(part)).await;
+    rig.takes(
+        key,
+        OnWrite {
+            keep: true,
+            ..OnWrite::default()
+        },
+    );
+    let kept = rig.set(key, "60", &[]).await;
+    assert_eq!((kept.exit, kept.outcome()), (1, "unknown"), "{part:?}: {kept:#?}");
+    assert_eq!(shown(&host, kept.entity()).await, old, "{part:?}");
+    assert_eq!(rig.written(at), [60], "{part:?}");
+    turn(&rig, Fault::None).await;
+    host.stop().await;
+    rig.audit_holds().await;
 }
 
 /// A device that has done it and says that it has not: it is told as refused, and what it reads is what is shown.

@@ -9,8 +9,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::kills::{noted, spaced};
-use super::{ALL, Rig, Set, disk};
+use super::kills::{noted, wants_pauses};
+use super::{Rig, Set, disk};
 use crate::common::host::Host;
 use crate::common::{finish, list, until};
 
@@ -114,7 +114,8 @@ async fn w17_what_waits_is_stopped_too() {
 
 async fn waiting(by: By) {
     // A device that wants its pauses: what is noted in the audit waits for its turn.
-    let rig = Rig::with("tcp", &spaced("1500ms"), ALL).await;
+    let rig = Rig::new().await;
+    wants_pauses(&rig, Some("1s"));
     let host = rig.host().await;
     let noted = noted(&rig, "limit", 0).await;
     let asked = rig.begin("override", "60", &[]);
@@ -122,7 +123,6 @@ async fn waiting(by: By) {
     for child in [noted, asked] {
         Set::of(&finish(child).await).refused("kill_switch");
     }
-    rig.polled(110, 2).await;
     assert!(rig.frames().is_empty(), "{by:?}: {:?}", rig.frames());
     rig.audit_holds().await;
     host.stop().await;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use busbar_store::{AuditKind, Registry};
 use busbar_zoo::Fault;
 use busbar_zoo::simulate::OnWrite;
+use futures_util::future::join_all;
 use tokio::process::Child;
 
-use super::{ALL, LEDGER, NAME, Rig, Set, kill};
+use super::{LEDGER, NAME, Rig, Set, kill};
 use crate::common::{finish, text, until};
 
 #[tokio::test]
@@ -97,37 +98,48 @@ pub(super) async fn noted(rig: &Rig, key: &str, had: usize) -> Child {
     set
 }
 
-/// The inverter, when it wants a pause before each request: that leaves time between an intent and its frame.
-pub(super) fn spaced(pause: &str) -> String {
-    LEDGER.replace(
-        "bridge   = \"never\"",
-        &format!("bridge = \"any\"\nspacing = \"{pause}\""),
-    )
+/// From the next start on the inverter wants so long a pause before each request, which leaves time between an intent and
+/// its frame; or none.
+pub(super) fn wants_pauses(rig: &Rig, pause: Option<&str>) {
+    // In few reads, so that it does not take all day to see that the device is there.
+    let spaced = |pause| {
+        LEDGER.replace(
+            "bridge   = \"never\"",
+            &format!("bridge = \"any\"\nspacing = \"{pause}\""),
+        )
+    };
+    let ledger = pause.map_or(LEDGER.to_owned(), spaced);
+    rig.home.write("inverter.toml", &ledger);
 }
 
 /// A plain setting, and one that is leased.
 #[tokio::test]
 async fn w10_killed_after_the_intent_and_before_the_frame() {
-    for (key, outcome) in [("limit", "unknown"), ("override", "reverted")] {
-        let rig = Rig::with("tcp", &spaced("700ms"), ALL).await;
-        let host = rig.host().await;
-        let set = noted(&rig, key, 0).await;
-        kill(host).await;
-        finish(set).await;
-        assert!(
-            rig.frames().is_empty(),
-            "it was killed too late: {:?}",
-            rig.frames()
-        );
+    let cases = [("limit", "unknown"), ("override", "reverted")];
+    join_all(cases.map(between)).await;
+}
 
-        let host = rig.host().await;
-        let row = rig.noted(outcome).await;
-        assert!(text(&row, "reason").contains("the host ended"), "{row:#}");
-        rig.polled(110, 3).await;
-        assert!(rig.frames().is_empty(), "{key}: it is not sent late");
-        rig.audit_holds().await;
-        host.stop().await;
-    }
+async fn between((key, outcome): (&str, &str)) {
+    let rig = Rig::new().await;
+    wants_pauses(&rig, Some("1s"));
+    let host = rig.host().await;
+    let set = noted(&rig, key, 0).await;
+    kill(host).await;
+    finish(set).await;
+    assert!(
+        rig.frames().is_empty(),
+        "it was killed too late: {:?}",
+        rig.frames()
+    );
+
+    wants_pauses(&rig, None);
+    let host = rig.host().await;
+    let row = rig.noted(outcome).await;
+    assert!(text(&row, "reason").contains("the host ended"), "{row:#}");
+    rig.polled(110, 3).await;
+    assert!(rig.frames().is_empty(), "{key}: it is not sent late");
+    rig.audit_holds().await;
+    host.stop().await;
 }
 
 #[tokio::test]
