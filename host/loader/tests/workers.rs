@@ -251,6 +251,26 @@ async fn a_hostile_plugin_does_not_reach_the_system() {
     }
 }
 
+/// A plugin's only wish is a probe, and a probe reads. It has no way of its own to a device, either: see above, number 7.
+#[tokio::test]
+async fn w21_a_plugin_cannot_ask_for_a_write() {
+    let (plugins, _dir) = load(&[hostile()]).await;
+    for function in 0..=127 {
+        let wish = Conversation::new(Mode::Listed, vec![21, 100 + function]);
+        let step = plugins.discover("hostile", &wish).await;
+        match function {
+            1..=4 => assert_eq!(step.unwrap().probes[0].function, function),
+            _ => {
+                let error = step.unwrap_err().to_string();
+                assert!(
+                    error.contains(&format!("function {function}; only 1 to 4 read")),
+                    "{function}: {error}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_plugin_may_do_what_programs_do() {
     let (plugins, _dir) = load(&[hostile()]).await;
