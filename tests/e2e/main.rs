@@ -17,6 +17,8 @@ mod devices;
 mod discover;
 mod doctor;
 mod errors;
+#[path = "../fuzz/properties.rs"]
+mod hostile;
 mod http;
 mod lossy;
 mod maps;

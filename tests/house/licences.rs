@@ -1,8 +1,11 @@
 //! Which licences come in, and which crates do not.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use spdx::{Expression, ParseMode};
 
-use crate::repository::{everything, files, none_of};
+use crate::repository::{File, everything, files, none_of};
 
 /// A dependency must be usable under one of these. A licence that is only one of several to choose from needs no
 /// place here.
@@ -91,17 +94,55 @@ fn every_dependency_may_be_shipped() {
 
 #[test]
 fn some_crates_stay_out() {
-    let lock = files()
-        .iter()
-        .find(|file| file.path == "Cargo.lock")
-        .expect("a lock file");
-    let findings: Vec<_> = BANNED
-        .iter()
-        .filter(|(name, _)| lock.text.contains(&format!("\nname = \"{name}\"\n")))
-        .map(|(name, why)| format!("{name}: {why}"))
+    let findings: Vec<_> = locks()
+        .flat_map(|lock| BANNED.iter().map(move |(name, why)| (lock, name, why)))
+        .filter(|(lock, name, _)| lock.text.contains(&format!("\nname = \"{name}\"\n")))
+        .map(|(lock, name, why)| format!("{}: {name}: {why}", lock.path))
         .collect();
     none_of(
         &findings,
         "Remove what brings these in (`cargo tree -i NAME` shows it):",
+    );
+}
+
+/// Every lock file.
+fn locks() -> impl Iterator<Item = &'static File> {
+    files()
+        .iter()
+        .filter(|file| Path::new(&file.path).ends_with("Cargo.lock"))
+}
+
+/// Name and version of each package of a lock file.
+fn locked(path: &str) -> BTreeSet<(&'static str, &'static str)> {
+    let lock = locks().find(|file| file.path == path);
+    let text = &lock.unwrap_or_else(|| panic!("{path} is not tracked")).text;
+    let packages = text.split("[[package]]\n").skip(1);
+    let part = |package: &'static str, key: &str| {
+        let line = package.lines().find_map(|line| line.strip_prefix(key));
+        line.map_or("", |value| value.trim_matches('"'))
+    };
+    packages
+        .map(|package| (part(package, "name = "), part(package, "version = ")))
+        .collect()
+}
+
+/// What fuzzing needs beside what the program is made of. It is never shipped, so that its licences matter to nobody:
+/// libfuzzer-sys has code of LLVM's in it, under NCSA.
+const FUZZING: [&str; 4] = ["arbitrary", "busbar-fuzz", "jobserver", "libfuzzer-sys"];
+
+#[test]
+fn what_is_fuzzed_is_what_is_built() {
+    let ours = locked("Cargo.lock");
+    let fuzzed = locked("tests/fuzz/Cargo.lock");
+    assert!(fuzzed.len() > 100, "{}", fuzzed.len());
+    let findings: Vec<_> = fuzzed
+        .difference(&ours)
+        .filter(|(name, _)| !FUZZING.contains(name))
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    none_of(
+        &findings,
+        "tests/fuzz/Cargo.lock has what Cargo.lock has not (`cp Cargo.lock tests/fuzz/`, then \
+         `cargo metadata --manifest-path tests/fuzz/Cargo.toml` brings them together):",
     );
 }

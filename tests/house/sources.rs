@@ -43,6 +43,11 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "a device takes a while to answer; its tests pause the clock",
     ),
     (
+        "host/wire/tests/writes.rs",
+        1,
+        "a write that comes later; its tests pause the clock",
+    ),
+    (
         "tests/e2e/common/mod.rs",
         1,
         "how often it asks again, until patience ends",
@@ -178,6 +183,68 @@ fn the_web_never_touches_the_wire() {
         has_word(line, "busbar_wire") || line.contains("crate::poll")
     });
     none_of(&findings, "A sink reads the bus and nothing else:");
+}
+
+/// Where a value of `name` is made: `name {` that begins neither the type, its `impl` nor a function that returns one.
+fn makes(line: &str, name: &str) -> bool {
+    let opening = format!("{name} {{");
+    line.match_indices(&opening).any(|(at, _)| {
+        let before = line[..at].trim_end();
+        let other = ["struct", "impl", "for", "->"];
+        !line[..at].ends_with(is_part_of_name) && !other.iter().any(|word| before.ends_with(word))
+    })
+}
+
+#[test]
+fn a_maker_is_told_from_a_name() {
+    assert!(makes("        Permit {", "Permit"));
+    assert!(makes("let a = guard::Checked { order, value };", "Checked"));
+    for line in [
+        "pub struct Permit {",
+        "impl Drop for Permit {",
+        "fn permit(&self) -> Permit {",
+        "NoPermit {",
+        "let Permits = 1;",
+    ] {
+        assert!(!makes(line, "Permit"), "{line}");
+    }
+}
+
+#[test]
+fn a_permit_has_one_maker_and_one_asker() {
+    let shipped = |file: &File, number: usize| number < file.tests_begin();
+    let elsewhere = || rust().filter(|file| !file.path.starts_with("tests/house/"));
+    let mut findings = Vec::new();
+    for (what, place) in [
+        ("Permit", "host/guard/src/permit.rs"),
+        ("Checked", "host/guard/src/permit.rs"),
+        ("Checked::new(", "host/guard/src/check.rs"),
+    ] {
+        let made = lines(elsewhere(), |_, _, line| {
+            if what.ends_with('(') {
+                line.contains(what)
+            } else {
+                makes(line, what)
+            }
+        });
+        if made.len() != 1 || !made[0].starts_with(&format!("{place}:")) {
+            findings.push(format!("{what} stands once, in {place}, but: {made:?}"));
+        }
+    }
+    let asks = |line: &str| line.contains(".permit(") || line.contains("Checked::permit");
+    let path = |file: &File| file.path.starts_with("host/host/src/write/");
+    let strangers = elsewhere().filter(|file| !path(file));
+    findings.extend(lines(strangers, |file, number, line| {
+        shipped(file, number) && asks(line)
+    }));
+    let path = lines(elsewhere().filter(|file| path(file)), |_, _, line| asks(line));
+    if path.is_empty() {
+        findings.push("nobody asks for a permit: has it another name?".to_owned());
+    }
+    none_of(
+        &findings,
+        "A write frame needs a permit, which only a check makes, and only the path of a write asks for:",
+    );
 }
 
 #[test]

@@ -32,18 +32,11 @@ pub fn check(
     let order = match rule.by {
         By::RegisterLink { at, id, bytes } => Order::Link {
             at,
-            words: link_words(point, id, bytes, wanted)?,
+            words: link_words(point, register, id, bytes, wanted)?,
             answer: LINK_ANSWER,
         },
         By::Function(function) => {
-            let words = codec::encode(register, wanted, None).map_err(|error| {
-                Refusal::new(
-                    Cause::Value,
-                    error.to_string(),
-                    "`busbar limits` shows what can be written.",
-                )
-            })?;
-            decodes(point, register, &words, wanted)?;
+            let words = encoded(point, register, wanted)?;
             let at = register.span.at;
             match register.span.function {
                 Function::Coils => Order::Coils {
@@ -63,6 +56,18 @@ pub fn check(
         }
     };
     Ok(Checked::new(order, wanted.clone()))
+}
+
+/// The words of a value, which decode to just that.
+fn encoded(point: &Point, register: &Register, wanted: &Value) -> Result<Vec<u16>, Refusal> {
+    let words = codec::encode(register, wanted, None).map_err(|error| {
+        Refusal::new(
+            Cause::Value,
+            error.to_string(),
+            "`busbar limits` shows what can be written.",
+        )
+    })?;
+    decodes(point, register, &words, wanted).map(|()| words)
 }
 
 /// The words decode to exactly what was asked, or nothing is sent: what is written is never merely near.
@@ -266,7 +271,13 @@ pub(crate) fn choices(point: &Point, effective: &Effective) -> String {
 }
 
 /// Id, length in bytes, data with the high byte first.
-fn link_words(point: &Point, id: u16, room: u8, wanted: &Value) -> Result<Vec<u16>, Refusal> {
+fn link_words(
+    point: &Point,
+    register: &Register,
+    id: u16,
+    room: u8,
+    wanted: &Value,
+) -> Result<Vec<u16>, Refusal> {
     let too_large = || {
         Refusal::new(
             Cause::Bounds,
@@ -277,16 +288,19 @@ fn link_words(point: &Point, id: u16, room: u8, wanted: &Value) -> Result<Vec<u1
     };
     let data: Vec<u8> = match wanted {
         Value::Text(text) => text.as_bytes().to_vec(),
-        number => {
-            let number = number
-                .as_f64()
-                .filter(|n| n.fract() == 0.0 && (0.0..9e15).contains(n));
-            let bytes = (number.ok_or_else(too_large)? as u64).to_be_bytes();
-            let unused = bytes.len().saturating_sub(usize::from(room));
-            if bytes[..unused].iter().any(|byte| *byte != 0) {
+        // Raw steps, as the register will show them; a link has the high byte first in any case.
+        _ => {
+            let plain = Register {
+                order: busbar_ledger::model::Order::Abcd,
+                ..register.clone()
+            };
+            let words = encoded(point, &plain, wanted)?;
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+            let (unused, data) = bytes.split_at(bytes.len().saturating_sub(usize::from(room)));
+            if unused.iter().any(|byte| *byte != 0) {
                 return Err(too_large());
             }
-            bytes[unused..].to_vec()
+            data.to_vec()
         }
     };
     if data.len() > usize::from(room) {

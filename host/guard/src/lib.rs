@@ -18,7 +18,7 @@ mod site;
 mod tokens;
 
 pub use check::{check, understand};
-pub use limits::{Context, Effective, End, Owner, each, effective};
+pub use limits::{Context, Effective, End, Owner, each, effective, unset};
 pub use outcome::{Outcome, Sent, Verdict, judge, same};
 pub use pace::{DAY_MS, Pace, budget_of, pace};
 pub use permit::{Checked, Latch, Noted, Order, Permit, Purpose};

@@ -3,11 +3,11 @@
 
 use busbar_ledger::codec;
 use busbar_ledger::model::{Point, Register, ValueType};
-use busbar_ledger::write::{Bound, By, Kind, WriteRule};
+use busbar_ledger::write::{Bound, By, Kind, SiteLimit, WriteRule};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::{Amount, Cause, Refusal};
-use crate::site::{Side, Site};
+use crate::site::{Derived, Side, Site};
 
 /// What the owner allows of one entity; what is left out narrows nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +51,15 @@ pub struct End {
 }
 
 impl End {
+    /// An end about which there is no more to say than who sets it.
+    fn plain(value: f64, by: &str) -> Self {
+        End {
+            value,
+            by: by.to_owned(),
+            how: String::new(),
+        }
+    }
+
     /// What binds, in parentheses: `230 V × 24 A, site.ac_current`.
     pub fn because(&self) -> String {
         let by = match self.by.as_str() {
@@ -117,20 +126,8 @@ pub fn effective(point: &Point, context: &Context<'_>) -> Result<Effective, Refu
         }
     }
     if let Some(ends) = &mut range {
-        let device = |value: Option<f64>| {
-            value.map(|value| End {
-                value,
-                by: "device".into(),
-                how: String::new(),
-            })
-        };
-        let owner = |value: Option<f64>| {
-            value.map(|value| End {
-                value,
-                by: "owner".into(),
-                how: String::new(),
-            })
-        };
+        let device = |value: Option<f64>| value.map(|value| End::plain(value, "device"));
+        let owner = |value: Option<f64>| value.map(|value| End::plain(value, "owner"));
         narrow_low(ends, device(context.device_min));
         narrow_high(ends, device(context.device_max));
         narrow_low(ends, owner(context.owner.min));
@@ -162,6 +159,8 @@ pub fn effective(point: &Point, context: &Context<'_>) -> Result<Effective, Refu
                 .is_none_or(|only| only.contains(value))
     };
     let choices: Vec<f64> = rule.choices.iter().copied().filter(within_owner).collect();
+    // A list of choices by the owner means those, and no range beside them.
+    let range = range.filter(|_| context.owner.choices.is_none());
     if range.is_none() && choices.is_empty() {
         return Err(Refusal::new(
             Cause::Bounds,
@@ -170,8 +169,6 @@ pub fn effective(point: &Point, context: &Context<'_>) -> Result<Effective, Refu
         )
         .bound_by("owner"));
     }
-    // A list of choices by the owner means those, and no range beside them.
-    let range = range.filter(|_| context.owner.choices.is_none());
     let max_change = [rule.max_change, context.owner.max_change]
         .into_iter()
         .flatten()
@@ -221,30 +218,18 @@ fn range(rule: &WriteRule, register: &Register, site: &Site) -> Result<Option<(E
     };
     let mut unset: Vec<&'static str> = Vec::new();
     let mut end = |bound: Bound, side: Side| match bound {
-        Bound::Number(value) => Some(End {
-            value,
-            by: "ledger".into(),
-            how: String::new(),
-        }),
-        Bound::Site { limit, negative } => {
-            // The lower end of -ac_power is the mirror of its upper end.
-            let of = if negative { mirrored(side) } else { side };
-            match site.derive(limit, of) {
-                Ok(derived) => Some(End {
-                    value: if negative { -derived.value } else { derived.value },
-                    by: derived.key.into(),
-                    how: if negative {
-                        format!("-({})", derived.how)
-                    } else {
-                        derived.how
-                    },
-                }),
-                Err(keys) => {
-                    unset.extend(keys);
-                    None
-                }
+        Bound::Number(value) => Some(End::plain(value, "ledger")),
+        Bound::Site { limit, negative } => match of_site(site, limit, negative, side) {
+            Ok(derived) => Some(End {
+                value: derived.value,
+                by: derived.key.into(),
+                how: derived.how,
+            }),
+            Err(keys) => {
+                unset.extend(keys);
+                None
             }
-        }
+        },
     };
     let ends = end(min, Side::Low).zip(end(max, Side::High));
     let Some(mut ends) = ends else {
@@ -267,24 +252,29 @@ fn range(rule: &WriteRule, register: &Register, site: &Site) -> Result<Option<(E
         .bound_by(unset.first().copied().unwrap_or("site")));
     };
     if let Some((low, high)) = codec::value_range(register) {
-        let of = |value| {
-            Some(End {
-                value,
-                by: "register".into(),
-                how: String::new(),
-            })
-        };
-        narrow_low(&mut ends, of(low));
-        narrow_high(&mut ends, of(high));
+        narrow(
+            &mut ends,
+            End::plain(low, "register"),
+            End::plain(high, "register"),
+        );
     }
     Ok(Some(ends))
 }
 
-fn mirrored(side: Side) -> Side {
-    match side {
+/// What a limit of the site comes to on one side. The lower end of `-ac_power` is the mirror of its upper end.
+fn of_site(site: &Site, limit: SiteLimit, negative: bool, side: Side) -> Result<Derived, Vec<&'static str>> {
+    if !negative {
+        return site.derive(limit, side);
+    }
+    let mirrored = match side {
         Side::Low => Side::High,
         Side::High => Side::Low,
-    }
+    };
+    site.derive(limit, mirrored).map(|derived| Derived {
+        value: -derived.value,
+        how: format!("-({})", derived.how),
+        key: derived.key,
+    })
 }
 
 /// What such a key looks like in the configuration.
@@ -356,6 +346,24 @@ pub(crate) fn steps_in(value: f64, step: f64) -> Option<f64> {
     ((steps - nearest).abs() <= NOISE * nearest.abs().max(1.0)).then_some(nearest)
 }
 
+/// The keys of the site that a point's limit needs, and that are not set.
+pub fn unset(point: &Point, site: &Site) -> Vec<&'static str> {
+    let ends = point.write.as_ref().and_then(|rule| rule.range);
+    let bounds = ends
+        .into_iter()
+        .flat_map(|(min, max)| [(min, Side::Low), (max, Side::High)]);
+    let mut keys: Vec<&'static str> = bounds
+        .filter_map(|(bound, side)| match bound {
+            Bound::Site { limit, .. } => site.derive(limit, side).err(),
+            Bound::Number(_) => None,
+        })
+        .flatten()
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 /// Each limit of a point by itself, a sentence each, the one that binds in the end last named among equals: what `explain`
 /// shows.
 pub fn each(point: &Point, context: &Context<'_>) -> Vec<String> {
@@ -377,25 +385,15 @@ pub fn each(point: &Point, context: &Context<'_>) -> Vec<String> {
     if let Some((min, max)) = rule.range {
         let end = |bound: Bound, side: Side, word: &str| match bound {
             Bound::Number(value) => format!("the ledger allows {word} {}", Amount(value, unit)),
-            Bound::Site { limit, negative } => {
-                let of = if negative { mirrored(side) } else { side };
-                match context.site.derive(limit, of) {
-                    Ok(derived) => {
-                        let value = if negative { -derived.value } else { derived.value };
-                        let how = if negative {
-                            format!("-({})", derived.how)
-                        } else {
-                            derived.how
-                        };
-                        format!(
-                            "the site allows {word} {}: {how}, {}",
-                            Amount(value, unit),
-                            derived.key
-                        )
-                    }
-                    Err(unset) => format!("the site's limit is not known: {} not set", unset.join(", ")),
-                }
-            }
+            Bound::Site { limit, negative } => match of_site(&context.site, limit, negative, side) {
+                Ok(derived) => format!(
+                    "the site allows {word} {}: {}, {}",
+                    Amount(derived.value, unit),
+                    derived.how,
+                    derived.key
+                ),
+                Err(unset) => format!("the site's limit is not known: {} not set", unset.join(", ")),
+            },
         };
         let low = end(min, Side::Low, "at least");
         let high = end(max, Side::High, "at most");

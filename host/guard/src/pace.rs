@@ -22,8 +22,8 @@ pub struct Pace {
 pub fn pace(rule: &WriteRule, budget: Option<u32>, written: &[i64], now_ms: i64) -> Result<Pace, Refusal> {
     let newest = written.iter().max().copied();
     // A clock that was set back a little has done nothing bad.
-    if let Some(newest) = newest.filter(|newest| *newest > now_ms + 60_000) {
-        let ahead = (newest - now_ms) / 1000;
+    if let Some(newest) = newest.filter(|newest| *newest > now_ms.saturating_add(60_000)) {
+        let ahead = newest.saturating_sub(now_ms) / 1000;
         return Err(Refusal::new(
             Cause::Clock,
             format!("this machine's clock cannot be right: the last write lies {ahead} s in the future"),
@@ -31,15 +31,14 @@ pub fn pace(rule: &WriteRule, budget: Option<u32>, written: &[i64], now_ms: i64)
         ));
     }
     let shortest = i64::try_from(rule.min_interval.as_millis()).unwrap_or(i64::MAX);
-    if let Some(newest) = newest
-        && now_ms.saturating_sub(newest) < shortest
-    {
-        let wait = (shortest - (now_ms - newest)).clamp(0, shortest);
+    let since = newest.map(|newest| now_ms.saturating_sub(newest));
+    if let Some(since) = since.filter(|since| *since < shortest) {
+        let wait = shortest.saturating_sub(since).clamp(0, shortest);
         return Err(Refusal::new(
             Cause::Rate,
             format!(
                 "it was written {} ago, and at least {} must lie between two writes",
-                seconds((now_ms - newest).max(0)),
+                seconds(since.max(0)),
                 seconds(shortest)
             ),
             format!("Try again in {}.", seconds(wait)),
@@ -57,7 +56,7 @@ pub fn pace(rule: &WriteRule, budget: Option<u32>, written: &[i64], now_ms: i64)
     let used = u32::try_from(today.len()).unwrap_or(u32::MAX);
     if used >= budget {
         let oldest = today.iter().min().copied().unwrap_or(now_ms);
-        let wait = DAY_MS - (now_ms - oldest);
+        let wait = DAY_MS.saturating_sub(now_ms.saturating_sub(oldest));
         return Err(Refusal::new(
             Cause::Budget,
             format!(

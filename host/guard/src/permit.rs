@@ -103,6 +103,30 @@ pub enum Purpose {
 }
 
 /// A value that has passed every check of [`crate::check`], as the words that are sent.
+///
+/// Nobody else can make one, nor change one that there is:
+///
+/// ```compile_fail,E0451
+/// # use busbar_guard::{Checked, Order};
+/// # use busbar_ledger::value::Value;
+/// # fn order() -> Order { unimplemented!() }
+/// let checked = Checked { order: order(), value: Value::Integer(0) };
+/// ```
+///
+/// ```compile_fail,E0624
+/// # use busbar_guard::{Checked, Order};
+/// # use busbar_ledger::value::Value;
+/// # fn order() -> Order { unimplemented!() }
+/// let checked = Checked::new(order(), Value::Integer(0));
+/// ```
+///
+/// ```compile_fail,E0616
+/// # use busbar_guard::{Checked, Order};
+/// # fn order() -> Order { unimplemented!() }
+/// fn change(checked: &mut Checked) {
+///     checked.order = order();
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     order: Order,
@@ -139,6 +163,29 @@ impl Checked {
 }
 
 /// Leave to send one write request, once. It cannot be cloned, and it runs out.
+///
+/// It comes from a [`Checked`], and from nowhere else:
+///
+/// ```
+/// # use busbar_guard::{Checked, Latch, Noted, Permit, Purpose};
+/// fn leave(checked: &Checked, latch: &Latch) -> Permit {
+///     checked.permit(100, Noted(1), std::time::Instant::now(), latch, Purpose::Set)
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use busbar_guard::{Latch, Noted, Order, Permit, Purpose};
+/// fn leave(order: Order, latch: Latch) -> Permit {
+///     Permit { unit: 100, order, noted: Noted(1), until: std::time::Instant::now(), latch, purpose: Purpose::Set }
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use busbar_guard::Permit;
+/// fn twice(permit: &Permit) -> Permit {
+///     permit.clone()
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Permit {
     unit: u8,

@@ -89,7 +89,7 @@ mod tests {
     fn w5_a_token_is_good_once_for_seconds_and_for_exactly_its_write() {
         let now = Instant::now();
         let mut tokens = Tokens::default();
-        let mut given = |tokens: &mut Tokens| tokens.prepare(write(5), "secret".into(), now);
+        let given = |tokens: &mut Tokens| tokens.prepare(write(5), "secret".into(), now);
         let redeem = |tokens: &mut Tokens, token: &str, wanted: &Prepared, now| {
             tokens
                 .redeem(token, wanted, now)

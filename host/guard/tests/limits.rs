@@ -1,5 +1,14 @@
 //! Limits and checks over ledgers as they are written: bounds by meaning, exact words, the four mistakes of a peer.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test, loudly"
+)]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use busbar_guard::{
     Battery, Cause, Context, Effective, Order, Owner, Phases, Refusal, Site, Voltage, check, effective,
 };
@@ -7,6 +16,7 @@ use busbar_ledger::codec::{self, Decoded};
 use busbar_ledger::model::{Ledger, Point};
 use busbar_ledger::value::Value;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 fn site() -> Site {
     Site {
@@ -255,47 +265,206 @@ fn the_owner_may_allow_only_some_choices_and_only_small_changes() {
     assert_eq!(change(None, 10).unwrap_err().code, Cause::Change);
 }
 
-/// A ledger with one writable point of this type, scale and order.
-fn one(ty: &str, scale: &str, order: &str, low: f64, high: f64) -> Option<Ledger> {
-    let text = format!(
-        "ledger = \"test/one\"\ntitle = \"One\"\n[points.a]\nat = 10\ntype = \"{ty}\"\nscale = {scale}\n\
-         order = \"{order}\"\nwrite = {{ min = {low:?}, max = {high:?} }}\n"
+/// What goes through a register link is scaled as what goes into the register: it is read back from there.
+#[test]
+fn a_register_link_carries_raw_steps_and_exactly_as_many_bytes() {
+    let point = |ty: &str, more: &str, bytes: u8| {
+        let text = format!(
+            "ledger = \"test/link\"\ntitle = \"Link\"\n[points.a]\nat = 10\ntype = \"{ty}\"\n{more}\n\
+             write = {{ link = {{ at = 0x4000, id = 0x0112, bytes = {bytes} }}, min = -50, max = 300 }}\n"
+        );
+        let text = if bytes == 1 {
+            text.replace("300", "255")
+        } else {
+            text
+        };
+        let text = if ty.starts_with('u') {
+            text.replace("-50", "0")
+        } else {
+            text
+        };
+        let ledger = busbar_ledger::parse("link.toml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+        ledger.points[0].clone()
+    };
+    let words = |point: &Point, value: Value| {
+        let limits = limits(point, site(), Owner::default())?;
+        check(point, &limits, &value, None).map(|checked| checked.order().words())
+    };
+    let plain = point("u16", "", 2);
+    assert_eq!(words(&plain, Value::Integer(230)), Ok(vec![0x0112, 2, 230]));
+    let tenths = point("u16", "scale = \"1/10\"", 2);
+    assert_eq!(words(&tenths, Value::Integer(23)), Ok(vec![0x0112, 2, 230]));
+    assert_eq!(words(&tenths, Value::Number(22.5)), Ok(vec![0x0112, 2, 225]));
+    let wide = point("u32", "order = \"CDAB\"", 3);
+    assert_eq!(
+        words(&wide, Value::Integer(258)),
+        Ok(vec![0x0112, 3, 0x0001, 0x0200])
     );
-    busbar_ledger::parse("one.toml", &text).ok()
+    let signed = point("i16", "", 2);
+    assert_eq!(words(&signed, Value::Integer(-2)), Ok(vec![0x0112, 2, 0xFFFE]));
+    let byte = point("u16", "", 1);
+    assert_eq!(words(&byte, Value::Integer(255)), Ok(vec![0x0112, 1, 0xFF00]));
+    assert_eq!(words(&byte, Value::Integer(256)).unwrap_err().code, Cause::Bounds);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+/// A ledger with one writable point of this type, scale and order, and with these bounds as the file has them.
+fn one(ty: &str, scale: &str, order: &str, low: &str, high: &str) -> Result<Ledger, String> {
+    let words = match ty.strip_prefix("bcd") {
+        Some(words) => format!("type = \"bcd\"\nwords = {words}"),
+        None => format!("type = \"{ty}\""),
+    };
+    let text = format!(
+        "ledger = \"test/one\"\ntitle = \"One\"\n[points.a]\nat = 10\n{words}\nscale = \"{scale}\"\n\
+         order = \"{order}\"\nwrite = {{ min = {low}, max = {high} }}\n"
+    );
+    busbar_ledger::parse("one.toml", &text).map_err(|faults| format!("{text}\n{faults}"))
+}
 
-    /// W2, W3, W4: whatever is asked, what would be sent decodes to just that, lies within the bounds, and is whole.
-    #[test]
-    fn w2_every_word_that_is_sent_decodes_to_what_was_asked(
-        ty in prop::sample::select(vec!["i16", "u16", "i32", "u32", "i64", "u64", "f32", "f64", "u24"]),
-        scale in prop::sample::select(vec!["1", "10", "100", "\"1/10\"", "\"1/100\"", "-1"]),
-        order in prop::sample::select(vec!["ABCD", "CDAB", "BADC", "DCBA"]),
-        asked in prop_oneof![
-            (-40_000i64..70_000).prop_map(Value::Integer),
-            any::<i64>().prop_map(Value::Integer),
-            (-400_000i64..700_000).prop_map(|n| Value::Number(n as f64 / 10.0)),
-            any::<f64>().prop_map(Value::Number),
-            "[ -~]{0,12}".prop_map(Value::Text),
-        ],
-        low in -400i32..0, high in 0i32..3000,
-    ) {
-        let Some(ledger) = one(ty, scale, order, f64::from(low), f64::from(high)) else { return Ok(()) };
+/// Types, with the lowest and the highest raw number of each; for those of 64 bits, and floats, as far as bounds go.
+const TYPES: [(&str, i64, i64); 13] = [
+    ("i16", i16::MIN as i64, i16::MAX as i64),
+    ("u16", 0, u16::MAX as i64),
+    ("u24", 0, (1 << 24) - 1),
+    ("i32", i32::MIN as i64, i32::MAX as i64),
+    ("u32", 0, u32::MAX as i64),
+    ("i64", -(1 << 45), 1 << 45),
+    ("u64", 0, 1 << 45),
+    ("f32", -1_000_000, 1_000_000),
+    ("f64", -(1 << 45), 1 << 45),
+    ("bcd1", 0, 9_999),
+    ("bcd2", 0, 99_999_999),
+    ("bcd3", 0, 999_999_999_999),
+    ("bcd4", 0, 1 << 45),
+];
+
+/// Scales as a ledger has them, and what they multiply and divide by.
+const SCALES: [(&str, i64, i64); 9] = [
+    ("1", 1, 1),
+    ("10", 10, 1),
+    ("100", 100, 1),
+    ("1/10", 1, 10),
+    ("1/100", 1, 100),
+    ("1/1000", 1, 1000),
+    ("-1", -1, 1),
+    ("-10", -10, 1),
+    ("-1/10", -1, 10),
+];
+
+/// A raw number of a type: one of its ends, near 0, or anywhere.
+fn raw(low: i64, high: i64) -> impl Strategy<Value = i64> {
+    prop_oneof![Just(low), Just(high), low.max(-300)..=high.min(300), low..=high]
+}
+
+/// What is asked for, in raw steps: whole ones at the bounds, at the ends of the type and beside them, or between two.
+fn asked((low, high): (i64, i64), bounds: [i64; 2]) -> impl Strategy<Value = f64> {
+    let ends = prop::sample::select(vec![low, high, bounds[0], bounds[1], 0]);
+    let whole = prop_oneof![
+        (ends, -2i64..=2).prop_map(|(end, beside)| end + beside),
+        bounds[0]..=bounds[1],
+        (low..=high),
+    ];
+    (whole, prop::sample::select(vec![0.0, 0.0, 0.0, 0.0, 0.5, 0.1])).prop_map(|(n, part)| n as f64 + part)
+}
+
+/// W2, W3, W4: of every type, scale and order, at the ends and between, what would be sent decodes to what was asked, lies
+/// within the bounds, and is whole; and a whole step within the bounds is not refused.
+#[test]
+fn w2_every_word_that_is_sent_decodes_to_what_was_asked() {
+    let types = (
+        prop::sample::select(TYPES.to_vec()),
+        prop::sample::select(SCALES.to_vec()),
+    );
+    let orders = prop::sample::select(vec!["ABCD", "CDAB", "BADC", "DCBA"]);
+    let cases = (types, orders).prop_flat_map(|(((ty, low, high), scale), order)| {
+        let bounds = (raw(low, high), raw(low, high)).prop_map(|(a, b)| [a.min(b), a.max(b)]);
+        let more = bounds.prop_flat_map(move |bounds| (Just(bounds), asked((low, high), bounds)));
+        more.prop_map(move |(bounds, asked)| (ty, scale, order, bounds, asked))
+    });
+    let sent: RefCell<BTreeMap<&str, usize>> = RefCell::default();
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 4000,
+        max_shrink_iters: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let ran = runner.run(&cases, |(ty, (scale, num, den), order, bounds, steps)| {
+        let value = |raw: f64| raw * num as f64 / den as f64;
+        let ends = bounds.map(|raw| value(raw as f64));
+        let (low, high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+        let ledger = one(ty, scale, order, &format!("{low:?}"), &format!("{high:?}"));
+        let ledger = ledger.map_err(TestCaseError::fail)?;
         let point = ledger.point("a").unwrap();
         let register = point.register().unwrap();
-        let effective = effective(point, &Context::default());
-        let Ok(effective) = effective else { return Ok(()) };
-        let Ok(checked) = check(point, &effective, &asked, None) else { return Ok(()) };
+        let effective = effective(point, &Context::default()).map_err(|r| TestCaseError::fail(r.reason))?;
+        let asked = value(steps);
+        let wanted = match asked.fract() == 0.0 {
+            true => Value::Integer(asked as i64),
+            false => Value::Number(asked),
+        };
+        let within = (bounds[0] as f64..=bounds[1] as f64).contains(&steps);
+        let checked = match check(point, &effective, &wanted, None) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                prop_assert!(
+                    !within || steps.fract() != 0.0,
+                    "{} of {:?}: {}",
+                    steps,
+                    bounds,
+                    refusal
+                );
+                return Ok(());
+            }
+        };
+        *sent.borrow_mut().entry(ty).or_default() += 1;
+        prop_assert!(within, "{} of {:?}", steps, bounds);
         prop_assert_eq!(checked.order().at(), 10);
-        prop_assert_eq!(checked.order().words().len(), usize::from(register.span.count), "whole or not at all");
-        let Decoded::Value(back) = codec::decode(register, &checked.order().words(), None) else {
+        let words = checked.order().words();
+        prop_assert_eq!(
+            words.len(),
+            usize::from(register.span.count),
+            "whole or not at all"
+        );
+        prop_assert_eq!(checked.order().function(), if words.len() == 1 { 6 } else { 16 });
+        let Decoded::Value(back) = codec::decode(register, &words, None) else {
             return Err(TestCaseError::fail("what was sent is no value"));
         };
-        let (back, asked) = (back.as_f64().unwrap(), asked.as_f64().unwrap());
-        prop_assert!(back >= f64::from(low) - 1e-9 && back <= f64::from(high) + 1e-9, "{} in {}..{}", back, low, high);
-        let half = if ty.starts_with('f') { asked.abs() * 1e-6 } else { 1e-9 };
-        prop_assert!((back - asked).abs() <= half, "{} for {}", back, asked);
+        let back = back.as_f64().unwrap();
+        let single = if ty == "f32" { 1e-6 } else { 1e-12 };
+        prop_assert!(
+            (back - asked).abs() <= single * asked.abs().max(1.0),
+            "{} for {}",
+            back,
+            asked
+        );
+        if ty.starts_with('f') {
+            return Ok(());
+        }
+        // Nothing of the codec: the digits themselves, after the words are put in their order.
+        prop_assert_eq!(digits(ty, order, &words), Some(steps as i64), "{:?}", words);
+        Ok(())
+    });
+    ran.unwrap_or_else(|fault| panic!("{fault}"));
+    let sent = sent.into_inner();
+    assert!(
+        sent.len() == TYPES.len() && sent.values().all(|count| *count > 20),
+        "{sent:?}"
+    );
+}
+
+/// The raw number in words, worked out by hand.
+fn digits(ty: &str, order: &str, words: &[u16]) -> Option<i64> {
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    match order {
+        "CDAB" => bytes = bytes.chunks(2).rev().flatten().copied().collect(),
+        "BADC" => bytes = bytes.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect(),
+        "DCBA" => bytes.reverse(),
+        _ => {}
     }
+    if ty.starts_with("bcd") {
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        return text.parse().ok();
+    }
+    let negative = ty.starts_with('i') && bytes[0] >= 0x80;
+    let start = if negative { -1i64 } else { 0 };
+    Some(bytes.iter().fold(start, |n, byte| n << 8 | i64::from(*byte)))
 }

@@ -1,6 +1,7 @@
 //! Bytes to value, step by step, and why an entity is believed to exist.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
@@ -13,6 +14,10 @@ use crate::bus::{Availability, Bus};
 use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
 use crate::format;
+use crate::host::Host;
+use crate::registry::stored_views;
+use crate::write::limits::{self, EntityLimits};
+use crate::write::policy::{Policy, Target};
 
 /// The document that `busbar explain --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +50,17 @@ pub struct Explanation {
     pub quality: Quality,
     /// From the registers to the value, a sentence each.
     pub steps: Vec<String>,
+    /// For one that its maker lets one set: within which limits, and what binds.
+    pub write: Option<EntityLimits>,
+}
+
+/// What is needed to tell how an entity is written.
+#[derive(Clone, Copy)]
+pub struct Writing<'a> {
+    /// What the owner allows.
+    pub policy: &'a Policy,
+    /// The running host, where there is one: then the device tells its own bounds.
+    pub host: Option<&'a Arc<Host>>,
 }
 
 /// Explains an entity: from the registry, and with its newest words where a host polls it.
@@ -55,6 +71,7 @@ pub async fn explain(
     registry: &Registry,
     catalog: &Catalog,
     bus: Option<&Bus>,
+    writing: Writing<'_>,
     id: &str,
 ) -> Result<Explanation> {
     let Some(entity) = registry.entity(id).await? else {
@@ -83,6 +100,18 @@ pub async fn explain(
         Some(Availability::Offline(why)) => format!("no reading now: the device is offline: {why}"),
         Some(_) => "no reading now: the device has not answered for it".to_owned(),
     };
+    let mut write = None;
+    if point.writable {
+        // Without a host, the device as the registry has it.
+        let device = match &polled {
+            Some(device) => Some(Arc::clone(device)),
+            None => stored_views(registry, catalog).await?.device(&device.id),
+        };
+        if let (Some(device), Some(&index)) = (device, ledger.index.get(&point.key)) {
+            let target = Target { device, index };
+            write = Some(limits::of(registry, writing.policy, &target, writing.host).await?);
+        }
+    }
     let (reading, status) =
         live.unwrap_or_else(|| (Reading::unavailable(), crate::registry::status(entity.status)));
     Ok(Explanation {
@@ -100,6 +129,7 @@ pub async fn explain(
         value: reading.value.clone(),
         unit: point.unit.clone(),
         quality: reading.quality,
+        write,
     })
 }
 

@@ -3,12 +3,12 @@
 mod adopt;
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busbar_ledger::model::{Ledger, Manners};
-use busbar_store::{Connection, History, Lifecycle, Registry};
+use busbar_store::{Connection, History, KillSwitch, Lifecycle, Registry};
 use busbar_wire::{Endpoint, Link};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -49,6 +49,7 @@ pub struct Host {
     /// When it started.
     pub started: Instant,
     config: Config,
+    data_dir: PathBuf,
     history: Option<Arc<History>>,
     /// By the connection's id.
     lanes: Mutex<HashMap<String, Lane>>,
@@ -111,6 +112,7 @@ impl Host {
             registry,
             started: Instant::now(),
             config,
+            data_dir: data_dir.to_owned(),
             history,
             lanes: Mutex::default(),
             news,
@@ -332,6 +334,14 @@ impl Host {
         })
     }
 
+    /// The kill switch of the data directory, also where nothing may be written.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn kill_switch(&self) -> Result<KillSwitch> {
+        Ok(KillSwitch::prepare(&self.data_dir)?)
+    }
+
     /// What the configuration says of writing.
     pub fn policy(&self) -> Policy {
         Policy::of(&self.config)
@@ -360,6 +370,13 @@ impl Host {
         Ok(())
     }
 
+    /// Says which entries of the configuration lead to no entity.
+    pub fn tell_strays(&self) {
+        for stray in self.policy().strays(&self.bus.devices()) {
+            tracing::error!("{stray}; `busbar limits --all` lists what can be written");
+        }
+    }
+
     /// Takes up writing, once everything is polled: what is new is approved, what a former host left open is looked into,
     /// and the kill switch is watched.
     ///
@@ -367,15 +384,16 @@ impl Host {
     /// The store's.
     pub async fn take_up_writing(self: &Arc<Self>, cancel: &CancellationToken) -> Result<()> {
         if let Some(writer) = &self.writer {
-            for stray in writer.policy.strays(&self.bus.devices()) {
-                tracing::error!("{stray}");
-            }
+            self.tell_strays();
             writer.approve_new(self).await?;
             tokio::spawn(write::kill::watch(
                 Arc::clone(self),
                 Arc::clone(writer),
                 cancel.clone(),
             ));
+        }
+        if self.writer.is_none() {
+            write::kill::ignore_signal(cancel.clone());
         }
         write::recover(self).await?;
         Ok(())

@@ -328,6 +328,12 @@ impl Work {
             let touched = self.registry.touch(&online, now).await;
             self.trouble.note("the registry could not be written", touched);
         }
+        loop {
+            match self.registry.prune_audit(now).await {
+                Ok(pruned) if pruned.more => tokio::task::yield_now().await,
+                result => break self.trouble.note("the audit could not be shortened", result),
+            }
+        }
         let backup = self.registry.backup_if_due(now).await;
         self.trouble.note("the daily backup could not be made", backup);
         if let Some(history) = self.history.clone() {

@@ -33,3 +33,6 @@ mod units;
 mod view;
 mod web;
 mod write;
+
+#[doc(hidden)]
+pub use write::rehearse;

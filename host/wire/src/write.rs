@@ -234,21 +234,7 @@ impl Writing {
 
     /// Judges what came as the answer.
     pub(crate) fn judge(&self, from: u8, pdu: &[u8]) -> Result<Answer, BadAnswer> {
-        let order = self.permit.order();
-        let function = order.function();
-        let data = match check::body(self.permit.unit(), function, from, pdu)? {
-            Ok(data) => data,
-            Err(code) => return Ok(Answer::Exception(code)),
-        };
-        // A frame holds at most 253 bytes of PDU, so no length here can be cut.
-        let got = pdu.len() as u8;
-        match (order, &self.pdu[..]) {
-            (Order::Link { answer, .. }, _) => check::registers(*answer, data, got),
-            (_, &[_, a, b, c, d, ..]) => {
-                check::echo(function, [a, b, c, d], data, got).map(|()| Answer::Words(Vec::new()))
-            }
-            _ => Err(BadAnswer::Length { expected: 5, got }),
-        }
+        judge(self.unit(), self.permit.order(), &self.pdu, from, pdu)
     }
 
     /// What became of it, from how it ended.
@@ -262,6 +248,24 @@ impl Writing {
             }
             Err(error) => Err(WriteError::Unconfirmed(error)),
         }
+    }
+}
+
+/// Judges the answer to an order that was sent to `unit` as `request`.
+fn judge(unit: u8, order: &Order, request: &[u8], from: u8, pdu: &[u8]) -> Result<Answer, BadAnswer> {
+    let function = order.function();
+    let data = match check::body(unit, function, from, pdu)? {
+        Ok(data) => data,
+        Err(code) => return Ok(Answer::Exception(code)),
+    };
+    // A frame holds at most 253 bytes of PDU, so no length here can be cut.
+    let got = pdu.len() as u8;
+    match (order, request) {
+        (Order::Link { answer, .. }, _) => check::registers(*answer, data, got),
+        (_, &[_, a, b, c, d, ..]) => {
+            check::echo(function, [a, b, c, d], data, got).map(|()| Answer::Words(Vec::new()))
+        }
+        _ => Err(BadAnswer::Length { expected: 5, got }),
     }
 }
 
@@ -280,6 +284,9 @@ pub(crate) fn asked(order: &Order) -> Asked {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn registers(function: u8, at: u16, words: &[u16]) -> Order {
@@ -365,6 +372,45 @@ mod tests {
             link(65530, 2, 7),
         ] {
             assert!(request(&order).is_err(), "{order:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn w12_only_the_exact_echo_confirms(
+            single: bool, at in 0u16..60_000, words in vec(any::<u16>(), 1..=123),
+            at_byte in 0usize..8, flip: u8, more in vec(any::<u8>(), 0..4), cut in 0usize..5,
+        ) {
+            let order = match single {
+                true => registers(6, at, &words[..1]),
+                false => registers(16, at, &words),
+            };
+            let sent = request(&order).unwrap();
+            let says = |from: u8, pdu: &[u8]| judge(7, &order, &sent, from, pdu);
+            let right = &sent[..5];
+            prop_assert_eq!(says(7, right), Ok(Answer::Words(vec![])));
+            prop_assert!(says(8, right).is_err());
+            prop_assert!(says(7, &right[..cut]).is_err());
+            if !more.is_empty() {
+                prop_assert!(says(7, &[right, &more].concat()).is_err());
+            }
+            if let Some(byte) = right.get(at_byte) && flip != 0 {
+                let mut wrong = right.to_vec();
+                wrong[at_byte] = byte ^ flip;
+                prop_assert!(says(7, &wrong).is_err());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(code in 0u8..=25, answer: u16, pdu in vec(any::<u8>(), 0..=253)) {
+            for order in [registers(code, 1, &[1]), coils(code, 1, &[true]), link(1, 1, answer)] {
+                if let Ok(sent) = request(&order)
+                    && let Ok(Answer::Words(words)) = judge(1, &order, &sent, 1, &pdu)
+                {
+                    prop_assert_eq!(pdu[0], order.function());
+                    prop_assert!(words.len() == usize::from(answer) || words.is_empty());
+                }
+            }
         }
     }
 }

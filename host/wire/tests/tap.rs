@@ -5,12 +5,18 @@
 
 mod common;
 
-use busbar_wire::{Direction, Options, Seen, Traffic};
+use std::collections::BTreeSet;
+
+use busbar_ledger::span::{Function, Span};
+use busbar_wire::{Direction, EngineClient, Link, Options, Priority, ReadPlan, Seen, Traffic};
 use common::line::*;
 use common::post::*;
 use common::*;
+use tokio::io::AsyncReadExt;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
+use tokio_modbus::Request;
+use tokio_modbus::client::Client;
 
 fn frame_of(traffic: &Traffic) -> (Direction, u16, u8, Vec<u8>) {
     match &traffic.seen {
@@ -112,4 +118,95 @@ async fn on_a_line_a_late_answer_has_the_number_of_its_request() {
             (Direction::Received, next, 14),
         ]
     );
+}
+
+/// The functions of all that went out.
+fn sent(tap: &mut tokio::sync::broadcast::Receiver<Traffic>) -> BTreeSet<u8> {
+    std::iter::from_fn(|| tap.try_recv().ok())
+        .filter(|traffic| traffic.direction == Direction::Sent)
+        .map(|traffic| frame_of(&traffic).3[0])
+        .collect()
+}
+
+/// W22: whatever is read or asked, on whatever wire and however it is answered, only functions that read go out.
+#[tokio::test(start_paused = true)]
+async fn w22_reading_sends_no_function_but_1_to_4_17_and_43() {
+    // Refuses what it does not know, and says nothing to unit 9.
+    async fn tcp(mut peer: Peer) {
+        let mut header = [0; 7];
+        while peer.0.read_exact(&mut header).await.is_ok() {
+            let mut pdu = vec![0; usize::from(header[5]) - 1];
+            peer.0.read_exact(&mut pdu).await.unwrap();
+            let id = u16::from_be_bytes([header[0], header[1]]);
+            if header[6] != 9 {
+                peer.send(frame(
+                    id,
+                    header[6],
+                    &[pdu[0] | 0x80, [6, 2, 11][usize::from(header[6]) % 3]],
+                ))
+                .await;
+            }
+        }
+    }
+    // These have nothing of what is asked for.
+    async fn udp(mut meter: Meter) {
+        while let Some(asked) = meter.try_asked().await {
+            meter.send(asked.exception(2));
+        }
+    }
+    async fn rtu(mut peer: Peer) {
+        while let Some(asked) = peer.try_heard().await {
+            peer.send(asked.exception(2)).await;
+        }
+    }
+    let links: [(Link, &[u8]); 3] = [
+        (device(Options::default(), tcp), &[1, 2, 3, 4, 17, 43]),
+        (meter(Options::default(), udp), &[1, 2, 3, 4]),
+        (line(Options::default(), &baud(19_200), rtu), &[1, 2, 3, 4]),
+    ];
+    for (link, expected) in links {
+        let mut tap = link.tap();
+        let mut seen = BTreeSet::new();
+        for function in [
+            Function::Coils,
+            Function::Discrete,
+            Function::Holding,
+            Function::Input,
+        ] {
+            for priority in [Priority::Write, Priority::Poll, Priority::Scan] {
+                for unit in [1, 2, 3, 9] {
+                    let span = Span {
+                        function,
+                        at: 5,
+                        count: 8,
+                    };
+                    let _ = link.read(ReadPlan { unit, span, priority }).await;
+                }
+            }
+            seen.extend(sent(&mut tap));
+        }
+        if expected.contains(&17) {
+            let _ = link.identify(1).await;
+        }
+        let mut client = EngineClient::new(link.clone(), Priority::Poll);
+        for request in [
+            Request::WriteSingleCoil(1, true),
+            Request::WriteMultipleCoils(1, vec![true].into()),
+            Request::WriteSingleRegister(1, 1),
+            Request::WriteMultipleRegisters(1, vec![1].into()),
+            Request::MaskWriteRegister(1, 1, 1),
+            Request::ReadWriteMultipleRegisters(1, 1, 1, vec![1].into()),
+            Request::Custom(6, vec![0, 1, 0, 1].into()),
+            Request::Custom(8, vec![0, 1].into()),
+        ] {
+            let refused = client.call(request.clone()).await.unwrap_err().to_string();
+            assert!(
+                refused.contains("is refused: this client only reads"),
+                "{request:?}: {refused}"
+            );
+        }
+        seen.extend(sent(&mut tap));
+        assert_eq!(seen, expected.iter().copied().collect());
+        assert_eq!((link.stats().writes, link.stats().unconfirmed), (0, 0));
+    }
 }

@@ -169,8 +169,16 @@ impl Known {
     /// Nothing was written that these leaves do not allow, and nothing without its row in the audit.
     pub async fn acquit(&self, leaves: impl IntoIterator<Item = Leave>) {
         let judge = leaves.into_iter().fold(Judge::strict(), Judge::allow);
-        let judge = judge.intents(intents(&self.home.audit().await), self.running.began());
-        judge.acquit(&Evidence::from(&self.running.stats("gx").unwrap()));
+        let intents = intents(&self.home.audit().await);
+        let of_device = judge.clone().intents(intents.clone(), self.running.began());
+        of_device.acquit(&Evidence::from(&self.running.stats("gx").unwrap()));
+        // A peer has seen what did not get through, too.
+        if let Some(peer) = &self.peer {
+            let record = peer.record();
+            judge
+                .intents(intents, record.began())
+                .acquit(&Evidence::from(record));
+        }
     }
 }
 
@@ -285,7 +293,7 @@ pub fn intents(rows: &[Value]) -> Vec<Intent> {
         let to_ms = match leased {
             None => ended.next().unwrap_or(from_ms + 10_000),
             // It was applied, and later let go.
-            Some(until) => match (ended.next(), ended.last()) {
+            Some(until) => match (ended.next(), ended.next_back()) {
                 (_, Some(last)) => last,
                 _ => until,
             },

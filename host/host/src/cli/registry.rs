@@ -10,6 +10,7 @@ use comfy_table::{Cell, ColumnConstraint, Table};
 use super::args::{EntitiesArgs, ExplainArgs};
 use super::output::{Output, number};
 use crate::catalog::Catalog;
+use crate::config::Config;
 use crate::control::Client;
 use crate::error::{HostError, Result};
 use crate::explain::{self, Explanation};
@@ -17,6 +18,7 @@ use crate::format::{self, visible};
 use crate::profile::DeviceProfile;
 use crate::registry::{adopt_ledgers, stored_views};
 use crate::view::{self, Devices, Entities};
+use crate::write::policy::Policy;
 
 /// A terminal of so many columns has room for what is nice to know.
 const ROOMY: u16 = 110;
@@ -147,6 +149,7 @@ pub async fn entities(
 pub async fn explain(
     args: &ExplainArgs,
     data_dir: &Path,
+    config: &Config,
     output: Output,
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
@@ -159,7 +162,12 @@ pub async fn explain(
             let registry = Registry::open_read_only(data_dir).await?;
             let catalog = catalog().await?;
             adopt_ledgers(&registry, &catalog).await?;
-            explain::explain(&registry, &catalog, None, &args.entity).await?
+            let policy = Policy::of(config);
+            let writing = explain::Writing {
+                policy: &policy,
+                host: None,
+            };
+            explain::explain(&registry, &catalog, None, writing, &args.entity).await?
         }
     };
     if output.is_json() {
@@ -183,6 +191,14 @@ pub async fn explain(
     output.line("");
     let proof = explanation.proof.as_deref().unwrap_or("nothing is recorded");
     output.line(&format!("{}: {}", explanation.status.name(), visible(proof)));
+    if let Some(write) = &explanation.write {
+        output.line("");
+        output.line(&output.bold("Writing it"));
+        for line in super::writes::limits::lines(write) {
+            output.line(&format!("  {}", visible(&line)));
+        }
+        output.line("");
+    }
     for extra in [&explanation.note, &explanation.source].into_iter().flatten() {
         output.line(&output.dim(&visible(extra)));
     }

@@ -20,21 +20,24 @@ pub struct SiteConfig {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write 120, 230 or another number of volts, or \"any\"")]
 enum VoltageValue {
     Volts(f64),
     Word(String),
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write 1, 3 or \"split\"")]
 enum PhasesValue {
     Count(i64),
     Word(String),
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "write a profile such as \"lifepo4-16s\", or { cells = 16, min = 2.5, max = 3.65 }"
+)]
 enum BatteryValue {
     Profile(String),
     Custom(CustomBattery),

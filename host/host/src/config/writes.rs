@@ -17,7 +17,11 @@ pub struct WritesConfig {
 
 /// One entity of `allow`: its name, or a table with limits of the owner's own.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "write an entity (\"victron/gx-hub4:2716\"), or a table: { entity = \"…\", min, max, choices, \
+                 max_change, safe, no_limit, daily_budget, until }"
+)]
 pub enum AllowValue {
     /// A name.
     Name(String),

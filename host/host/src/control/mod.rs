@@ -8,4 +8,4 @@ mod writes;
 
 pub use client::Client;
 pub use server::{CaptureCall, MoveCall, RawCall, ReadCall, ScanCall, listen};
-pub use writes::{EndCall, KillCall, KillState, SetCall, WriteCall};
+pub use writes::{EndCall, KillCall, KillState, SetCall, WriteCall, wanted};

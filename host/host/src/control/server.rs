@@ -237,7 +237,12 @@ async fn explain_entity(
     UrlPath(id): UrlPath<String>,
 ) -> Result<Json<explain::Explanation>, Refusal> {
     let host = &door.host;
-    let explanation = explain::explain(&host.registry, &host.catalog, Some(&host.bus), &id).await?;
+    let policy = host.policy();
+    let writing = explain::Writing {
+        policy: &policy,
+        host: Some(host),
+    };
+    let explanation = explain::explain(&host.registry, &host.catalog, Some(&host.bus), writing, &id).await?;
     Ok(Json(explanation))
 }
 

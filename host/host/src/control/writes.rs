@@ -130,7 +130,7 @@ fn bad_value() -> ApiError {
 }
 
 /// A value as JSON has it.
-fn wanted(value: &serde_json::Value) -> Result<Wanted, ApiError> {
+pub fn wanted(value: &serde_json::Value) -> Result<Wanted, ApiError> {
     match value {
         serde_json::Value::Bool(on) => Ok(Wanted::Value(Value::Integer((*on).into()))),
         serde_json::Value::String(text) => Ok(Wanted::Typed(text.clone())),
@@ -268,12 +268,24 @@ async fn end_lease(State(host): State<Arc<Host>>, call: Result<Json<EndCall>, Js
     Json(json!({ "ended": ended })).into_response()
 }
 
-async fn kill_state(State(host): State<Arc<Host>>) -> Json<KillState> {
-    let killed = host.writer().and_then(|writer| writer.killed());
-    Json(KillState {
-        on: killed.is_some(),
-        reason: killed.filter(|reason| !reason.is_empty()),
-    })
+async fn kill_state(State(host): State<Arc<Host>>) -> Response {
+    let state = match host.writer() {
+        Some(writer) => {
+            let killed = writer.killed();
+            KillState {
+                on: killed.is_some(),
+                reason: killed.filter(|reason| !reason.is_empty()),
+            }
+        }
+        None => match host.kill_switch() {
+            Ok(switch) => KillState {
+                on: switch.is_on(),
+                reason: switch.reason(),
+            },
+            Err(error) => return told(&error),
+        },
+    };
+    Json(state).into_response()
 }
 
 async fn kill(
@@ -285,18 +297,21 @@ async fn kill(
         Ok(Json(call)) => call,
         Err(error) => return unreadable(&error).into_response(),
     };
-    let Some(writer) = host.writer() else {
-        return told(&HostError::failed(
-            "read_only",
-            "this host is read-only, so there is nothing to stop",
-            "The kill switch is of use where [connection.writes] has a level above 0.",
-        ));
-    };
     let asker = peer.asker("command line");
-    if call.on {
-        write::kill::on(&host, &writer, &asker, &call.reason).await;
-    } else if let Err(error) = write::kill::off(&host, &writer, &asker).await {
-        return told(&error);
+    let done = match (host.writer(), call.on) {
+        (Some(writer), true) => {
+            write::kill::on(&host, &writer, &asker, &call.reason).await;
+            Ok(())
+        }
+        (Some(writer), false) => write::kill::off(&host, &writer, &asker).await,
+        // Nothing can be written now; the file is for the host that may write one day.
+        (None, on) => host.kill_switch().and_then(|switch| {
+            let switched = if on { switch.on(&call.reason) } else { switch.off() };
+            switched.map_err(HostError::from)
+        }),
+    };
+    match done {
+        Ok(()) => kill_state(State(host)).await,
+        Err(error) => told(&error),
     }
-    kill_state(State(host)).await.into_response()
 }

@@ -27,6 +27,43 @@ pub fn findings(evidence: &Evidence) -> Vec<Finding> {
         found.extend(connection(link));
     }
     found.extend(devices(evidence));
+    found.extend(writes(evidence));
+    found
+}
+
+/// What was written to devices, and whether more can be.
+fn writes(evidence: &Evidence) -> Vec<Finding> {
+    let area = "writes";
+    let mut found = Vec::new();
+    let writes = &evidence.writes;
+    if let Some(broken) = &writes.broken {
+        found.push(finding(
+            area,
+            Level::Error,
+            format!("the audit was tampered with: {broken}"),
+            "Compare with a copy in backups; whoever could change it had access to the data directory.",
+        ));
+    }
+    if writes.killed {
+        found.push(finding(
+            area,
+            Level::Warning,
+            "the kill switch is on: nothing is written to devices",
+            "`busbar kill-switch off`, when all is well.",
+        ));
+    }
+    if writes.open > 0 {
+        found.push(finding(
+            area,
+            Level::Warning,
+            format!("it is not known what became of {}", count(writes.open, "write")),
+            "Start the host: it asks the devices. `busbar audit` shows what was sent.",
+        ));
+    }
+    if found.is_empty() && writes.rows > 0 {
+        let message = format!("the audit is whole: {} rows", writes.rows);
+        found.push(finding(area, Level::Ok, message, ""));
+    }
     found
 }
 
@@ -119,7 +156,8 @@ fn registry(evidence: &Evidence) -> Finding {
             "registry",
             Level::Warning,
             "it was restored or begun anew, and nobody has confirmed it",
-            "Compare `busbar devices` with what you have. Until then nothing is written to any device.",
+            "Compare `busbar devices` and `busbar limits` with what you have; then `busbar limits --confirm`. Until then nothing \
+             is written to any device.",
         ),
         RegistryEvidence::Whole { unconfirmed: false } => {
             let entities: usize = evidence.devices.devices.iter().map(|d| d.entities.len()).sum();
@@ -371,7 +409,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_to_do() {
         type Change = fn(&mut Evidence);
-        let cases: [(&str, Level, Change); 9] = [
+        let cases: [(&str, Level, Change); 12] = [
             ("disk is full", Level::Error, |e| e.free_bytes = Some(1 << 20)),
             ("only 100 MB free", Level::Warning, |e| {
                 e.free_bytes = Some(100 << 20)
@@ -383,6 +421,11 @@ mod tests {
             ("confirmed", Level::Warning, |e| {
                 e.registry = RegistryEvidence::Whole { unconfirmed: true }
             }),
+            ("tampered", Level::Error, |e| {
+                e.writes.broken = Some("row 7 was changed".to_owned());
+            }),
+            ("kill switch", Level::Warning, |e| e.writes.killed = true),
+            ("became of 2 writes", Level::Warning, |e| e.writes.open = 2),
             ("4 d old", Level::Warning, |e| e.now_ms += 4 * 86_400_000),
             ("connection \"home\": down for 90 s", Level::Error, |e| {
                 e.links[0].cause = Some("refused".to_owned());

@@ -46,6 +46,21 @@ pub struct Evidence {
     pub links: Vec<LinkReport>,
     /// The devices.
     pub devices: Devices,
+    /// What has to do with writing.
+    pub writes: WritesEvidence,
+}
+
+/// What was seen of writing.
+#[derive(Clone, Debug, Default)]
+pub struct WritesEvidence {
+    /// Whether the kill switch is on.
+    pub killed: bool,
+    /// Rows of the audit that fit.
+    pub rows: u64,
+    /// Why the audit is not whole.
+    pub broken: Option<String>,
+    /// Writes of which it is not known what became of them.
+    pub open: usize,
 }
 
 /// What was seen of the registry.
@@ -96,6 +111,7 @@ pub async fn gather(data_dir: &Path, catalog: &Catalog) -> Result<Evidence> {
         ledgers: catalog.ledger_names().len(),
         ..Evidence::default()
     };
+    evidence.writes.killed = data_dir.join("kill-switch").symlink_metadata().is_ok();
     let all = backups(data_dir);
     evidence.backups = all.len();
     evidence.newest_backup_ms = all.last().and_then(|path| modified_ms(path));
@@ -143,6 +159,15 @@ async fn look_into(registry: &Registry, catalog: &Catalog, evidence: &mut Eviden
     }
     if !evidence.host_runs {
         evidence.devices = view::devices(&stored_views(registry, catalog).await?);
+    }
+    let audit = registry.verify_audit().await?;
+    evidence.writes.rows = audit.rows;
+    evidence.writes.broken = audit
+        .broken
+        .map(|broken| format!("row {} {}", broken.seq, broken.why));
+    // While a host runs, a write may just be under way.
+    if !evidence.host_runs {
+        evidence.writes.open = registry.open_intents().await?.len();
     }
     Ok(registry.needs_owner_confirmation().await?)
 }

@@ -155,6 +155,6 @@ pub async fn not_allowed(method: Method, uri: Uri) -> ApiError {
         status: StatusCode::METHOD_NOT_ALLOWED,
         code: "method_not_allowed",
         message: format!("{} does not take {method}", uri.path()),
-        hint: "This interface is read-only: use GET.".to_owned(),
+        hint: "This interface is read-only: use GET. Settings are written with `busbar set`.".to_owned(),
     }
 }

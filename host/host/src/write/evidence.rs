@@ -277,7 +277,15 @@ async fn interlocked(
             }
         }
         Err(WireError::Exception { code: 2 | 10, .. }) => absent("the device does not have it"),
-        Err(error) => refuse(format!(" (this cannot be checked: {error})")),
+        // Nothing is known of it, which is not the same as that it is not so.
+        Err(error) => Err(Refusal::new(
+            Cause::Stale,
+            format!(
+                "it cannot be checked whether {}: {error}",
+                interlock.say.trim_end_matches('.')
+            ),
+            "Try again when the device answers.",
+        )),
     }
 }
 

@@ -38,6 +38,21 @@ pub async fn watch(host: Arc<Host>, writer: Arc<Writer>, cancel: CancellationTok
     }
 }
 
+/// A read-only host has nothing to stop: the signal must not end it.
+pub fn ignore_signal(cancel: CancellationToken) {
+    tokio::spawn(async move {
+        let Ok(mut signals) = signal(SignalKind::user_defined1()) else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                _ = signals.recv() => warn!("this host is read-only, so there is nothing for the kill switch to stop"),
+            }
+        }
+    });
+}
+
 /// Switches it on: first in memory, which cannot fail; then the file, so that it outlives the host; then every held value
 /// goes back to what is safe.
 pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use super::evidence::Who;
 use super::policy::{Allowed, Target};
 use super::record::{self, Asker, LeaseTerms};
 use super::{Writer, evidence, path};
@@ -50,6 +51,8 @@ pub struct Held {
     pub noted: Noted,
     /// How often it was written again.
     pub kept: u64,
+    /// Who the device was when it began.
+    pub who: Who,
 }
 
 impl Held {
@@ -274,7 +277,11 @@ async fn keep(
     view: Arc<Mutex<LeaseView>>,
 ) {
     let every = held.every();
-    let mut next = Instant::now() + every;
+    // The kill switch may have been switched on, or the host have begun to end, in the moment before.
+    let ends_already = host
+        .writer()
+        .is_some_and(|writer| writer.latch.is_set() || writer.closing.is_cancelled());
+    let mut next = Instant::now() + if ends_already { Duration::ZERO } else { every };
     let (mut tell, end) = loop {
         tokio::select! {
             biased;
@@ -360,15 +367,33 @@ enum Kept {
     Over(End),
 }
 
+/// What is said when another device answers than the one that was written to.
+fn another(who: &Who, held: &Held) -> String {
+    format!(
+        "another device answers there: {} instead of {}",
+        who.shown(),
+        held.who.shown()
+    )
+}
+
 /// Writes the value once more, if everything still is as it was when it was allowed.
 async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
     let later = |refusal: Refusal| Kept::Later(refusal.reason);
     let Some(writer) = host.writer() else {
         return Kept::Later("writing is off".to_owned());
     };
+    if writer.latch.is_set() {
+        return Kept::Over(End::Safe(Why::Kill.words().to_owned(), SAFE_FOR_QUICK));
+    }
+    if writer.closing.is_cancelled() {
+        return Kept::Over(End::Safe(Why::Shutdown.words().to_owned(), SAFE_FOR_QUICK));
+    }
     let target = held.target().clone();
     let Some(register) = target.point().register().cloned() else {
         return Kept::Later("it has no register".to_owned());
+    };
+    let Some(_turn) = writer.turn_to_keep(&target) else {
+        return Kept::Later("a new value is being set".to_owned());
     };
     if let Err(refusal) = writer.policy.allowed(&target, clock::now_ms()) {
         return Kept::Over(End::Safe(refusal.reason, SAFE_FOR));
@@ -379,11 +404,8 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
     let all = host.bus.devices();
     match evidence::who(&lane.link, &target.device, &all).await {
         Err(refusal) => return later(refusal),
-        Ok(who) => {
-            if let Err(refusal) = writer.approved(host, &target, &who).await {
-                return Kept::Over(End::Away(refusal.reason));
-            }
-        }
+        Ok(who) if who != held.who => return Kept::Over(End::Away(another(&who, held))),
+        Ok(_) => {}
     }
     let unit = target.device.meta.unit;
     let (now, words) = match evidence::now(&lane.link, unit, &register).await {
@@ -404,14 +426,16 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
     }
     match evidence::interlocks(&lane.link, &target, held.checked.value(), &all).await {
         Ok(()) => {}
-        Err(refusal) if refusal.reason.contains("cannot be checked") => return later(refusal),
+        Err(refusal) if refusal.code == Cause::Stale => return later(refusal),
         Err(refusal) => return Kept::Over(End::Safe(refusal.reason, SAFE_FOR)),
     }
     let until = std::time::Instant::now() + PERMIT;
     let permit = held
         .checked
         .permit(unit, held.noted, until, &writer.latch, Purpose::KeepAlive);
-    match lane.link.write(permit).await {
+    let answer = lane.link.write(permit).await;
+    writer.note_sent(&target);
+    match answer {
         Ok(_) => {
             held.kept += 1;
             Kept::Yes
@@ -505,11 +529,8 @@ async fn safe_once(host: &Arc<Host>, held: &Held) -> Safe {
     let unit = target.device.meta.unit;
     match evidence::who(&lane.link, &target.device, &host.bus.devices()).await {
         Err(refusal) => return Safe::Again(refusal.reason),
-        Ok(who) => {
-            if let Err(refusal) = writer.approved(host, target, &who).await {
-                return Safe::Never(refusal.reason);
-            }
-        }
+        Ok(who) if who != held.who => return Safe::Never(another(&who, held)),
+        Ok(_) => {}
     }
     let until = std::time::Instant::now() + PERMIT;
     let permit = held
@@ -517,6 +538,7 @@ async fn safe_once(host: &Arc<Host>, held: &Held) -> Safe {
         .safe
         .permit(unit, held.noted, until, &writer.latch, Purpose::Safe);
     let written = lane.link.write(permit).await;
+    writer.note_sent(target);
     if let Err(error @ WriteError::NotSent(_)) = &written {
         return Safe::Again(error.to_string());
     }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use busbar_guard::{Amount, Effective, Refusal, budget_of, each, effective};
-use busbar_ledger::write::{Kind, Storage, WriteRule};
+use busbar_guard::{Amount, Effective, Refusal, Side, budget_of, each, effective, unset};
+use busbar_ledger::write::{Kind, SiteLimit, Storage, WriteRule};
 use busbar_store::{Registry, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +22,54 @@ pub struct Limits {
     pub kill_switch: Option<String>,
     /// Whether the registry was restored from a backup, and its owner has not confirmed it: then nothing is written.
     pub unconfirmed: bool,
+    /// The limits of the site that follow from what its owner said: name, value, how it comes about.
+    pub site: Vec<SiteLimitView>,
+    /// What the owner has not said of the site, so that writes which need it are refused.
+    pub site_unset: Vec<String>,
     /// Each connection's level.
     pub connections: Vec<ConnectionLevel>,
     /// Every entity that could be written.
     pub entities: Vec<EntityLimits>,
     /// Entries of the configuration that lead nowhere.
     pub strays: Vec<StrayEntry>,
+}
+
+/// One limit of the site.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SiteLimitView {
+    /// `ac_power`, `ac_power_phase`, `ac_current`, `dc_power`, `dc_current`, `battery_voltage_min`, `battery_voltage_max`.
+    pub name: String,
+    /// The bound.
+    pub value: f64,
+    /// Its unit of measurement.
+    pub unit: String,
+    /// How it comes about: `230 V × 24 A × 3`.
+    pub how: String,
+}
+
+/// The limits that follow from what the owner said of the site, and the keys that are not set.
+fn site(policy: &Policy) -> (Vec<SiteLimitView>, Vec<String>) {
+    let (mut known, mut unset) = (Vec::new(), Vec::new());
+    for (name, limit) in SiteLimit::NAMES {
+        let ends: &[(&str, Side)] = match limit {
+            SiteLimit::BatteryVoltage => &[("_min", Side::Low), ("_max", Side::High)],
+            _ => &[("", Side::High)],
+        };
+        for (end, side) in ends {
+            match policy.site.derive(limit, *side) {
+                Ok(derived) => known.push(SiteLimitView {
+                    name: format!("{name}{end}"),
+                    value: derived.value,
+                    unit: limit.unit().to_owned(),
+                    how: derived.how,
+                }),
+                Err(keys) => unset.extend(keys.into_iter().map(str::to_owned)),
+            }
+        }
+    }
+    unset.sort();
+    unset.dedup();
+    (known, unset)
 }
 
 /// How far writing goes on one connection.
@@ -73,6 +115,8 @@ pub struct EntityLimits {
     pub reason: Option<String>,
     /// What to do about that.
     pub hint: Option<String>,
+    /// The keys of `[site]` that its limit needs, and that are not set.
+    pub needs: Vec<String>,
     /// Why Busbar never writes it.
     pub never: Option<String>,
     /// `number`, `switch`, `select`, `button`, `text`.
@@ -140,17 +184,6 @@ impl EntityLimits {
         }
         parts.join(", or ")
     }
-
-    /// What binds, in a few words: the upper end, and the lower one where it is another.
-    pub fn binds(&self) -> String {
-        let Some((low, high)) = self.limits.as_ref().and_then(|limits| limits.range.as_ref()) else {
-            return String::new();
-        };
-        match low.by == high.by {
-            true => high.because(),
-            false => format!("{}; below: {}", high.because(), low.because()),
-        }
-    }
 }
 
 /// What may be written to everything that a bus holds. `host` is the running one, where there is one: then the devices say
@@ -181,7 +214,10 @@ pub async fn limits(
         entry: stray.entry,
         why: stray.why,
     };
+    let (site, site_unset) = site(policy);
     Ok(Limits {
+        site,
+        site_unset,
         kill_switch,
         unconfirmed: registry.needs_owner_confirmation().await?,
         connections: connections.into_iter().map(level).collect(),
@@ -214,6 +250,7 @@ pub async fn of(
         allowed: allowed.is_ok(),
         reason: None,
         hint: None,
+        needs: Vec::new(),
         never: None,
         kind: None,
         limits: None,
@@ -270,6 +307,10 @@ pub async fn of(
     };
     let limits = effective(point, &context);
     view.each = each(point, &context);
+    view.needs = unset(point, &policy.site)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     let refusal: Option<Refusal> = in_the_way.or_else(|| limits.clone().err());
     view.limits = limits.ok();
     view.writable = refusal.is_none() && leave.level > 1;

@@ -2,7 +2,7 @@
 //!
 //! [`path`] is the path, step by step; [`policy`] what the owner allows; [`evidence`] what is asked of the device before;
 //! [`lease`] values that lapse; [`watch`] what becomes of others later; [`recover`] what a restart finds; [`kill`] the kill
-//! switch; [`limits`] what could be written, for people. What may be written at all is decided in `busbar-guard`.
+//! switch; [`limits`] what could be written, for people; [`rehearse`] the way without a device, for tests. What may be written at all is decided in `busbar-guard`.
 //!
 //! Where no connection has a level above 0, none of this is built.
 
@@ -15,14 +15,15 @@ mod path;
 pub mod policy;
 mod record;
 mod recover;
+pub mod rehearse;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use busbar_guard::{Cause, Latch, Prepared, Refusal, Tokens};
-use busbar_store::{Approval, KillSwitch};
+use busbar_store::{Approval, KillSwitch, NewAudit};
 use busbar_wire::Link;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub use recover::recover;
 
 /// Settings that are written at the same time, at most.
 const MOST_AT_ONCE: usize = 16;
+/// Writes of one setting that are remembered: more than any budget of a day for what wears out.
+const MOST_REMEMBERED: usize = 1024;
 /// How long a host that ends waits for what is under way.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -66,6 +69,7 @@ pub struct Writer {
     /// The values that are held.
     pub leases: lease::Leases,
     watches: Mutex<HashMap<String, CancellationToken>>,
+    written: Mutex<HashMap<String, VecDeque<Instant>>>,
     flood: Mutex<record::Flood>,
     closing: CancellationToken,
 }
@@ -113,6 +117,7 @@ impl Writer {
             one_less: Notify::new(),
             leases: lease::Leases::default(),
             watches: Mutex::default(),
+            written: Mutex::default(),
             flood: Mutex::default(),
             closing: CancellationToken::new(),
         })))
@@ -191,6 +196,50 @@ impl Writer {
             writer: self,
             setting,
         })
+    }
+
+    /// The turn to write a held value again: however many others are written, but not while somebody sets a new one.
+    fn turn_to_keep(&self, target: &Target) -> Option<Turn<'_>> {
+        let setting = target.setting();
+        // Not made before it is known to be free: a turn that is dropped gives the setting away.
+        let free = lock(&self.under_way).insert(setting.clone());
+        free.then(|| Turn {
+            writer: self,
+            setting,
+        })
+    }
+
+    /// When this setting was written in the last 24 hours, as far as this process has done it, on a clock that nobody sets;
+    /// told as times on the wall clock that ends now.
+    fn written(&self, target: &Target, now_ms: i64) -> Vec<i64> {
+        let ago = |at: &Instant| i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let mut all = lock(&self.written);
+        let Some(times) = all.get_mut(&target.setting()) else {
+            return Vec::new();
+        };
+        while times.front().is_some_and(|at| ago(at) >= busbar_guard::DAY_MS) {
+            times.pop_front();
+        }
+        times.iter().map(|at| now_ms.saturating_sub(ago(at))).collect()
+    }
+
+    /// A setting was written just now, be it to keep it alive or to let it go: the pause before the next write begins here,
+    /// not when the intent was noted.
+    fn note_sent(&self, target: &Target) {
+        let mut all = lock(&self.written);
+        if let Some(newest) = all.get_mut(&target.setting()).and_then(VecDeque::back_mut) {
+            *newest = Instant::now();
+        }
+    }
+
+    /// A setting is about to be written.
+    fn note_written(&self, target: &Target) {
+        let mut all = lock(&self.written);
+        let times = all.entry(target.setting()).or_default();
+        if times.len() == MOST_REMEMBERED {
+            times.pop_front();
+        }
+        times.push_back(Instant::now());
     }
 
     /// Whether the device is the one that the owner has approved. What is allowed and was never looked at is approved as it
@@ -441,7 +490,25 @@ pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
     }
 }
 
-/// Notes a refusal in the audit, unless there are too many of them.
+impl Writer {
+    /// Notes what was not sent, unless there is too much of that.
+    async fn note(&self, host: &Host, mut row: NewAudit) {
+        let Some(passed_over) = lock(&self.flood).take(Instant::now()) else {
+            return;
+        };
+        if passed_over > 0 {
+            let reason = row.reason.unwrap_or_default();
+            row.reason = Some(format!(
+                "{reason} (and {passed_over} requests before that were only counted)"
+            ));
+        }
+        if let Err(error) = host.registry.audit(row).await {
+            warn!("a refusal could not be noted: {error}");
+        }
+    }
+}
+
+/// Notes a refusal in the audit.
 async fn note_refusal(
     host: &Arc<Host>,
     asker: &Asker,
@@ -449,19 +516,10 @@ async fn note_refusal(
     wanted: &busbar_ledger::value::Value,
     refusal: &Refusal,
 ) {
-    let Some(writer) = host.writer() else { return };
-    let Some(passed_over) = lock(&writer.flood).take(Instant::now()) else {
-        return;
-    };
-    let mut row = record::refused(asker, entity, wanted, refusal);
-    if passed_over > 0 {
-        let more = format!(
-            "{} (and {passed_over} refusals before that were only counted)",
-            refusal.reason
-        );
-        row.reason = Some(more);
-    }
-    if let Err(error) = host.registry.audit(row).await {
-        warn!("a refusal could not be noted: {error}");
+    // Where nothing can be written, there is nothing to keep a record of.
+    if let Some(writer) = host.writer() {
+        writer
+            .note(host, record::refused(asker, entity, wanted, refusal))
+            .await;
     }
 }

@@ -8,9 +8,10 @@ use busbar_guard::{
     Amount, Cause, Checked, Context, Effective, GOOD_FOR, Noted, Outcome, Prepared, Purpose, Refusal, Sent,
     Verdict, check, effective, judge, pace, same, understand,
 };
+use busbar_ledger::model::Point;
 use busbar_ledger::value::Value;
 use busbar_ledger::write::{By, Kind, Lease, Risk, Verify, WriteRule};
-use busbar_wire::{Link, WriteError};
+use busbar_wire::{Link, WireError, WriteError};
 
 use super::answer::{Answer, Confirm, SetReport, shown};
 use super::policy::{Allowed, Target};
@@ -63,6 +64,14 @@ impl Wanted {
             Wanted::Value(value) => value.clone(),
         }
     }
+
+    /// What it means for a point.
+    pub(super) fn understood(&self, point: &Point) -> Result<Value, Refusal> {
+        match self {
+            Wanted::Typed(text) | Wanted::Value(Value::Text(text)) => understand(point, text),
+            Wanted::Value(value) => Ok(value.clone()),
+        }
+    }
 }
 
 /// Walks the path.
@@ -79,11 +88,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     // 2. The entity is opted in, the leave has not run out, and the level suffices.
     let allowed = writer.policy.allowed(target, clock::now_ms())?;
     let rule = allowed.rule().ok_or_else(|| no_rule(target))?;
-    let value = match &request.value {
-        Wanted::Typed(text) => understand(point, text)?,
-        Wanted::Value(Value::Text(text)) => understand(point, text)?,
-        Wanted::Value(value) => value.clone(),
-    };
+    let value = request.value.understood(point)?;
     // What needs no question to the device is asked first: a flood of nonsense never reaches the wire.
     let from_outside = context(writer, &allowed, (None, None));
     let unquestioned = Effective {
@@ -98,7 +103,15 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     let _turn = writer.turn(target)?;
     let written = written(host, target).await?;
     if !request.dry_run {
-        pace(rule, allowed.entry.daily_budget, &written, clock::now_ms())?;
+        let now_ms = clock::now_ms();
+        pace(rule, allowed.entry.daily_budget, &written, now_ms)?;
+        // The wall clock may have been set; this process knows better for as long as it has run.
+        pace(
+            rule,
+            allowed.entry.daily_budget,
+            &writer.written(target, now_ms),
+            now_ms,
+        )?;
     }
     let lane = host
         .lane(&target.device.meta.connection)
@@ -152,10 +165,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             (_, true) => "everything was checked; it reads that already, so a real one would send nothing",
             (_, false) => "everything was checked, and nothing sent",
         };
-        host.registry
-            .audit(record::tried(asker, target, &checked))
-            .await
-            .map_err(|e| no_audit(&e))?;
+        writer.note(host, record::tried(asker, target, &checked)).await;
         return Ok(done(report(Outcome::DryRun, Some(reason.to_owned()))));
     }
     if is_it_already {
@@ -207,6 +217,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
     };
 
     // 12. One request. 13. Its echo.
+    writer.note_written(target);
     writer.forget_watch(target);
     let permit = checked.permit(
         target.device.meta.unit,
@@ -215,7 +226,9 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         &writer.latch,
         Purpose::Set,
     );
-    let (sent, told) = match lane.link.write(permit).await {
+    let answer = lane.link.write(permit).await;
+    writer.note_sent(target);
+    let (sent, told) = match answer {
         Ok(answer) => match linked(rule, &answer.words) {
             Ok(()) => (Sent::Acknowledged, None),
             Err(why) => {
@@ -242,6 +255,10 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
             });
             report.hint = Some("Try again when the device answers.".to_owned());
             return ended(host, target, asker, noted, replaced, report).await;
+        }
+        // A device failure may have come after something was begun: the register tells.
+        Err(WriteError::Refused(cause @ WireError::Exception { code: 4, .. })) => {
+            (Sent::Unconfirmed, Some(cause.to_string()))
         }
         Err(WriteError::Refused(cause)) => {
             let reason = format!("the device refused it: {cause}");
@@ -290,6 +307,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
                 terms,
                 noted,
                 kept: 0,
+                who,
             },
             outcome,
             had_lease,

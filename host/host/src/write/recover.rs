@@ -10,6 +10,7 @@ use busbar_ledger::value::Value;
 use busbar_store::AuditRow;
 use tracing::{error, info, warn};
 
+use super::evidence::Who;
 use super::lease::{self, Held};
 use super::policy::{Target, needed};
 use super::record::{self, Asker, LeaseTerms};
@@ -63,7 +64,7 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
                 .unwrap_or_else(|_| Value::Text(text.to_owned()))
         }),
     };
-    let Some(now) = read(&host, &target).await else {
+    let Some((who, now)) = read(&host, &target).await else {
         warn!("{entity}: the device does not answer, so what became of a write to it is not known");
         return;
     };
@@ -78,7 +79,7 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
         .is_some_and(|wanted| same(&now, wanted, tolerance));
     let reads = path::amount(&target, &now);
     if leased && has_it {
-        if let Some(held) = held(&host, &target, &row, wanted.as_ref()) {
+        if let Some(held) = held(&host, &target, &row, wanted.as_ref(), who) {
             lease::let_go(&host, held, "the host had ended while it was held").await;
             return;
         }
@@ -132,8 +133,8 @@ fn target(host: &Host, entity: &str) -> Option<Target> {
     Some(Target { device, index })
 }
 
-/// What the device reads, once it answers.
-async fn read(host: &Arc<Host>, target: &Target) -> Option<Value> {
+/// Who the device is and what it reads, once it answers.
+async fn read(host: &Arc<Host>, target: &Target) -> Option<(Who, Value)> {
     let register = target.point().register()?;
     for n in 0..TIMES {
         if n > 0 {
@@ -142,21 +143,24 @@ async fn read(host: &Arc<Host>, target: &Target) -> Option<Value> {
         let Some(lane) = host.lane(&target.device.meta.connection) else {
             continue;
         };
-        if evidence::who(&lane.link, &target.device, &host.bus.devices())
-            .await
-            .is_err()
+        let Ok(who) = evidence::who(&lane.link, &target.device, &host.bus.devices()).await else {
+            continue;
+        };
+        // What another device reads says nothing of the one that was written to.
+        if let Some(writer) = host.writer()
+            && writer.approved(host, target, &who).await.is_err()
         {
             continue;
         }
         if let Some((value, _)) = evidence::look(&lane.link, target.device.meta.unit, register).await {
-            return Some(value);
+            return Some((who, value));
         }
     }
     None
 }
 
 /// The lease as it was, where its end may be written.
-fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value>) -> Option<Held> {
+fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value>, who: Who) -> Option<Held> {
     let writer = host.writer()?;
     let allowed = writer.policy.allowed(target, clock::now_ms()).ok()?;
     let rule = allowed.rule()?;
@@ -181,5 +185,6 @@ fn held(host: &Arc<Host>, target: &Target, row: &AuditRow, wanted: Option<&Value
         checked,
         noted: Noted(row.seq),
         kept: 0,
+        who,
     })
 }

@@ -6,7 +6,7 @@ use busbar_store::{AuditRow, Registry};
 use serde::Serialize;
 
 use super::args::AuditArgs;
-use crate::cli::output::{Output, number};
+use crate::cli::output::Output;
 use crate::clock;
 use crate::error::{HostError, Result};
 use crate::format::visible;
@@ -33,27 +33,63 @@ pub async fn run(args: &AuditArgs, data_dir: &Path, output: Output) -> Result<()
         output.line("Nothing was written, and nothing refused.");
         return Ok(());
     }
-    let mut table = output.table(["", "when", "who", "entity", "wanted", "what became of it", "why"]);
     for row in rows.iter().rev() {
         let entry = &row.entry;
-        let shown = |text: &Option<String>| text.as_deref().map(visible).unwrap_or_default();
-        let became = match (&entry.outcome, entry.intent) {
-            (Some(outcome), Some(intent)) => format!("{outcome} (of {intent})"),
-            (Some(outcome), None) => outcome.clone(),
-            (None, _) => entry.kind.to_string(),
+        let became = entry.outcome.clone().unwrap_or_else(|| entry.kind.to_string());
+        let coloured = match became.as_str() {
+            "applied" | "released" => output.green(&format!("{became:10}")),
+            "intent" | "note" | "dry_run" | "replaced" => format!("{became:10}"),
+            _ => output.yellow(&format!("{became:10}")),
         };
-        table.add_row(vec![
-            number(row.seq),
-            clock::show(entry.at_ms).into(),
-            visible(&format!("{}, {}", entry.who, entry.through)).into(),
-            shown(&entry.entity).into(),
-            number(shown(&entry.wanted)),
-            became.into(),
-            output.dim_cell(&shown(&entry.reason)),
-        ]);
+        let entity = visible(entry.entity.as_deref().unwrap_or_default());
+        output.line(
+            format!(
+                "{:>6}  {}  {coloured}  {entity}",
+                row.seq,
+                clock::show(entry.at_ms)
+            )
+            .trim_end(),
+        );
+        let details = details(row);
+        if !details.is_empty() {
+            output.line(&output.dim(&format!("        {details}")));
+        }
     }
-    output.table_lines(&table);
     Ok(())
+}
+
+/// What else a row tells, in one line.
+fn details(row: &AuditRow) -> String {
+    let entry = &row.entry;
+    let mut parts = Vec::new();
+    if let Some(intent) = entry.intent {
+        parts.push(format!("of {intent}"));
+    }
+    let shown = |text: &Option<String>| text.as_deref().map(visible);
+    match (shown(&entry.old), shown(&entry.wanted)) {
+        (Some(old), Some(wanted)) => parts.push(format!("{old} → {wanted}")),
+        (None, Some(wanted)) => parts.push(format!("wanted {wanted}")),
+        (Some(read), None) => parts.push(format!("reads {read}")),
+        (None, None) => {}
+    }
+    if !entry.words.is_empty() {
+        let words: Vec<String> = entry.words.iter().map(|word| format!("{word:04X}")).collect();
+        let to = match (entry.unit_id, entry.function, entry.at) {
+            (Some(unit), Some(function), Some(at)) => {
+                format!(" to unit {unit}, {at}, by function {function}")
+            }
+            _ => String::new(),
+        };
+        parts.push(format!("words {}{to}", words.join(" ")));
+    }
+    if let Some(until) = entry.lease_until_ms {
+        parts.push(format!("held until {}", clock::show(until)));
+    }
+    if entry.intent.is_none() {
+        parts.push(visible(&format!("{}, {}", entry.who, entry.through)));
+    }
+    parts.extend(shown(&entry.reason).filter(|reason| !reason.is_empty()));
+    parts.join(" · ")
 }
 
 async fn verify(registry: &Registry, output: Output) -> Result<()> {
@@ -73,7 +109,7 @@ async fn verify(registry: &Registry, output: Output) -> Result<()> {
         }
         Some(broken) => Err(HostError::outcome(
             "audit_broken",
-            format!("the audit was changed: row {}: {}", broken.seq, broken.why),
+            format!("row {} of the audit {}", broken.seq, broken.why),
             "Compare with a copy in backups/; whoever could change it had access to the data directory.",
             output.is_json(),
         )),

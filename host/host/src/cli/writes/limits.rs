@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use busbar_store::Registry;
-use comfy_table::{Cell, ColumnConstraint};
-
 use super::args::LimitsArgs;
 use crate::catalog::Catalog;
-use crate::cli::output::{Output, number};
+use crate::cli::output::Output;
 use crate::clock;
 use crate::config::{Config, format_duration};
 use crate::control::Client;
@@ -17,6 +14,7 @@ use crate::registry::stored_views;
 use crate::write::limits;
 use crate::write::limits::{EntityLimits, Limits};
 use crate::write::policy::{Policy, find};
+use busbar_store::Registry;
 
 /// Runs the command.
 pub async fn run(
@@ -139,22 +137,12 @@ async fn confirm(data_dir: &Path, output: Output) -> Result<()> {
     Ok(())
 }
 
-/// What stands in the way, in few words.
-fn state(entity: &EntityLimits, output: Output) -> Cell {
-    match (&entity.never, &entity.reason, entity.writable) {
-        (Some(why), ..) => output.dim_cell(&format!("never: {}", visible(why))),
-        (None, _, true) => output.green_cell("allowed"),
-        (None, Some(why), false) => {
-            let cell = visible(why);
-            if entity.allowed {
-                output.yellow_cell(&cell)
-            } else {
-                output.dim_cell("not allowed")
-            }
-        }
-        (None, None, false) => output.dim_cell("not allowed"),
-    }
-}
+/// The widest column of ranges: who wants to see more asks for one entity.
+const WIDEST_RANGE: usize = 44;
+/// With less than this, what may be written has a line of its own.
+const NARROWEST_RANGE: usize = 18;
+/// A terminal that is not one: a pipe.
+const PIPE: usize = 110;
 
 fn table(limits: &Limits, output: Output) {
     if let Some(reason) = &limits.kill_switch {
@@ -170,48 +158,189 @@ fn table(limits: &Limits, output: Output) {
             "The registry was restored from a backup: nothing is written until you confirm with --confirm.",
         ));
     }
-    let mut table = output.table(["entity", "range", "what binds", "left today", "state"]);
-    let mut entities: Vec<&EntityLimits> = limits.entities.iter().collect();
-    entities.sort_by_key(|entity| (!entity.allowed, entity.never.is_some()));
-    for entity in &entities {
-        let left = match (entity.budget_left, entity.daily_budget) {
-            (Some(left), Some(budget)) => format!("{left} of {budget}"),
-            _ => String::new(),
-        };
-        let range = match (&entity.limits, &entity.never, &entity.reason) {
-            (Some(_), ..) => entity.range(),
-            (None, Some(_), _) => String::new(),
-            (None, None, why) => visible(why.as_deref().unwrap_or_default()),
-        };
-        table.add_row(vec![
-            entity.entity.as_str().into(),
-            range.into(),
-            output.dim_cell(&entity.binds()),
-            number(left),
-            state(entity, output),
-        ]);
-    }
-    if let Some(id) = table.column_mut(0) {
-        id.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    output.table_lines(&table);
-    let allowed = entities.iter().filter(|entity| entity.writable).count();
-    output.line("");
+    site(limits, output);
+    let of = |choose: &dyn Fn(&EntityLimits) -> bool| -> Vec<&EntityLimits> {
+        limits.entities.iter().filter(|entity| choose(entity)).collect()
+    };
+    let allowed = of(&|entity| entity.allowed);
+    let possible = of(&|entity| !entity.allowed && entity.never.is_none());
+    section("You have allowed", &allowed, output);
+    section("You could allow", &possible, output);
+    section(
+        "Busbar never writes",
+        &of(&|entity| entity.never.is_some()),
+        output,
+    );
     let levels: Vec<String> = limits
         .connections
         .iter()
         .map(|c| format!("\"{}\" has level {} ({})", c.connection, c.level, level(c.level)))
         .collect();
     output.line(&format!(
-        "{allowed} of {} can be written; {}.",
-        entities.iter().filter(|entity| entity.never.is_none()).count(),
+        "{} of {} can be written; {}.",
+        allowed.iter().filter(|entity| entity.writable).count(),
+        allowed.len() + possible.len(),
         levels.join(", ")
     ));
-    if allowed == 0 {
+    output.line(&output.dim("`busbar limits ENTITY` shows one with each of its limits."));
+    if allowed.is_empty() {
         output.line(&output.dim(
             "To allow one, name it in busbar.toml below its connection: [connection.writes] level = 2, allow = [\"…\"]",
         ));
     }
+}
+
+/// The site, and what it lacks.
+fn site(limits: &Limits, output: Output) {
+    output.line(&output.bold("Your site"));
+    for limit in &limits.site {
+        let name = limit.name.replace('_', " ");
+        let value = busbar_guard::Amount(limit.value, Some(&limit.unit)).to_string();
+        let how = if limit.how == value {
+            String::new()
+        } else {
+            format!("  {}", limit.how)
+        };
+        output.line(format!("    {name:20}  {value:>10}{}", output.dim(&how)).trim_end());
+    }
+    if !limits.site_unset.is_empty() {
+        output.line(&format!(
+            "    {}",
+            output.dim(&format!(
+                "not said: {}; what needs it is refused ([site] in busbar.toml)",
+                limits.site_unset.join(", ")
+            ))
+        ));
+    }
+    output.line("");
+}
+
+/// Entities device by device, a line each where there is room.
+fn section(title: &str, entities: &[&EntityLimits], output: Output) {
+    if entities.is_empty() {
+        return;
+    }
+    output.line(&output.bold(title));
+    let width = output.table([]).width().map_or(PIPE, usize::from);
+    let key = |entity: &EntityLimits| {
+        entity
+            .entity
+            .split_once('.')
+            .map_or("", |(_, key)| key)
+            .to_owned()
+    };
+    let keys = entities
+        .iter()
+        .map(|entity| key(entity).len())
+        .max()
+        .unwrap_or_default();
+    let room = width.saturating_sub(keys + 13);
+    // What binds, and what is left of the day, have their columns behind the range.
+    let behind = if entities.iter().any(|entity| entity.allowed) {
+        36
+    } else {
+        18
+    };
+    let range = room.saturating_sub(behind).min(WIDEST_RANGE);
+    let mut device = "";
+    for entity in entities {
+        let of = entity.entity.split_once('.').map_or("", |(device, _)| device);
+        if of != device {
+            device = of;
+            output.line(&format!("  {device}  {}", output.dim(&entity.ledger)));
+        }
+        let at = entity.at.map(|at| at.to_string()).unwrap_or_default();
+        let head = format!("    {at:>5}  {:keys$}", key(entity));
+        let (what, binds, left) = match (&entity.never, &entity.reason) {
+            (Some(why), _) => (visible(why), String::new(), String::new()),
+            (None, _) if !entity.needs.is_empty() => (
+                format!("needs {}", entity.needs.join(", ")),
+                String::new(),
+                String::new(),
+            ),
+            // In the way of what is allowed; of the others everybody knows.
+            (None, Some(why)) if entity.allowed || entity.limits.is_none() => {
+                (visible(why), String::new(), String::new())
+            }
+            _ => (visible(&entity.range()), by(entity), left(entity)),
+        };
+        // Why something is never written is to be read whole.
+        if range >= NARROWEST_RANGE && entity.never.is_none() {
+            let what = match binds.is_empty() && left.is_empty() {
+                true => cut(&what, room),
+                false => format!("{:range$}", cut(&what, range)),
+            };
+            let tail = format!("{what}  {binds:16}  {left}");
+            output.line(&format!("{head}  {}", paint(entity, tail.trim_end(), output)));
+            continue;
+        }
+        // Too narrow for one line: what may be written stands below.
+        output.line(head.trim_end());
+        let parts: Vec<&str> = [what.as_str(), &binds, &left]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        for line in wrapped(&parts.join(" · "), width.saturating_sub(11).max(40)) {
+            output.line(&format!("           {}", paint(entity, &line, output)));
+        }
+    }
+    output.line("");
+}
+
+fn paint(entity: &EntityLimits, text: &str, output: Output) -> String {
+    match (entity.writable, entity.allowed) {
+        (true, _) => text.to_owned(),
+        (false, true) => output.yellow(text),
+        (false, false) => output.dim(text),
+    }
+}
+
+/// A range that is too long to be looked over is cut.
+fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => {
+            let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+            format!("{kept}…")
+        }
+    }
+}
+
+/// What is left of the day's budget.
+fn left(entity: &EntityLimits) -> String {
+    match (entity.budget_left, entity.daily_budget, entity.allowed) {
+        (Some(left), Some(budget), true) => format!("{left} of {budget} today"),
+        _ => String::new(),
+    }
+}
+
+/// What binds, in one or two words.
+fn by(entity: &EntityLimits) -> String {
+    let Some((low, high)) = entity.limits.as_ref().and_then(|limits| limits.range.as_ref()) else {
+        return String::new();
+    };
+    match high.by == low.by || low.by == "ledger" {
+        true => high.by.clone(),
+        false => format!("{}, {}", low.by, high.by),
+    }
+}
+
+/// Words in lines of at most so many characters.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 fn level(level: u8) -> &'static str {
