@@ -33,3 +33,4 @@ mod serial;
 mod shipped;
 mod sunspec;
 mod writes;
+mod writes_faults;

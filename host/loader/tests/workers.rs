@@ -251,6 +251,28 @@ async fn a_hostile_plugin_does_not_reach_the_system() {
     }
 }
 
+/// A plugin's only wish is a probe, and a probe reads. It has no way of its own to a device, either: see above, number 7.
+#[tokio::test]
+async fn w21_a_plugin_cannot_ask_for_a_write() {
+    let wish = |function: u8| Conversation::new(Mode::Listed, vec![21, 100 + function]);
+    let (plugins, _dir) = load(&[hostile()]).await;
+    for function in 1..=4 {
+        let step = plugins.discover("hostile", &wish(function)).await.unwrap();
+        assert_eq!(step.probes[0].function, function);
+    }
+    // Every function that changes something, and some that might; each time anew, for who asks is soon set aside.
+    for function in [0, 5, 6, 8, 15, 16, 21, 22, 23, 43, 90, 127] {
+        let (plugins, _dir) = load(&[hostile()]).await;
+        let error = plugins.discover("hostile", &wish(function)).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("function {function}; only 1 to 4 read")),
+            "{function}: {error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_plugin_may_do_what_programs_do() {
     let (plugins, _dir) = load(&[hostile()]).await;
