@@ -226,25 +226,13 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         &writer.latch,
         Purpose::Set,
     );
-    let (sent, told) = match lane.link.write(permit).await {
-        Ok(answer) => match linked(rule, &answer.words) {
-            Ok(()) => (Sent::Acknowledged, None),
-            Err(why) => {
-                let reason = format!("the device refused it: {why}");
-                return ended(
-                    host,
-                    target,
-                    asker,
-                    noted,
-                    replaced,
-                    report(Outcome::Rejected, Some(reason)),
-                )
-                .await;
-            }
-        },
+    let refused = |why: String| report(Outcome::Rejected, Some(format!("the device refused it: {why}")));
+    let went = match lane.link.write(permit).await {
+        Ok(answer) => linked(rule, &answer.words)
+            .map(|()| (Sent::Acknowledged, None))
+            .map_err(refused),
         Err(WriteError::NotSent(cause)) => {
-            let reason = format!("nothing was sent: {cause}");
-            let mut report = report(Outcome::Refused, Some(reason));
+            let mut report = report(Outcome::Refused, Some(format!("nothing was sent: {cause}")));
             report.words = None;
             report.code = Some(if writer.latch.is_set() {
                 Cause::KillSwitch
@@ -252,25 +240,18 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
                 Cause::Stale
             });
             report.hint = Some("Try again when the device answers.".to_owned());
-            return ended(host, target, asker, noted, replaced, report).await;
+            Err(report)
         }
         // A device failure may have come after something was begun: the register tells.
         Err(WriteError::Refused(cause @ WireError::Exception { code: 4, .. })) => {
-            (Sent::Unconfirmed, Some(cause.to_string()))
+            Ok((Sent::Unconfirmed, Some(cause.to_string())))
         }
-        Err(WriteError::Refused(cause)) => {
-            let reason = format!("the device refused it: {cause}");
-            return ended(
-                host,
-                target,
-                asker,
-                noted,
-                replaced,
-                report(Outcome::Rejected, Some(reason)),
-            )
-            .await;
-        }
-        Err(WriteError::Unconfirmed(cause)) => (Sent::Unconfirmed, Some(cause.to_string())),
+        Err(WriteError::Refused(cause)) => Err(refused(cause.to_string())),
+        Err(WriteError::Unconfirmed(cause)) => Ok((Sent::Unconfirmed, Some(cause.to_string()))),
+    };
+    let (sent, told) = match went {
+        Ok(sent) => sent,
+        Err(report) => return ended(host, target, asker, noted, replaced, report).await,
     };
     let had_lease = replaced.is_some();
     if let Some(held) = replaced {
