@@ -32,3 +32,4 @@ mod scan;
 mod serial;
 mod shipped;
 mod sunspec;
+mod writes;

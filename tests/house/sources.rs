@@ -43,11 +43,6 @@ const MAY_SLEEP: &[(&str, usize, &str)] = &[
         "a device takes a while to answer; its tests pause the clock",
     ),
     (
-        "host/wire/tests/writes.rs",
-        1,
-        "a write that comes later; its tests pause the clock",
-    ),
-    (
         "tests/e2e/common/mod.rs",
         1,
         "how often it asks again, until patience ends",

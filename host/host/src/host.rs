@@ -370,6 +370,13 @@ impl Host {
         Ok(())
     }
 
+    /// Says which entries of the configuration lead to no entity.
+    pub fn tell_strays(&self) {
+        for stray in self.policy().strays(&self.bus.devices()) {
+            tracing::error!("{stray}; `busbar limits --all` lists what can be written");
+        }
+    }
+
     /// Takes up writing, once everything is polled: what is new is approved, what a former host left open is looked into,
     /// and the kill switch is watched.
     ///
@@ -377,9 +384,7 @@ impl Host {
     /// The store's.
     pub async fn take_up_writing(self: &Arc<Self>, cancel: &CancellationToken) -> Result<()> {
         if let Some(writer) = &self.writer {
-            for stray in writer.policy.strays(&self.bus.devices()) {
-                tracing::error!("{stray}");
-            }
+            self.tell_strays();
             writer.approve_new(self).await?;
             tokio::spawn(write::kill::watch(
                 Arc::clone(self),

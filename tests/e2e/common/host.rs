@@ -90,6 +90,15 @@ impl Background {
         until(&format!("{what:?} on standard error"), line).await
     }
 
+    /// Kilobytes of memory that it holds.
+    pub fn memory(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        number.unwrap_or_else(|| panic!("no memory in {status}"))
+    }
+
     pub fn signal(&self, number: Signal) {
         signal(&self.child, number);
     }

@@ -4,6 +4,7 @@ pub mod host;
 pub mod http;
 pub mod peers;
 pub mod site;
+pub mod writes;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -52,6 +52,7 @@ async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> R
         // What was read until then is told and kept.
         () = cancel.cancelled() => {}
     }
+    host.tell_strays();
     let devices = view::devices(&host.bus);
     let unread = host.unread().await?;
     let nothing_answered = || {

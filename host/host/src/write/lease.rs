@@ -392,6 +392,9 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
     let Some(register) = target.point().register().cloned() else {
         return Kept::Later("it has no register".to_owned());
     };
+    let Some(_turn) = writer.turn_to_keep(&target) else {
+        return Kept::Later("a new value is being set".to_owned());
+    };
     if let Err(refusal) = writer.policy.allowed(&target, clock::now_ms()) {
         return Kept::Over(End::Safe(refusal.reason, SAFE_FOR));
     }
@@ -430,7 +433,9 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
     let permit = held
         .checked
         .permit(unit, held.noted, until, &writer.latch, Purpose::KeepAlive);
-    match lane.link.write(permit).await {
+    let answer = lane.link.write(permit).await;
+    writer.note_sent(&target);
+    match answer {
         Ok(_) => {
             held.kept += 1;
             Kept::Yes
@@ -533,6 +538,7 @@ async fn safe_once(host: &Arc<Host>, held: &Held) -> Safe {
         .safe
         .permit(unit, held.noted, until, &writer.latch, Purpose::Safe);
     let written = lane.link.write(permit).await;
+    writer.note_sent(target);
     if let Err(error @ WriteError::NotSent(_)) = &written {
         return Safe::Again(error.to_string());
     }

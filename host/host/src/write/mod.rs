@@ -198,6 +198,17 @@ impl Writer {
         })
     }
 
+    /// The turn to write a held value again: however many others are written, but not while somebody sets a new one.
+    fn turn_to_keep(&self, target: &Target) -> Option<Turn<'_>> {
+        let setting = target.setting();
+        // Not made before it is known to be free: a turn that is dropped gives the setting away.
+        let free = lock(&self.under_way).insert(setting.clone());
+        free.then(|| Turn {
+            writer: self,
+            setting,
+        })
+    }
+
     /// When this setting was written in the last 24 hours, as far as this process has done it, on a clock that nobody sets;
     /// told as times on the wall clock that ends now.
     fn written(&self, target: &Target, now_ms: i64) -> Vec<i64> {
@@ -210,6 +221,15 @@ impl Writer {
             times.pop_front();
         }
         times.iter().map(|at| now_ms.saturating_sub(ago(at))).collect()
+    }
+
+    /// A setting was written just now, be it to keep it alive or to let it go: the pause before the next write begins here,
+    /// not when the intent was noted.
+    fn note_sent(&self, target: &Target) {
+        let mut all = lock(&self.written);
+        if let Some(newest) = all.get_mut(&target.setting()).and_then(VecDeque::back_mut) {
+            *newest = Instant::now();
+        }
     }
 
     /// A setting is about to be written.

@@ -227,7 +227,9 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         Purpose::Set,
     );
     let refused = |why: String| report(Outcome::Rejected, Some(format!("the device refused it: {why}")));
-    let went = match lane.link.write(permit).await {
+    let answer = lane.link.write(permit).await;
+    writer.note_sent(target);
+    let went = match answer {
         Ok(answer) => linked(rule, &answer.words)
             .map(|()| (Sent::Acknowledged, None))
             .map_err(refused),

@@ -1,0 +1,8 @@
+//! Writes to devices, by the numbers of what proves them.
+
+mod flood;
+mod identity;
+mod levels;
+mod record;
+mod ways;
+mod words;
