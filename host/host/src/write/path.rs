@@ -231,27 +231,15 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         &writer.latch,
         Purpose::Set,
     );
+    let refused = |why: String| report(Outcome::Rejected, Some(format!("the device refused it: {why}")));
     let answer = lane.link.write(permit).await;
     writer.note_sent(target);
-    let (sent, told) = match answer {
-        Ok(answer) => match linked(rule, &answer.words) {
-            Ok(()) => (Sent::Acknowledged, None),
-            Err(why) => {
-                let reason = format!("the device refused it: {why}");
-                return ended(
-                    host,
-                    writer,
-                    request,
-                    noted,
-                    replaced,
-                    report(Outcome::Rejected, Some(reason)),
-                )
-                .await;
-            }
-        },
+    let went = match answer {
+        Ok(answer) => linked(rule, &answer.words)
+            .map(|()| (Sent::Acknowledged, None))
+            .map_err(refused),
         Err(WriteError::NotSent(cause)) => {
-            let reason = format!("nothing was sent: {cause}");
-            let mut report = report(Outcome::Refused, Some(reason));
+            let mut report = report(Outcome::Refused, Some(format!("nothing was sent: {cause}")));
             report.words = None;
             report.code = Some(if writer.latch.is_set() {
                 Cause::KillSwitch
@@ -259,25 +247,18 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
                 Cause::Stale
             });
             report.hint = Some("Try again when the device answers.".to_owned());
-            return ended(host, writer, request, noted, replaced, report).await;
+            Err(report)
         }
         // A device failure may have come after something was begun: the register tells.
         Err(WriteError::Refused(cause @ WireError::Exception { code: 4, .. })) => {
-            (Sent::Unconfirmed, Some(cause.to_string()))
+            Ok((Sent::Unconfirmed, Some(cause.to_string())))
         }
-        Err(WriteError::Refused(cause)) => {
-            let reason = format!("the device refused it: {cause}");
-            return ended(
-                host,
-                writer,
-                request,
-                noted,
-                replaced,
-                report(Outcome::Rejected, Some(reason)),
-            )
-            .await;
-        }
-        Err(WriteError::Unconfirmed(cause)) => (Sent::Unconfirmed, Some(cause.to_string())),
+        Err(WriteError::Refused(cause)) => Err(refused(cause.to_string())),
+        Err(WriteError::Unconfirmed(cause)) => Ok((Sent::Unconfirmed, Some(cause.to_string()))),
+    };
+    let (sent, told) = match went {
+        Ok(sent) => sent,
+        Err(report) => return ended(host, writer, request, noted, replaced, report).await,
     };
     // 14. Read back: what it says now is what is published, never what was wanted.
     let (mut outcome, read) = read_back(host, writer, &lane, target, rule, sent, &old, &value).await;
