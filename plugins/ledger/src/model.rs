@@ -25,6 +25,9 @@ pub struct Ledger {
     pub source: Option<String>,
     /// Short model name used in device ids, `[a-z0-9_]+`; made from the ledger's name when left out.
     pub model: String,
+    /// The ledger of the gateway that says who such a device is, where it cannot say so itself: without that one on the same
+    /// connection nothing is written.
+    pub identified_by: Option<String>,
     /// How such a device is reached.
     pub transports: Vec<Transport>,
     /// How it is recognised; `None` where only a plugin or the user can say what it is.

@@ -75,6 +75,7 @@ pub(crate) fn ledger(points: Vec<Point>) -> Ledger {
         title: "Test".to_owned(),
         source: None,
         model: "device".to_owned(),
+        identified_by: None,
         transports: Vec::new(),
         identify: None,
         read: ReadRules {

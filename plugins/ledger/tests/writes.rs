@@ -406,8 +406,8 @@ fn what_lapses_is_in_memory_and_what_is_stored_has_a_budget() {
         ("victron/gx-vebus", 96, minute, Some(0.0)),
         ("victron/gx-vebus", 66, minute, None),
         ("victron/gx-pvinverter", 1056, minute, None),
-        ("victron/gx-multi", 4610, minute, Some(0.0)),
-        ("victron/gx-acsystem", 4922, minute, Some(0.0)),
+        ("victron/gx-multi", 4610, None, Some(0.0)),
+        ("victron/gx-acsystem", 4922, None, Some(0.0)),
     ] {
         let lease = rule(&ledgers, ledger, at).lease.unwrap();
         assert_eq!(

@@ -37,7 +37,7 @@ const EXPECTED: &[(&str, u16, usize)] = &[
     ("victron/gx-generator", 3500, 1),
     ("victron/gx-genset", 3223, 1),
     ("victron/gx-hub4", 2716, 1),
-    ("victron/gx-multi", 4610, 2),
+    ("victron/gx-multi", 4610, 3),
     ("victron/gx-multi", 4612, 1),
     ("victron/gx-multi", 4613, 1),
     ("victron/gx-settings", 5424, 1),

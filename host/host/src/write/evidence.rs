@@ -116,12 +116,29 @@ fn sources(device: &Device, all: &[Arc<Device>]) -> Vec<Source> {
 /// [`Cause::Identity`] where it does not answer that.
 pub async fn who(link: &Link, device: &Device, all: &[Arc<Device>]) -> Result<Who, Refusal> {
     let mut who = Who::default();
-    for source in sources(device, all) {
+    let sources = sources(device, all);
+    if let (Some(gateway), []) = (&device.meta.ledger.identified_by, sources.as_slice()) {
+        return Err(Refusal::new(
+            Cause::Identity,
+            format!(
+                "nothing here says which device this is: {gateway} would, and was not found on this connection"
+            ),
+            "Scan the connection without --ledger, so that it is found, too (`busbar scan URL --save`).",
+        ));
+    }
+    for source in sources {
         if let Some(field) = &source.serial {
             let words = read(link, source.unit, field.span)
                 .await
                 .map_err(|e| silent(&e))?;
             let serial = serial_text(field, &words).map(|text| text.trim().to_owned());
+            if serial.is_none() && device.meta.ledger.identified_by.is_some() {
+                return Err(Refusal::new(
+                    Cause::Identity,
+                    "the device does not tell its serial number now",
+                    "Nothing is written to a device that cannot be recognised; try again when it tells.",
+                ));
+            }
             who.serial = who.serial.or(serial);
         }
         if let Some(field) = &source.firmware {

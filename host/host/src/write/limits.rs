@@ -141,6 +141,8 @@ pub struct EntityLimits {
     pub daily_budget: Option<u32>,
     /// What is left of them now.
     pub budget_left: Option<u32>,
+    /// Whether the device says who it is: else whoever answers at its address is written to.
+    pub identified: bool,
     /// Whether it lapses and has to be kept alive.
     pub leased: bool,
     /// What is written when it is let go.
@@ -267,6 +269,7 @@ pub async fn of(
         min_interval_ms: None,
         daily_budget: None,
         budget_left: None,
+        identified: meta.serial.is_some(),
         leased: false,
         safe: None,
         until_ms: None,

@@ -36,6 +36,8 @@ pub(crate) struct File {
     pub(crate) source: Option<At<String>>,
     /// A short model name for device ids, `[a-z0-9_]+`; made from the ledger's name when left out.
     pub(crate) model: Option<At<String>>,
+    /// The ledger of the gateway that says who this one is: without it nothing is written.
+    pub(crate) identified_by: Option<At<String>>,
     /// How such a device is reached.
     #[serde(default)]
     pub(crate) transport: Vec<At<Transport>>,

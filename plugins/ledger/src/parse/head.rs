@@ -24,6 +24,7 @@ pub(super) struct Head {
     pub(super) title: String,
     pub(super) source: Option<String>,
     pub(super) model: String,
+    pub(super) identified_by: Option<String>,
     pub(super) transports: Vec<Transport>,
     pub(super) identify: Option<Identify>,
     pub(super) read: ReadRules,
@@ -40,6 +41,7 @@ pub(super) fn check(section: Section<format::File>, sink: &mut Sink) -> Head {
         title: String::new(),
         source: None,
         model: String::new(),
+        identified_by: None,
         transports: Vec::new(),
         identify: None,
         read: read_rules(format::Read::default(), sink),
@@ -89,6 +91,9 @@ pub(super) fn check(section: Section<format::File>, sink: &mut Sink) -> Head {
             .unwrap_or_default()
             .replace(|c: char| !c.is_ascii_alphanumeric(), "_"),
     };
+    head.identified_by = file
+        .identified_by
+        .map(|name| ledger_name(name.value, name.span, sink));
     head.transports = file
         .transport
         .into_iter()

@@ -168,6 +168,7 @@ fn assemble(
         title: head.title,
         source: head.source,
         model: head.model,
+        identified_by: head.identified_by,
         transports: head.transports,
         identify: head.identify,
         read: head.read,

@@ -427,6 +427,11 @@ pub fn lines(entity: &EntityLimits) -> Vec<String> {
             "it lapses: the host keeps it alive for a while (--for), {safe}"
         ));
     }
+    if !entity.identified {
+        lines.push(
+            "the device tells no serial number: whoever answers at its address is written to".to_owned(),
+        );
+    }
     if entity.risky {
         lines.push("it is risky, so it is asked once more".to_owned());
     }
