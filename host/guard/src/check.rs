@@ -391,7 +391,7 @@ pub fn understand(point: &Point, typed: &str) -> Result<Value, Refusal> {
         Cause::Value,
         format!("\"{}\" is no value of {}", shown(text), point.label),
         match names.as_slice() {
-            [] => "Write a number, with a point for decimals: 2.5".to_owned(),
+            [] => "Write a number without its unit, with a point for decimals: 2.5".to_owned(),
             names => format!("Write a number or one of: {}.", names.join(", ")),
         },
     ))

@@ -74,6 +74,17 @@ pub async fn explain(
     writing: Writing<'_>,
     id: &str,
 ) -> Result<Explanation> {
+    let named;
+    let id = if id.contains(':') {
+        let devices = match bus {
+            Some(bus) => bus.devices(),
+            None => stored_views(registry, catalog).await?.devices(),
+        };
+        named = crate::write::policy::find(&devices, id)?.id();
+        named.as_str()
+    } else {
+        id
+    };
     let Some(entity) = registry.entity(id).await? else {
         return Err(unknown(id, &registry.entities(None).await?));
     };

@@ -146,7 +146,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Set(args) => writes::set::run(&args, data_dir, config.clone(), output, catalog).await,
         Command::Lease(command) => writes::lease::run(command, data_dir, output).await,
         Command::Limits(args) => writes::limits::run(&args, data_dir, &config, output, catalog).await,
-        Command::Audit(args) => writes::audit::run(&args, data_dir, output).await,
+        Command::Audit(args) => writes::audit::run(&args, data_dir, output, catalog).await,
         Command::KillSwitch(command) => writes::kill_switch::run(command, data_dir, output).await,
         Command::Doctor => doctor::run(data_dir, output, catalog).await,
         Command::Import(args) => import::run(&args, output),

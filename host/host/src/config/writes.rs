@@ -1,7 +1,11 @@
 //! `[connection.writes]`: how far writing goes on one connection, and which entities may be written, one by one.
 
+use std::fmt;
+
 use busbar_guard::Owner;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// `[connection.writes]`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,17 +20,36 @@ pub struct WritesConfig {
 }
 
 /// One entity of `allow`: its name, or a table with limits of the owner's own.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "write an entity (\"victron/gx-hub4:2716\"), or a table: { entity = \"…\", min, max, choices, \
-                 max_change, safe, no_limit, daily_budget, until }"
-)]
+#[derive(Clone, Debug)]
 pub enum AllowValue {
     /// A name.
     Name(String),
     /// A name and more.
     Entry(Box<AllowEntry>),
+}
+
+impl<'de> Deserialize<'de> for AllowValue {
+    /// By hand, so that a wrong key in a table is told by its own name.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = AllowValue;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an entity (\"victron/gx-hub4:2716\"), or a table: { entity = \"…\", min, max, choices, max_change, \
+                     safe, no_limit, daily_budget, until }",
+                )
+            }
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<AllowValue, E> {
+                Ok(AllowValue::Name(name.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AllowValue, A::Error> {
+                let entry = AllowEntry::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(AllowValue::Entry(Box::new(entry)))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// An entity with the owner's own limits.

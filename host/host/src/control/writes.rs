@@ -18,7 +18,7 @@ use crate::clock;
 use crate::error::{HostError, Result};
 use crate::host::Host;
 use crate::web::ApiError;
-use crate::write::lease::Why;
+use crate::write::lease::{SafeReport, Why};
 use crate::write::policy::{Target, find};
 use crate::write::{self, Answer, Asker, Request, Wanted, limits};
 
@@ -94,6 +94,9 @@ pub struct KillState {
     pub on: bool,
     /// Why, where somebody said.
     pub reason: Option<String>,
+    /// The values that were held when it was switched on, and what became of them.
+    #[serde(default)]
+    pub ended: Vec<SafeReport>,
 }
 
 /// The routes.
@@ -276,23 +279,24 @@ async fn end_lease(State(host): State<Arc<Host>>, call: Result<Json<EndCall>, Js
 }
 
 async fn kill_state(State(host): State<Arc<Host>>) -> Response {
-    let state = match host.writer() {
+    match state(&host, Vec::new()) {
+        Ok(state) => Json(state).into_response(),
+        Err(error) => told(&error),
+    }
+}
+
+fn state(host: &Host, ended: Vec<SafeReport>) -> Result<KillState> {
+    let (on, reason) = match host.writer() {
         Some(writer) => {
             let killed = writer.killed();
-            KillState {
-                on: killed.is_some(),
-                reason: killed.filter(|reason| !reason.is_empty()),
-            }
+            (killed.is_some(), killed.filter(|reason| !reason.is_empty()))
         }
-        None => match host.kill_switch() {
-            Ok(switch) => KillState {
-                on: switch.is_on(),
-                reason: switch.reason(),
-            },
-            Err(error) => return told(&error),
-        },
+        None => {
+            let switch = host.kill_switch()?;
+            (switch.is_on(), switch.reason())
+        }
     };
-    Json(state).into_response()
+    Ok(KillState { on, reason, ended })
 }
 
 async fn kill(
@@ -307,15 +311,17 @@ async fn kill(
     let asker = peer.asker("command line");
     let done = match (host.writer(), call.on) {
         (Some(writer), true) => write::kill::on(&host, &writer, &asker, &call.reason).await,
-        (Some(writer), false) => write::kill::off(&host, &writer, &asker).await,
+        (Some(writer), false) => write::kill::off(&host, &writer, &asker)
+            .await
+            .map(|()| Vec::new()),
         // Nothing can be written now; the file is for the host that may write one day.
         (None, on) => host.kill_switch().and_then(|switch| {
             let switched = if on { switch.on(&call.reason) } else { switch.off() };
-            switched.map_err(HostError::from)
+            switched.map(|()| Vec::new()).map_err(HostError::from)
         }),
     };
-    match done {
-        Ok(()) => kill_state(State(host)).await,
+    match done.and_then(|ended| state(&host, ended)) {
+        Ok(state) => Json(state).into_response(),
         Err(error) => told(&error),
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::Writer;
-use super::lease::Why;
+use super::lease::{SafeReport, Why};
 use super::record::{self, Asker};
 use crate::error::Result;
 use crate::host::Host;
@@ -61,7 +61,7 @@ pub fn ignore_signal(cancel: CancellationToken) {
 ///
 /// # Errors
 /// When the file could not be made: it is on all the same, but a restart would forget it.
-pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) -> Result<()> {
+pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) -> Result<Vec<SafeReport>> {
     let fresh = !writer.latch.is_set();
     writer.latch.set();
     writer.alarm.notify_waiters();
@@ -72,7 +72,8 @@ pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) 
         );
     }
     if !fresh {
-        return Ok(kept?);
+        kept?;
+        return Ok(Vec::new());
     }
     warn!(
         "the kill switch is on ({}, {}): nothing is written to devices any more",
@@ -84,13 +85,17 @@ pub async fn on(host: &Arc<Host>, writer: &Writer, asker: &Asker, reason: &str) 
         reason => format!(": {reason}"),
     };
     let note = format!(
-        "the kill switch was switched on, {} leases ended{why}",
-        ended.len()
+        "the kill switch was switched on, {} ended{why}",
+        match ended.len() {
+            1 => "1 lease".to_owned(),
+            n => format!("{n} leases"),
+        }
     );
     if let Err(fault) = host.registry.audit(record::note(asker, &note)).await {
         error!("that could not be noted: {fault}");
     }
-    Ok(kept?)
+    kept?;
+    Ok(ended)
 }
 
 /// Switches it off.

@@ -18,6 +18,9 @@ use crate::host::Host;
 /// `{"site": {…}, "connections": […], "entities": […], "strays": […]}`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
+    /// What tells this configuration from another, as far as writing is concerned.
+    #[serde(default)]
+    pub configuration: String,
     /// Whether the kill switch is on, and why (an empty text where nobody said).
     pub kill_switch: Option<String>,
     /// Whether the registry was restored from a backup, and its owner has not confirmed it: then nothing is written.
@@ -202,7 +205,13 @@ pub async fn limits(
 ) -> Result<Limits, StoreError> {
     let mut entities = Vec::new();
     for target in targets(devices) {
-        entities.push(of(registry, policy, &target, host).await?);
+        let mut entity = of(registry, policy, &target, host).await?;
+        if entity.writable && kill_switch.is_some() {
+            entity.writable = false;
+            entity.reason = Some("the kill switch is on".to_owned());
+            entity.hint = Some("`busbar kill-switch off` switches it off, when all is well.".to_owned());
+        }
+        entities.push(entity);
     }
     let mut connections: Vec<String> = devices.iter().map(|d| d.meta.connection.clone()).collect();
     connections.sort();
@@ -220,6 +229,7 @@ pub async fn limits(
     Ok(Limits {
         site,
         site_unset,
+        configuration: policy.fingerprint(),
         kill_switch,
         unconfirmed: registry.needs_owner_confirmation().await?,
         connections: connections.into_iter().map(level).collect(),
@@ -249,7 +259,7 @@ pub async fn of(
         ledger: meta.ledger.name.clone(),
         at: point.register().map(|register| register.span.at),
         writable: false,
-        allowed: allowed.is_ok(),
+        allowed: policy.names(target),
         reason: None,
         hint: None,
         needs: Vec::new(),
@@ -314,7 +324,9 @@ pub async fn of(
         .into_iter()
         .map(str::to_owned)
         .collect();
-    let refusal: Option<Refusal> = in_the_way.or_else(|| limits.clone().err());
+    let safe = |limits: &Effective| super::path::safe(rule, leave, target, limits).map(|_| ());
+    let refusal: Option<Refusal> =
+        in_the_way.or_else(|| limits.clone().and_then(|limits| safe(&limits)).err());
     view.limits = limits.ok();
     view.writable = refusal.is_none() && leave.level > 1;
     if let Some(refusal) = refusal {

@@ -560,7 +560,11 @@ pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
     };
     match walked {
         Ok(answer) => answer,
-        Err(refusal) => {
+        Err(mut refusal) => {
+            if refusal.code == Cause::Bounds && refusal.binding_limit.as_deref() != Some("owner") {
+                refusal.hint =
+                    format!("`busbar limits {entity}` shows what can be written, and what binds it.");
+            }
             note_refusal(host, &asker, &entity, &wanted, &refusal).await;
             Answer::Done(Box::new(
                 SetReport::refused(&entity, wanted, &refusal).of(&target),

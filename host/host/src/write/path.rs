@@ -165,6 +165,9 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         let reason = match (allowed.level, is_it_already) {
             (1, _) => "level 1 is a dry run: everything was checked, and nothing sent",
             (_, true) => "everything was checked; it reads that already, so a real one would send nothing",
+            (_, false) if hold.is_some() && !request.host_stays => {
+                "everything was checked, and nothing sent; a real one needs a running host that keeps it alive"
+            }
             (_, false) => "everything was checked, and nothing sent",
         };
         writer.note(host, record::tried(asker, target, &checked)).await;
@@ -430,7 +433,7 @@ fn hold(rule: &WriteRule, request: &Request) -> Result<Option<Duration>, Refusal
 }
 
 /// The words that end a lease: the owner's safe value, else the ledger's.
-fn safe(
+pub(super) fn safe(
     rule: &WriteRule,
     allowed: &Allowed,
     target: &Target,

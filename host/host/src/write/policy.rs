@@ -5,6 +5,7 @@ use std::sync::Arc;
 use busbar_guard::{Cause, Refusal, Site};
 use busbar_ledger::model::{Ledger, Point};
 use busbar_ledger::write::{Storage, WriteRule};
+use sha2::{Digest, Sha256};
 
 use crate::bus::Device;
 use crate::clock;
@@ -174,6 +175,28 @@ impl Policy {
         }
     }
 
+    /// A connection of the registry that the configuration knows by another name, because it is the same endpoint.
+    pub fn also_known(&mut self, name: &str, configured: &str) {
+        if let Some(on) = self.connections.iter().find(|on| on.name == configured) {
+            let name = name.to_owned();
+            let on = OnConnection { name, ..on.clone() };
+            self.connections.push(on);
+        }
+    }
+
+    /// Whether an entry of the configuration names this entity, be it of use or not.
+    pub fn names(&self, target: &Target) -> bool {
+        let here = |on: &&OnConnection| on.name == target.device.meta.connection;
+        let mut entries = self.connections.iter().filter(here).flat_map(|on| &on.entries);
+        entries.any(|(name, _)| leads_to(name, target))
+    }
+
+    /// What tells two configurations apart, as far as writing is concerned.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(format!("{self:?}"));
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Whether anything can be written at all: else the path is not even built.
     pub fn writes(&self) -> bool {
         self.connections.iter().any(|c| c.level > 0)
@@ -224,10 +247,12 @@ impl Policy {
                 Cause::NotAllowed,
                 "it is not among the entities that you allow to be written",
                 format!(
-                    "Add \"{}\" to allow in [connection.writes] of \"{}\", if that is what you want; \
-                     `busbar limits` shows what it could then be set to.",
-                    target.id(),
-                    meta.connection
+                    "If that is what you want, add \"{}:{}\" to allow in [connection.writes] of \"{}\" (level {}), and restart \
+                     the host; `busbar limits` shows what it could then be set to.",
+                    meta.ledger.name,
+                    point.key,
+                    meta.connection,
+                    needed(rule)
                 ),
             ));
         }
@@ -263,7 +288,7 @@ impl Policy {
                     meta.connection,
                     on.level
                 ),
-                "Set level = 3 in [connection.writes], if such settings shall be written.",
+                "Set level = 3 in [connection.writes], if such settings shall be written, and restart the host.",
             ));
         }
         Ok(Allowed {
@@ -413,10 +438,35 @@ fn is_named(name: &PointName, point: &Point) -> bool {
 /// A name that is none, leads nowhere, or leads to several.
 pub fn find(devices: &[Arc<Device>], text: &str) -> Result<Target, HostError> {
     let list = "`busbar entities` lists the ids, `busbar limits` those that can be written.";
-    let name = Name::parse(text).map_err(|fault| HostError::usage(fault, list))?;
-    let mut led: Vec<Target> = all_targets(devices)
-        .filter(|target| leads_to(&name, target))
-        .collect();
+    let parsed = Name::parse(text);
+    // A key alone is what people remember; where one entity has it, that is meant.
+    let by_key = |target: &Target| target.point().key == text;
+    let mut led: Vec<Target> = match &parsed {
+        Ok(name) => all_targets(devices)
+            .filter(|target| leads_to(name, target))
+            .collect(),
+        Err(_) => all_targets(devices).filter(by_key).collect(),
+    };
+    if led.is_empty()
+        && let Ok(Name::Point {
+            place,
+            ledger,
+            point: PointName::At(at),
+        }) = &parsed
+    {
+        // What can only be read is told so, not that it is not there.
+        led.extend(all_targets(devices).find(|target| {
+            let meta = &target.device.meta;
+            let here = place
+                .as_ref()
+                .is_none_or(|(connection, unit)| *connection == meta.connection && *unit == meta.unit);
+            here && meta.ledger.name == *ledger
+                && target
+                    .point()
+                    .register()
+                    .is_some_and(|register| register.span.at == *at)
+        }));
+    }
     if led.len() > 1 {
         let some: Vec<String> = led.iter().take(3).map(Target::id).collect();
         return Err(HostError::usage(
@@ -424,12 +474,49 @@ pub fn find(devices: &[Arc<Device>], text: &str) -> Result<Target, HostError> {
             format!("Name one by its id: {}.", some.join(", ")),
         ));
     }
-    led.pop().ok_or_else(|| {
-        HostError::nothing_found(
+    if let Some(target) = led.pop() {
+        return Ok(target);
+    }
+    let hint = match likely(devices, text) {
+        Some(name) => format!("Did you mean {name}? {list}"),
+        None => list.to_owned(),
+    };
+    match parsed {
+        Ok(_) => Err(HostError::nothing_found(
             format!("there is no entity `{}`", crate::format::visible(text)),
-            list,
-        )
-    })
+            hint,
+        )),
+        Err(fault) => Err(HostError::usage(fault, hint)),
+    }
+}
+
+/// The name that comes nearest to a wrong one.
+fn likely(devices: &[Arc<Device>], text: &str) -> Option<String> {
+    let names = all_targets(devices).flat_map(|target| {
+        let (meta, point) = (&target.device.meta, target.point());
+        let at = point
+            .register()
+            .filter(|_| point.writable)
+            .map(|register| register.span.at);
+        let ledger = &meta.ledger.name;
+        [
+            Some(target.id()),
+            Some(format!("{ledger}:{}", point.key)),
+            at.map(|at| format!("{ledger}:{at}")),
+        ]
+        .into_iter()
+        .flatten()
+    });
+    let likeness = |name: &String| {
+        let key = name.rsplit(['.', ':']).next().unwrap_or_default();
+        strsim::normalized_damerau_levenshtein(name, text)
+            .max(strsim::normalized_damerau_levenshtein(key, text))
+    };
+    names
+        .map(|name| (likeness(&name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 /// The entities of devices that the maker lets one set, as far as they exist.

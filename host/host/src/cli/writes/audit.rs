@@ -6,10 +6,14 @@ use busbar_store::{AuditRow, Registry};
 use serde::Serialize;
 
 use super::args::AuditArgs;
+use super::limits::{PIPE, wrapped};
+use crate::catalog::Catalog;
 use crate::cli::output::Output;
 use crate::clock;
 use crate::error::{HostError, Result};
 use crate::format::visible;
+use crate::registry::stored_views;
+use crate::write::policy::find;
 
 /// `{"rows": […]}`
 #[derive(Debug, Serialize)]
@@ -18,19 +22,40 @@ struct Rows {
 }
 
 /// Runs the command: it reads the registry as it lies on disk, whether a host runs or not.
-pub async fn run(args: &AuditArgs, data_dir: &Path, output: Output) -> Result<()> {
+pub async fn run(
+    args: &AuditArgs,
+    data_dir: &Path,
+    output: Output,
+    catalog: impl AsyncFnOnce() -> Result<Catalog>,
+) -> Result<()> {
     let registry = Registry::open_read_only(data_dir).await?;
     if args.verify {
         return verify(&registry, output).await;
     }
-    let rows = registry
-        .audit_rows(args.entity.as_deref(), None, args.limit)
-        .await?;
+    // What is gone from the registry may still stand in the audit, by its id.
+    let mut unknown = None;
+    let entity = match &args.entity {
+        None => None,
+        Some(name) => match find(&stored_views(&registry, &catalog().await?).await?.devices(), name) {
+            Ok(target) => Some(target.id()),
+            Err(error) => {
+                unknown = Some(error);
+                Some(name.clone())
+            }
+        },
+    };
+    let rows = registry.audit_rows(entity.as_deref(), None, args.limit).await?;
+    if let (Some(error), true) = (unknown, rows.is_empty()) {
+        return Err(error);
+    }
     if output.is_json() {
         return output.document(&Rows { rows });
     }
     if rows.is_empty() {
-        output.line("Nothing was written, and nothing refused.");
+        output.line(match entity {
+            None => "Nothing was written.",
+            Some(_) => "Nothing was written to it.",
+        });
         return Ok(());
     }
     for row in rows.iter().rev() {
@@ -51,8 +76,11 @@ pub async fn run(args: &AuditArgs, data_dir: &Path, output: Output) -> Result<()
             .trim_end(),
         );
         let details = details(row);
-        if !details.is_empty() {
-            output.line(&output.dim(&format!("        {details}")));
+        let width = output.table([]).width().map_or(PIPE, usize::from).max(40);
+        for line in wrapped(&details, width - 8) {
+            if !line.is_empty() {
+                output.line(&output.dim(&format!("        {line}")));
+            }
         }
     }
     Ok(())

@@ -37,11 +37,15 @@ pub async fn run(command: KillCommand, data_dir: &Path, output: Output) -> Resul
             KillState {
                 on: switch.is_on(),
                 reason: switch.reason(),
+                ended: Vec::new(),
             }
         }
     };
     if output.is_json() {
         return output.document(&state);
+    }
+    for ended in &state.ended {
+        output.line(&format!("{}: {}", ended.entity, visible(&ended.reason)));
     }
     let why = state
         .reason

@@ -6,7 +6,7 @@ use super::args::LimitsArgs;
 use crate::catalog::Catalog;
 use crate::cli::output::Output;
 use crate::clock;
-use crate::config::{Config, format_duration};
+use crate::config::{Config, ConnectionConfig, format_duration};
 use crate::control::Client;
 use crate::error::{HostError, Result};
 use crate::format::visible;
@@ -28,6 +28,11 @@ pub async fn run(
         return confirm(data_dir, output).await;
     }
     let mut limits = gather(args, data_dir, config, catalog).await?;
+    if limits.configuration != Policy::of(config).fingerprint() && !output.is_json() {
+        output.line(&output.yellow(
+            "The running host has another configuration than the file says now: restart it to carry the file out.",
+        ));
+    }
     if let Some(device) = &args.device {
         let prefix = format!("{device}.");
         limits
@@ -100,15 +105,29 @@ async fn gather(
     let registry = Registry::open_read_only(data_dir).await?;
     let catalog = catalog().await?;
     let bus = stored_views(&registry, &catalog).await?;
-    let policy = Policy::of(config);
+    let mut policy = Policy::of(config);
     policy
         .check(|name| catalog.ledger(name).ok())
         .map_err(crate::write::policy::Stray::into_error)?;
     let killed = std::fs::symlink_metadata(data_dir.join("kill-switch"))
         .ok()
         .map(|_| String::new());
+    let configuration = policy.fingerprint();
+    for connection in registry.connections().await? {
+        // The host will know it by the name that the file gives this endpoint.
+        let same = |c: &&ConnectionConfig| {
+            c.url
+                .parse::<busbar_wire::Endpoint>()
+                .is_ok_and(|url| url.to_string() == connection.url)
+        };
+        let named = config.connections.iter().any(|c| c.name == connection.name);
+        if let (false, Some(configured)) = (named, config.connections.iter().find(same)) {
+            policy.also_known(&connection.name, &configured.name);
+        }
+    }
     let devices = bus.devices();
     let mut limits = limits::limits(&registry, &policy, &devices, None, killed).await?;
+    limits.configuration = configuration;
     if let Some(name) = &args.entity {
         let target = find(&devices, name)?;
         limits.entities.retain(|entity| entity.entity == target.id());
@@ -145,7 +164,7 @@ const WIDEST_RANGE: usize = 44;
 /// With less than this, what may be written has a line of its own.
 const NARROWEST_RANGE: usize = 18;
 /// A terminal that is not one: a pipe.
-const PIPE: usize = 110;
+pub(super) const PIPE: usize = 110;
 
 fn table(limits: &Limits, output: Output) {
     if let Some(reason) = &limits.kill_switch {
@@ -242,7 +261,7 @@ fn section(title: &str, entities: &[&EntityLimits], output: Output) {
     let behind = if entities.iter().any(|entity| entity.allowed) {
         36
     } else {
-        18
+        27
     };
     let range = room.saturating_sub(behind).min(WIDEST_RANGE);
     let mut device = "";
@@ -313,6 +332,10 @@ fn cut(text: &str, width: usize) -> String {
 fn left(entity: &EntityLimits) -> String {
     match (entity.budget_left, entity.daily_budget, entity.allowed) {
         (Some(left), Some(budget), true) => format!("{left} of {budget} today"),
+        // What it takes is part of the choice.
+        (_, _, false) => entity
+            .needs_level
+            .map_or(String::new(), |level| format!("level {level}")),
         _ => String::new(),
     }
 }
@@ -329,7 +352,7 @@ fn by(entity: &EntityLimits) -> String {
 }
 
 /// Words in lines of at most so many characters.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last().map_or(0, |line| line.chars().count());
@@ -362,8 +385,11 @@ pub fn in_full(entity: &EntityLimits, output: Output) {
         output.bold(&visible(&entity.name)),
         output.dim(&entity.entity)
     ));
+    let width = output.table([]).width().map_or(PIPE, usize::from).max(40);
     for line in lines(entity) {
-        output.line(&format!("  {}", visible(&line)));
+        for (n, part) in wrapped(&visible(&line), width - 4).into_iter().enumerate() {
+            output.line(&format!("{}{part}", if n == 0 { "  " } else { "    " }));
+        }
     }
 }
 

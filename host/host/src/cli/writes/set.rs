@@ -229,7 +229,8 @@ fn tell(report: &SetReport, output: Output) -> Result<()> {
 fn lease(report: &SetReport, output: Output) {
     if let Some(until) = report.lease_until_ms {
         output.say(&output.dim(&format!(
-            "  the host keeps it alive until {}, then writes the safe value; `busbar lease end {}` ends it before",
+            "  the host keeps it alive for {} (until {}), then writes the safe value; `busbar lease end {}` ends it before",
+            crate::format::age(until - clock::now_ms() + 500),
             clock::show(until),
             report.entity
         )));
