@@ -490,33 +490,24 @@ pub fn find(devices: &[Arc<Device>], text: &str) -> Result<Target, HostError> {
     }
 }
 
-/// The name that comes nearest to a wrong one.
+/// The longest wrong name for which a right one is looked for: whoever sends more means no harm to themselves alone.
+const MOST_NAME: usize = 80;
+
+/// The name that comes nearest to a wrong one, of those that can be written.
 fn likely(devices: &[Arc<Device>], text: &str) -> Option<String> {
-    let names = all_targets(devices).flat_map(|target| {
-        let (meta, point) = (&target.device.meta, target.point());
-        let at = point
-            .register()
-            .filter(|_| point.writable)
-            .map(|register| register.span.at);
-        let ledger = &meta.ledger.name;
-        [
-            Some(target.id()),
-            Some(format!("{ledger}:{}", point.key)),
-            at.map(|at| format!("{ledger}:{at}")),
-        ]
-        .into_iter()
-        .flatten()
-    });
-    let likeness = |name: &String| {
-        let key = name.rsplit(['.', ':']).next().unwrap_or_default();
-        strsim::normalized_damerau_levenshtein(name, text)
-            .max(strsim::normalized_damerau_levenshtein(key, text))
-    };
-    names
-        .map(|name| (likeness(&name), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    if text.len() > MOST_NAME {
+        return None;
+    }
+    let wanted = text.rsplit(['.', ':']).next().unwrap_or_default();
+    let mut best: (f64, Option<Target>) = (0.9, None);
+    for target in targets(devices).filter(|target| target.point().write.is_some()) {
+        let likeness = strsim::jaro_winkler(&target.point().key, wanted);
+        if likeness > best.0 {
+            best = (likeness, Some(target));
+        }
+    }
+    best.1
+        .map(|target| format!("{}:{}", target.device.meta.ledger.name, target.point().key))
 }
 
 /// The entities of devices that the maker lets one set, as far as they exist.
