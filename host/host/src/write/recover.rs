@@ -1,6 +1,7 @@
 //! After a restart: what was under way when the host ended is looked at on the device and noted. Nothing is sent again; a
 //! value that is still held by nobody's lease is brought back to what is safe.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,21 +173,31 @@ async fn turn<'a>(writer: &'a Writer, target: &Target) -> super::Turn<'a> {
     }
 }
 
-/// Whether the setting was to be written again since that intent, and what the device was last seen to read for it.
+/// Whether the setting was written again since that intent, and what the device was last seen to read for it. What was
+/// surely not carried out has changed nothing: the older value still stands then.
 async fn since(host: &Host, target: &Target, intent: i64) -> (bool, Option<Value>) {
-    let (mut newer, mut seen) = (false, None);
+    let none = [Outcome::Rejected.name(), Outcome::Refused.name()];
+    let (mut newer, mut seen) = (BTreeSet::new(), None);
     for entity in target.shared() {
         let Ok(rows) = host.registry.audit_rows(Some(&entity), None, ROWS).await else {
             continue;
         };
         for row in rows.iter().rev() {
-            newer |= row.entry.kind == AuditKind::Intent && row.seq > intent;
+            match (row.entry.intent, row.entry.outcome.as_deref()) {
+                _ if row.entry.kind == AuditKind::Intent && row.seq > intent => {
+                    newer.insert(row.seq);
+                }
+                (Some(of), Some(outcome)) if none.contains(&outcome) => {
+                    newer.remove(&of);
+                }
+                _ => {}
+            }
             if row.entry.intent == Some(intent) {
                 seen = row.entry.old.as_deref().map(value).or(seen);
             }
         }
     }
-    (newer, seen)
+    (!newer.is_empty(), seen)
 }
 
 /// Who the device is and what it reads, once it answers.
