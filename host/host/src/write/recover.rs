@@ -103,10 +103,14 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
         .map_or(0.0, |v| v.tolerance);
     // What was asked for, or what the device was seen to make of it.
     let meant = [wanted.as_ref(), seen.as_ref()];
-    let has_it = meant
-        .into_iter()
-        .flatten()
-        .any(|meant| same(&now, meant, tolerance));
+    let old = row.entry.old.as_deref().map(value);
+    // Killed before anybody had looked: what is neither the old value nor the new one is what the device made of it.
+    let unseen = leased && seen.is_none() && old.is_some_and(|old| !same(&now, &old, tolerance));
+    let has_it = unseen
+        || meant
+            .into_iter()
+            .flatten()
+            .any(|meant| same(&now, meant, tolerance));
     let reads = path::amount(&target, &now);
     if leased && has_it {
         if let Some((writer, held)) = writer.as_ref().and_then(|writer| {
