@@ -201,7 +201,10 @@ async fn a_device_that_is_busy_at_the_end_of_a_lease_is_asked_again_a_few_times(
     );
     end(&rig).await;
     host.process.logs("look at the device").await;
-    assert!(rig.held().await.is_empty());
+    until("the list to be empty", async || {
+        rig.held().await.is_empty().then_some(())
+    })
+    .await;
     rig.polled(OVERRIDE, 3).await;
     assert_eq!(rig.written(OVERRIDE)[before..], [SAFE; 5]);
     host.stop().await;

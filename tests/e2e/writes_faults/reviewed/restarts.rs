@@ -3,8 +3,9 @@
 use busbar_zoo::Fault;
 use busbar_zoo::simulate::OnWrite;
 
-use super::{OVERRIDE, Rig, SAFE, kill, lease, online};
-use crate::common::{text, until};
+use super::{OVERRIDE, Rig, SAFE, kill, lease, online, read_back_after};
+use crate::common::{finish, text, until};
+use crate::writes_faults::ALL;
 
 /// What the device made of a value is as much the host's as the value itself.
 #[tokio::test]
@@ -44,6 +45,38 @@ async fn a_value_that_the_device_had_clamped_is_let_go_after_a_kill() {
     rig.audit_holds().await;
     host.stop().await;
     assert_eq!(rig.written(OVERRIDE), [300, SAFE]);
+}
+
+/// Nobody had looked yet at what the device made of it.
+#[tokio::test]
+async fn a_value_that_the_device_has_clamped_is_let_go_after_a_kill_before_the_read_back() {
+    let rig = Rig::with("tcp", &read_back_after("20s"), ALL).await;
+    let host = rig.host().await;
+    rig.takes(
+        "override",
+        OnWrite {
+            clamp: Some((-200.0, 200.0)),
+            ..OnWrite::default()
+        },
+    );
+    let set = rig.begin("override", "300", &[]);
+    until("its frame", async || {
+        (rig.written(OVERRIDE) == [300]).then_some(())
+    })
+    .await;
+    kill(host).await;
+    finish(set).await;
+    assert!(rig.rows("outcome").await.is_empty(), "it was killed too late");
+    assert_eq!(rig.holds(OVERRIDE, 2).await, 200);
+
+    let host = rig.host().await;
+    rig.noted("released").await;
+    assert_eq!(
+        (rig.written(OVERRIDE), rig.holds(OVERRIDE, 2).await),
+        (vec![300, SAFE], SAFE)
+    );
+    host.stop().await;
+    rig.audit_holds().await;
 }
 
 /// A host that was killed while it held 300; the next one cannot look at the device at first.
