@@ -4,5 +4,6 @@ mod flood;
 mod identity;
 mod levels;
 mod record;
+mod reviewed;
 mod ways;
 mod words;

@@ -9,6 +9,7 @@ mod kill_switch;
 mod kills;
 mod leases;
 mod restored;
+mod reviewed;
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;

@@ -88,6 +88,8 @@ pub enum Fault {
     LateAcknowledgement(Duration),
     /// Refuses writes with this exception, although the device has done them; reads are fine.
     RefuseAcknowledgement(u8),
+    /// Answers reads that begin at this address with this exception; everything else is fine.
+    ExceptionAt(u16, u8),
 }
 
 /// A part of the answer to a write.
@@ -145,6 +147,8 @@ pub(crate) fn script(fault: &Fault, wire: Wire, request: &Frame, answer: &Frame)
         }
         Fault::LateAcknowledgement(wait) => Fault::Late(*wait),
         Fault::RefuseAcknowledgement(code) => Fault::Exception(*code),
+        Fault::ExceptionAt(at, _) if request.is_write() || request.at() != Some(*at) => Fault::None,
+        Fault::ExceptionAt(_, code) => Fault::Exception(*code),
         fault => fault.clone(),
     };
     let mut bad = answer.poisoned();
@@ -163,7 +167,7 @@ pub(crate) fn script(fault: &Fault, wire: Wire, request: &Frame, answer: &Frame)
             right
         }
         // They have become others above.
-        Fault::LateAcknowledgement(_) | Fault::RefuseAcknowledgement(_) => {
+        Fault::LateAcknowledgement(_) | Fault::RefuseAcknowledgement(_) | Fault::ExceptionAt(..) => {
             script.honest = honest;
             right
         }
@@ -460,6 +464,14 @@ mod tests {
         assert_eq!((slow.wait, slow.honest), (late, Some(ONE.to_vec())));
         let refused = acknowledged(Fault::RefuseAcknowledgement(6), &ONE, &ONE);
         assert_eq!(refused.honest, Some(vec![0x86, 6]));
+    }
+
+    #[test]
+    fn an_exception_at_an_address_leaves_everything_else_alone() {
+        assert_eq!(sent(Fault::ExceptionAt(10, 6)), (ANSWER.to_vec(), true));
+        assert_eq!(sent(Fault::ExceptionAt(9, 6)), sent(Fault::Exception(6)));
+        let written = acknowledged(Fault::ExceptionAt(9, 6), &[6, 0, 9, 0, 7], &[6, 0, 9, 0, 7]);
+        assert_eq!(written.honest, Some(vec![6, 0, 9, 0, 7]));
     }
 
     #[test]

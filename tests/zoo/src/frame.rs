@@ -118,6 +118,14 @@ impl Frame {
         matches!(self.pdu.first(), Some(5 | 6 | 15 | 16 | 22 | 23))
     }
 
+    /// The address that a request begins with.
+    pub(crate) fn at(&self) -> Option<u16> {
+        let &[high, low] = self.pdu.get(1..3)? else {
+            return None;
+        };
+        Some(u16::from_be_bytes([high, low]))
+    }
+
     /// The answer to a write with one part of it wrong; `None` where it has no such part.
     pub(crate) fn with_wrong(&self, part: Part) -> Option<Frame> {
         let place = match (self.pdu.first()?, part) {

@@ -113,7 +113,11 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn set(&mut self, call: &SetCall) -> Result<Answer> {
-        let response = self.send(Method::POST, "/control/set", body(call)?).await?;
+        let body = body(call)?;
+        let response = self
+            .send(Method::POST, "/control/set", body)
+            .await
+            .map_err(|_| cut_off())?;
         Ok(match response.status() {
             StatusCode::ACCEPTED => Answer::Confirm(Box::new(document(response).await?)),
             _ => Answer::Done(Box::new(document(response).await?)),
@@ -229,6 +233,15 @@ fn remote(body: &Value) -> HostError {
         hint: text("hint"),
         exit,
     }
+}
+
+/// A host that ends closes its door at once, and sees to its writes behind it.
+fn cut_off() -> HostError {
+    HostError::failed(
+        "host_ended",
+        "the host ended while the write was under way",
+        "`busbar audit` tells what became of it.",
+    )
 }
 
 fn broken(error: hyper::Error) -> HostError {

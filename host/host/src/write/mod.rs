@@ -19,6 +19,7 @@ pub mod rehearse;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,8 @@ pub struct Writer {
     kill: KillSwitch,
     tokens: Mutex<Tokens>,
     under_way: Mutex<BTreeSet<String>>,
+    /// Requests that are not answered and noted yet.
+    asked: AtomicUsize,
     one_less: Notify,
     /// Told when the kill switch is switched on.
     alarm: Notify,
@@ -93,6 +96,23 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// A request until it is answered and noted: a host that ends waits for that.
+struct Asked(Arc<Writer>);
+
+impl Asked {
+    fn of(writer: &Arc<Writer>) -> Self {
+        writer.asked.fetch_add(1, Ordering::SeqCst);
+        Asked(Arc::clone(writer))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asked.fetch_sub(1, Ordering::SeqCst);
+        self.0.one_less.notify_waiters();
+    }
+}
+
 impl Writer {
     /// Builds the path, where the policy opens it. A kill switch that is on stays on.
     ///
@@ -116,6 +136,7 @@ impl Writer {
             kill,
             tokens: Mutex::default(),
             under_way: Mutex::default(),
+            asked: AtomicUsize::new(0),
             one_less: Notify::new(),
             alarm: Notify::new(),
             leases: lease::Leases::default(),
@@ -468,7 +489,7 @@ impl Writer {
         let quiet = async {
             loop {
                 let one_less = self.one_less.notified();
-                if lock(&self.under_way).is_empty() {
+                if lock(&self.under_way).is_empty() && self.asked.load(Ordering::SeqCst) == 0 {
                     break;
                 }
                 one_less.await;
@@ -529,13 +550,16 @@ fn fingerprint(target: &Target) -> String {
     }
 }
 
-/// Carries a request out, or says why not. It goes on to its end whoever stops waiting for it.
+/// Carries a request out, or says why not. It goes on to its end, its row in the audit included, whoever stops waiting for it.
 pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
     let (entity, wanted, asker) = (request.target.id(), request.value.raw(), request.asker.clone());
     let target = request.target.clone();
     let mine = Arc::clone(host);
+    let writer = host.writer();
+    let asked = writer.as_ref().map(Asked::of);
     let walk = async move {
-        match mine.writer() {
+        let _asked = asked;
+        let walked = match writer {
             Some(writer) => path::walk(&mine, &writer, &request).await,
             None => {
                 let read_only = Policy::default();
@@ -544,18 +568,25 @@ pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
                     Ok(_) => Err(Refusal::new(Cause::Level, "writing is off", "")),
                 }
             }
+        };
+        if let Err(refusal) = &walked {
+            let (entity, wanted) = (request.target.id(), request.value.raw());
+            note_refusal(&mine, &request.asker, &entity, &wanted, refusal).await;
         }
+        walked
     };
     let walked = match tokio::spawn(walk).await {
         Ok(walked) => walked,
         Err(fault) => {
             error!("{entity}: a write ended in a fault of Busbar: {fault}");
             let hint = "Please report this, with the log.";
-            Err(Refusal::new(
+            let refusal = Refusal::new(
                 Cause::Busy,
                 "Busbar has a fault here, so it is not known what became of it",
                 hint,
-            ))
+            );
+            note_refusal(host, &asker, &entity, &wanted, &refusal).await;
+            Err(refusal)
         }
     };
     match walked {
@@ -565,7 +596,6 @@ pub async fn write(host: &Arc<Host>, request: Request) -> Answer {
                 refusal.hint =
                     format!("`busbar limits {entity}` shows what can be written, and what binds it.");
             }
-            note_refusal(host, &asker, &entity, &wanted, &refusal).await;
             Answer::Done(Box::new(
                 SetReport::refused(&entity, wanted, &refusal).of(&target),
             ))

@@ -1,6 +1,7 @@
 //! After a restart: what was under way when the host ended is looked at on the device and noted. Nothing is sent again; a
 //! value that is still held by nobody's lease is brought back to what is safe.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,10 +103,14 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
         .map_or(0.0, |v| v.tolerance);
     // What was asked for, or what the device was seen to make of it.
     let meant = [wanted.as_ref(), seen.as_ref()];
-    let has_it = meant
-        .into_iter()
-        .flatten()
-        .any(|meant| same(&now, meant, tolerance));
+    let old = row.entry.old.as_deref().map(value);
+    // Killed before anybody had looked: what is neither the old value nor the new one is what the device made of it.
+    let unseen = leased && seen.is_none() && old.is_some_and(|old| !same(&now, &old, tolerance));
+    let has_it = unseen
+        || meant
+            .into_iter()
+            .flatten()
+            .any(|meant| same(&now, meant, tolerance));
     let reads = path::amount(&target, &now);
     if leased && has_it {
         if let Some((writer, held)) = writer.as_ref().and_then(|writer| {
@@ -172,21 +177,31 @@ async fn turn<'a>(writer: &'a Writer, target: &Target) -> super::Turn<'a> {
     }
 }
 
-/// Whether the setting was to be written again since that intent, and what the device was last seen to read for it.
+/// Whether the setting was written again since that intent, and what the device was last seen to read for it. What was
+/// surely not carried out has changed nothing: the older value still stands then.
 async fn since(host: &Host, target: &Target, intent: i64) -> (bool, Option<Value>) {
-    let (mut newer, mut seen) = (false, None);
+    let none = [Outcome::Rejected.name(), Outcome::Refused.name()];
+    let (mut newer, mut seen) = (BTreeSet::new(), None);
     for entity in target.shared() {
         let Ok(rows) = host.registry.audit_rows(Some(&entity), None, ROWS).await else {
             continue;
         };
         for row in rows.iter().rev() {
-            newer |= row.entry.kind == AuditKind::Intent && row.seq > intent;
+            match (row.entry.intent, row.entry.outcome.as_deref()) {
+                _ if row.entry.kind == AuditKind::Intent && row.seq > intent => {
+                    newer.insert(row.seq);
+                }
+                (Some(of), Some(outcome)) if none.contains(&outcome) => {
+                    newer.remove(&of);
+                }
+                _ => {}
+            }
             if row.entry.intent == Some(intent) {
                 seen = row.entry.old.as_deref().map(value).or(seen);
             }
         }
     }
-    (newer, seen)
+    (!newer.is_empty(), seen)
 }
 
 /// Who the device is and what it reads, once it answers.

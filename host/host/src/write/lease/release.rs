@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use busbar_guard::{Outcome, Purpose, same};
 use busbar_ledger::value::Value;
-use busbar_wire::WriteError;
+use busbar_wire::{WireError, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -23,6 +23,8 @@ const PERMIT: Duration = Duration::from_secs(5);
 const TRUSTED: Duration = Duration::from_secs(600);
 /// The longest wait before a look at what became of it.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// A device that is busy, or says that it failed, is asked to take the safe value so many times.
+const REFUSALS: u32 = 5;
 
 /// Those who wait for a lease to end.
 #[derive(Default)]
@@ -70,13 +72,13 @@ pub async fn release(
     let target = held.target().clone();
     let safe = path::amount(&target, held.terms.safe.value());
     let (mut pause, longest) = PAUSES;
-    let mut sent = false;
+    let mut tries = Tries::default();
     let ending = held.ending.clone().unwrap_or_default();
     let report = loop {
-        match attempt(host, &mut held, &mut sent).await {
+        match attempt(host, &mut held, &mut tries).await {
             Attempt::Done(value) => {
                 info!("{}: {ending}; it is at its safe value of {safe}", target.id());
-                let reason = match sent {
+                let reason = match tries.sent {
                     true => format!("{ending}; the safe value of {safe} is written"),
                     false => format!("{ending}; it reads its safe value of {safe} already"),
                 };
@@ -164,6 +166,15 @@ async fn rest(
     }
 }
 
+/// What the attempts so far have come to.
+#[derive(Default)]
+struct Tries {
+    /// Whether the safe value may have arrived.
+    sent: bool,
+    /// How often the device was busy, or said that it failed.
+    refused: u32,
+}
+
 /// What one attempt came to.
 enum Attempt {
     /// It reads the safe value.
@@ -176,7 +187,7 @@ enum Attempt {
     Never(String),
 }
 
-async fn attempt(host: &Arc<Host>, held: &mut Held, sent: &mut bool) -> Attempt {
+async fn attempt(host: &Arc<Host>, held: &mut Held, tries: &mut Tries) -> Attempt {
     let target = held.target().clone();
     let (Some(writer), Some(lane)) = (host.writer(), host.lane(&target.device.meta.connection)) else {
         return Attempt::Again("its connection is not polled".to_owned());
@@ -207,7 +218,7 @@ async fn attempt(host: &Arc<Host>, held: &mut Held, sent: &mut bool) -> Attempt 
             if same(&now, &wanted, tolerance) {
                 return Attempt::Done(now);
             }
-            if !same(&now, held.reads(), tolerance) && (held.stands.is_some() || *sent) {
+            if !same(&now, held.reads(), tolerance) && (held.stands.is_some() || tries.sent) {
                 return Attempt::Away(format!(
                     "it reads {}: another master has set it, or the device has let it go",
                     path::amount(&target, &now)
@@ -223,11 +234,18 @@ async fn attempt(host: &Arc<Host>, held: &mut Held, sent: &mut bool) -> Attempt 
     let written = lane.link.write(permit).await;
     match written {
         Err(error @ WriteError::NotSent(_)) => return Attempt::Again(error.to_string()),
+        // What is so for a moment is no answer for good: the value that was held would stay.
+        Err(WriteError::Refused(cause @ WireError::Exception { code: 4 | 6 | 10, .. }))
+            if tries.refused + 1 < REFUSALS =>
+        {
+            tries.refused += 1;
+            return Attempt::Again(format!("the device does not take it now: {cause}"));
+        }
         Err(WriteError::Refused(cause)) => return Attempt::Never(format!("the device refused it: {cause}")),
         Ok(_) | Err(WriteError::Unconfirmed(_)) => {}
     }
     writer.note_sent(&target);
-    *sent = true;
+    tries.sent = true;
     let settle = held.allowed.rule().and_then(|rule| rule.verify);
     tokio::time::sleep(settle.map_or(Duration::ZERO, |verify| verify.after).min(SETTLE)).await;
     match evidence::look(&lane.link, unit, register).await {
