@@ -17,7 +17,8 @@ use crate::format;
 use crate::host::Host;
 use crate::registry::stored_views;
 use crate::write::limits::{self, EntityLimits};
-use crate::write::policy::{Policy, Target};
+use crate::write::policy::Policy;
+use crate::write::target::Target;
 
 /// The document that `busbar explain --json` prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ pub async fn explain(
             Some(bus) => bus.devices(),
             None => stored_views(registry, catalog).await?.devices(),
         };
-        named = crate::write::policy::find(&devices, id)?.id();
+        named = crate::write::target::find(&devices, id)?.id();
         named.as_str()
     } else {
         id

@@ -19,7 +19,7 @@ use crate::error::{HostError, Result};
 use crate::host::Host;
 use crate::web::ApiError;
 use crate::write::lease::{SafeReport, Why};
-use crate::write::policy::{Target, find};
+use crate::write::target::{Target, find};
 use crate::write::{self, Answer, Asker, Request, Wanted, limits};
 
 /// The longest request.

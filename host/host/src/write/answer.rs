@@ -4,7 +4,7 @@ use busbar_guard::{Amount, Cause, Outcome, Refusal};
 use busbar_ledger::value::Value;
 use serde::{Deserialize, Serialize};
 
-use super::policy::Target;
+use super::target::Target;
 
 /// What became of a request. The first eight keys are the outward contract's.
 #[derive(Clone, Debug, Serialize, Deserialize)]

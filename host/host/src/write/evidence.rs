@@ -11,7 +11,7 @@ use busbar_ledger::value::{Quality, RawWords, Reading, Value};
 use busbar_ledger::write::Interlock;
 use busbar_wire::{Link, Priority, ReadPlan, WireError};
 
-use super::policy::Target;
+use super::target::Target;
 use crate::bus::{Bus, Device, Stamp, Update};
 use crate::discover::slug;
 

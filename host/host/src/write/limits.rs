@@ -9,7 +9,8 @@ use busbar_store::{Registry, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::evidence;
-use super::policy::{Allowed, Policy, Target, needed, targets};
+use super::policy::{Allowed, Policy, needed};
+use super::target::{Target, targets};
 use crate::bus::Device;
 use crate::clock;
 use crate::config::AllowEntry;
@@ -324,7 +325,7 @@ pub async fn of(
         .into_iter()
         .map(str::to_owned)
         .collect();
-    let safe = |limits: &Effective| super::path::safe(rule, leave, target, limits).map(|_| ());
+    let safe = |limits: &Effective| super::terms::safe(rule, leave, target, limits).map(|_| ());
     let refusal: Option<Refusal> =
         in_the_way.or_else(|| limits.clone().and_then(|limits| safe(&limits)).err());
     view.limits = limits.ok();

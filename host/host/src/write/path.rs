@@ -6,27 +6,26 @@ use std::time::{Duration, Instant};
 
 use busbar_guard::{
     Amount, Cause, Checked, Context, Effective, GOOD_FOR, Noted, Outcome, Prepared, Purpose, Refusal, Sent,
-    Verdict, check, effective, judge, pace, same, understand,
+    check, effective, pace, same, understand,
 };
 use busbar_ledger::model::Point;
 use busbar_ledger::value::Value;
-use busbar_ledger::write::{By, Kind, Lease, Risk, Verify, WriteRule};
-use busbar_wire::{Link, WireError, WriteError};
+use busbar_ledger::write::{Kind, Risk, WriteRule};
+use busbar_wire::{WireError, WriteError};
 
 use super::answer::{Answer, Confirm, SetReport, shown};
-use super::policy::{Allowed, Target};
+use super::policy::Allowed;
+use super::readback::{because, linked, read_back, tolerance};
 use super::record::{self, Asker, LeaseTerms};
-use super::{Lane, Writer, evidence, lease, watch};
+use super::target::Target;
+use super::terms::{hold, safe};
+use super::{Writer, evidence, lease, watch};
 use crate::bus::Availability;
 use crate::clock;
 use crate::host::Host;
 
 /// A permit is good for this long: the wire is not that busy, or something is wrong.
 const PERMIT: Duration = Duration::from_secs(10);
-/// How long a leased value is held where nobody says for how long.
-pub const DEFAULT_HOLD: Duration = Duration::from_secs(600);
-/// The longest that one request holds a value.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// A request to write.
 #[derive(Clone, Debug)]
@@ -402,73 +401,6 @@ async fn written(host: &Arc<Host>, target: &Target) -> Result<Vec<i64>, Refusal>
         .map_err(|error| no_audit(&error))
 }
 
-/// For how long a leased value is held; `None` for one that is not leased.
-fn hold(rule: &WriteRule, request: &Request) -> Result<Option<Duration>, Refusal> {
-    let Some(_) = &rule.lease else {
-        return match request.hold {
-            None => Ok(None),
-            Some(_) => Err(Refusal::new(
-                Cause::Value,
-                "it keeps what it is set to, so there is nothing to hold for a while",
-                "Leave --for out.",
-            )),
-        };
-    };
-    if !request.host_stays && !request.dry_run {
-        return Err(Refusal::new(
-            Cause::NeedsHost,
-            "this value lapses unless it is written again and again, and no host runs that would do that",
-            "Start the host (`busbar`), then set it.",
-        ));
-    }
-    let hold = request.hold.unwrap_or(DEFAULT_HOLD);
-    if hold > LONGEST_HOLD {
-        return Err(Refusal::new(
-            Cause::Bounds,
-            "a value is held for at most 24 hours at a time",
-            "Hold it for 24h at most, and set it again then.",
-        ));
-    }
-    Ok(Some(hold))
-}
-
-/// The words that end a lease: the owner's safe value, else the ledger's.
-pub(super) fn safe(
-    rule: &WriteRule,
-    allowed: &Allowed,
-    target: &Target,
-    limits: &Effective,
-) -> Result<Option<Checked>, Refusal> {
-    let Some(Lease { safe, .. }) = &rule.lease else {
-        return Ok(None);
-    };
-    let Some(safe) = allowed.entry.safe.or(*safe) else {
-        return Err(Refusal::new(
-            Cause::NotSet,
-            "nobody says which value is safe when this one is let go",
-            format!(
-                "Name it in connection.writes: allow = [{{ entity = \"{}\", safe = 0 }}]",
-                target.id()
-            ),
-        )
-        .bound_by("owner"));
-    };
-    let anywhere = Effective {
-        max_change: None,
-        ..limits.clone()
-    };
-    let value = match safe.fract() == 0.0 && safe.abs() < 9e15 {
-        true => Value::Integer(safe as i64),
-        false => Value::Number(safe),
-    };
-    check(target.point(), &anywhere, &value, None)
-        .map(Some)
-        .map_err(|refusal| Refusal {
-            reason: format!("its safe value cannot be written: {}", refusal.reason),
-            ..refusal
-        })
-}
-
 /// What binds a value: the end of the range that it lies nearer to.
 fn binding(limits: &Effective, value: &Value) -> Option<String> {
     let value = value.as_f64()?;
@@ -526,109 +458,6 @@ fn confirm(
         question: crate::format::visible(&question),
         old: Some(old.clone()),
     }))
-}
-
-/// What a register link says of what it was told (VM-3P75CT): its id, a status, a length.
-fn linked(rule: &WriteRule, answer: &[u16]) -> Result<(), String> {
-    let By::RegisterLink { id, .. } = rule.by else {
-        return Ok(());
-    };
-    match answer {
-        [said, 0, ..] if *said == id => Ok(()),
-        [said, status, ..] if *said == id => Err(match status {
-            0x8101 => "it does not know this setting".to_owned(),
-            0x8102 => "this setting can only be read".to_owned(),
-            0x8104 => "it does not accept this value".to_owned(),
-            status => format!("status {status:#06x}"),
-        }),
-        _ => Err("it answered for another setting".to_owned()),
-    }
-}
-
-fn tolerance(rule: &WriteRule) -> f64 {
-    rule.verify.map_or(0.0, |verify| verify.tolerance)
-}
-
-/// Looks at what the device made of it: after the settle time, and within two polls.
-#[allow(clippy::too_many_arguments, reason = "the evidence of one judgement")]
-async fn read_back(
-    host: &Arc<Host>,
-    writer: &Writer,
-    lane: &Lane,
-    target: &Target,
-    rule: &WriteRule,
-    sent: Sent,
-    old: &Value,
-    wanted: &Value,
-) -> (Outcome, Option<Value>) {
-    let Verify { after, tolerance } = rule.verify.unwrap_or(Verify {
-        after: busbar_ledger::write::SETTLE,
-        tolerance: 0.0,
-    });
-    let Some(register) = target.point().register() else {
-        return (Outcome::Unknown, None);
-    };
-    let two_polls = lane.interval.saturating_mul(2);
-    let begun = tokio::time::Instant::now();
-    // After the settle time, half-way, and at the end of two polls.
-    let last = two_polls.max(after.saturating_mul(2));
-    let times = [after, (after + last) / 2, last];
-    let mut looks: Vec<Option<Value>> = Vec::new();
-    for (n, time) in times.iter().enumerate() {
-        let stopped = tokio::select! {
-            () = tokio::time::sleep_until(begun + *time) => false,
-            () = writer.stopped() => true,
-        };
-        let look = look(&lane.link, target, register).await;
-        if let Some((value, words)) = &look {
-            evidence::publish(&host.bus, target, value, words, lane.interval);
-        }
-        looks.push(look.map(|(value, _)| value));
-        let last = stopped || n + 1 == times.len();
-        if let Verdict::Decided(outcome) = judge(sent, Some(old), wanted, tolerance, &looks, last) {
-            let outcome = match outcome {
-                // Looked at before its time, the old value proves nothing: the device may still take the new one.
-                Outcome::Rejected if stopped => Outcome::Unknown,
-                outcome => outcome,
-            };
-            return (outcome, looks.pop().flatten());
-        }
-    }
-    (Outcome::Unknown, looks.pop().flatten())
-}
-
-async fn look(
-    link: &Link,
-    target: &Target,
-    register: &busbar_ledger::model::Register,
-) -> Option<(Value, Vec<u16>)> {
-    evidence::look(link, target.device.meta.unit, register).await
-}
-
-/// Why it ended so, in words; empty where there is nothing to add.
-fn because(
-    outcome: Outcome,
-    target: &Target,
-    wanted: &Value,
-    read: Option<&Value>,
-    told: Option<&str>,
-) -> String {
-    let reads = read.map_or("nothing".to_owned(), |read| shown(target, read));
-    let unconfirmed = told
-        .map(|told| format!(" (the request was not acknowledged: {told})"))
-        .unwrap_or_default();
-    match outcome {
-        Outcome::Applied if told.is_some() => format!("the device reads it back{unconfirmed}"),
-        Outcome::Clamped => format!(
-            "asked for {}, and the device made {reads} of it{unconfirmed}",
-            shown(target, wanted)
-        ),
-        Outcome::Rejected => format!("the device acknowledged it, and still reads {reads} after two polls"),
-        Outcome::Unknown => {
-            format!("it is not known whether the device took it; it reads {reads}{unconfirmed}")
-        }
-        _ => String::new(),
-    }
 }
 
 /// Numbers of a lease for a message.

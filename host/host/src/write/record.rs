@@ -7,7 +7,7 @@ use busbar_guard::{Checked, Outcome, Refusal};
 use busbar_ledger::value::Value;
 use busbar_store::{AuditKind, NewAudit};
 
-use super::policy::Target;
+use super::target::Target;
 use crate::clock;
 
 /// Who asks, and through what.

@@ -13,8 +13,9 @@ use tracing::{error, info, warn};
 
 use super::evidence::{self, Who};
 use super::lease::{self, Held};
-use super::policy::{Target, needed};
+use super::policy::needed;
 use super::record::{self, Asker, LeaseTerms};
+use super::target::Target;
 use super::{Writer, path};
 use crate::clock;
 use crate::config::names::Name;

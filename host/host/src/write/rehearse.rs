@@ -10,7 +10,8 @@ use busbar_ledger::ranges::Ranges;
 use busbar_ledger::value::Value;
 
 use super::path::Wanted;
-use super::policy::{Policy, Target, find};
+use super::policy::Policy;
+use super::target::{Target, find};
 use crate::bus::{Device, DeviceMeta};
 use crate::config;
 use crate::control::{self, SetCall, WriteCall};

@@ -9,8 +9,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::policy::Target;
 use super::record::{self, Asker};
+use super::target::Target;
 use super::{Writer, path};
 use crate::host::Host;
 

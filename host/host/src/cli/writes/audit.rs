@@ -13,7 +13,7 @@ use crate::clock;
 use crate::error::{HostError, Result};
 use crate::format::visible;
 use crate::registry::stored_views;
-use crate::write::policy::find;
+use crate::write::target::find;
 
 /// `{"rows": […]}`
 #[derive(Debug, Serialize)]

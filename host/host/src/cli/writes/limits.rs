@@ -13,7 +13,8 @@ use crate::format::visible;
 use crate::registry::stored_views;
 use crate::write::limits;
 use crate::write::limits::{EntityLimits, Limits};
-use crate::write::policy::{Policy, find};
+use crate::write::policy::Policy;
+use crate::write::target::find;
 use busbar_store::Registry;
 
 /// Runs the command.

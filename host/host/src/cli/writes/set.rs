@@ -19,7 +19,7 @@ use crate::control::{Client, SetCall, WriteCall};
 use crate::error::{HostError, Result};
 use crate::format::visible;
 use crate::host::Host;
-use crate::write::policy::find;
+use crate::write::target::find;
 use crate::write::{self, Answer, Asker, Confirm, Request, SetReport, Wanted};
 
 /// Runs the command: through the running host, which alone writes; or as the host for a moment, where none runs.

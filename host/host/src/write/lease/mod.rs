@@ -21,8 +21,9 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::evidence::Who;
-use super::policy::{Allowed, Target};
+use super::policy::Allowed;
 use super::record::{self, Asker, LeaseTerms};
+use super::target::Target;
 use super::{Lane, Writer, path};
 use crate::clock;
 use crate::host::Host;
