@@ -77,7 +77,7 @@ impl Host {
     /// # Errors
     /// The store's: locked by another host, no permission, no space, a newer schema.
     pub async fn open(data_dir: &Path, config: Config, catalog: Arc<Catalog>) -> Result<Arc<Self>> {
-        let policy = Policy::of(&config);
+        let mut policy = Policy::of(&config);
         policy
             .check(|name| catalog.ledger(name).ok())
             .map_err(|stray| stray.into_error())?;
@@ -94,6 +94,7 @@ impl Host {
             }
         }
         let registry = Arc::new(registry);
+        policy.know(&config, &registry.connections().await?);
         let writer = Writer::build(policy, data_dir)?;
         let open = Mutex::new(write::Open::collect(&registry).await?);
         let history = match config.history.days {
@@ -353,7 +354,10 @@ impl Host {
 
     /// What the configuration says of writing.
     pub fn policy(&self) -> Policy {
-        Policy::of(&self.config)
+        let of_config = || Policy::of(&self.config);
+        self.writer
+            .as_ref()
+            .map_or_else(of_config, |writer| writer.policy.clone())
     }
 
     /// Opens the way to the devices of every connection without polling them: for a single write.

@@ -230,7 +230,7 @@ pub async fn limits(
     Ok(Limits {
         site,
         site_unset,
-        configuration: policy.fingerprint(),
+        configuration: policy.fingerprint().to_owned(),
         kill_switch,
         unconfirmed: registry.needs_owner_confirmation().await?,
         connections: connections.into_iter().map(level).collect(),

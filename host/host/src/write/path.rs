@@ -56,10 +56,14 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// What stands in reports before it is understood.
+    /// What stands in reports before it is understood: a number where it looks like one.
     pub fn raw(&self) -> Value {
         match self {
-            Wanted::Typed(text) => Value::Text(text.clone()),
+            Wanted::Typed(text) => match (text.trim().parse(), text.trim().parse::<f64>()) {
+                (Ok(whole), _) => Value::Integer(whole),
+                (_, Ok(number)) if number.is_finite() => Value::Number(number),
+                _ => Value::Text(text.clone()),
+            },
             Wanted::Value(value) => value.clone(),
         }
     }

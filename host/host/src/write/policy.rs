@@ -5,13 +5,15 @@ use std::sync::Arc;
 use busbar_guard::{Cause, Refusal, Site};
 use busbar_ledger::model::{Ledger, Point};
 use busbar_ledger::write::{Storage, WriteRule};
+use busbar_store::Connection;
+use busbar_wire::Endpoint;
 use sha2::{Digest, Sha256};
 
 use super::target::{Target, all_targets, is_named, leads_to, targets};
 use crate::bus::Device;
 use crate::clock;
 use crate::config::names::Name;
-use crate::config::{AllowEntry, Config, moment};
+use crate::config::{AllowEntry, Config, ConnectionConfig, moment};
 use crate::error::HostError;
 
 /// An entity that may be written, and how.
@@ -74,6 +76,8 @@ pub struct Policy {
     /// The limits of the site.
     pub site: Site,
     connections: Vec<OnConnection>,
+    /// What tells two configurations apart.
+    print: String,
 }
 
 #[derive(Clone, Debug)]
@@ -102,18 +106,32 @@ impl Policy {
                 })
                 .collect(),
         });
+        let (site, connections): (_, Vec<_>) =
+            (config.site.site().unwrap_or_default(), connections.collect());
+        let digest = Sha256::digest(format!("{site:?} {connections:?}"));
         Policy {
-            site: config.site.site().unwrap_or_default(),
-            connections: connections.collect(),
+            site,
+            print: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            connections,
         }
     }
 
-    /// A connection of the registry that the configuration knows by another name, because it is the same endpoint.
-    pub fn also_known(&mut self, name: &str, configured: &str) {
-        if let Some(on) = self.connections.iter().find(|on| on.name == configured) {
-            let name = name.to_owned();
-            let on = OnConnection { name, ..on.clone() };
-            self.connections.push(on);
+    /// Takes in the connections of the registry that the configuration knows by another name: it is the same endpoint, and
+    /// gets the file's name when the host takes it up.
+    pub fn know(&mut self, config: &Config, stored: &[Connection]) {
+        for connection in stored {
+            let same = |c: &&ConnectionConfig| {
+                c.url
+                    .parse::<Endpoint>()
+                    .is_ok_and(|url| url.to_string() == connection.url)
+            };
+            let named = config.connections.iter().any(|c| c.name == connection.name);
+            let configured = config.connections.iter().find(same).filter(|_| !named);
+            let on = configured.and_then(|c| self.connections.iter().find(|on| on.name == c.name));
+            if let Some(on) = on.cloned() {
+                let name = connection.name.clone();
+                self.connections.push(OnConnection { name, ..on });
+            }
         }
     }
 
@@ -125,9 +143,8 @@ impl Policy {
     }
 
     /// What tells two configurations apart, as far as writing is concerned.
-    pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(format!("{self:?}"));
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    pub fn fingerprint(&self) -> &str {
+        &self.print
     }
 
     /// Whether anything can be written at all: else the path is not even built.

@@ -6,7 +6,7 @@ use super::args::LimitsArgs;
 use crate::catalog::Catalog;
 use crate::cli::output::Output;
 use crate::clock;
-use crate::config::{Config, ConnectionConfig, format_duration};
+use crate::config::{Config, format_duration};
 use crate::control::Client;
 use crate::error::{HostError, Result};
 use crate::format::visible;
@@ -113,22 +113,9 @@ async fn gather(
     let killed = std::fs::symlink_metadata(data_dir.join("kill-switch"))
         .ok()
         .map(|_| String::new());
-    let configuration = policy.fingerprint();
-    for connection in registry.connections().await? {
-        // The host will know it by the name that the file gives this endpoint.
-        let same = |c: &&ConnectionConfig| {
-            c.url
-                .parse::<busbar_wire::Endpoint>()
-                .is_ok_and(|url| url.to_string() == connection.url)
-        };
-        let named = config.connections.iter().any(|c| c.name == connection.name);
-        if let (false, Some(configured)) = (named, config.connections.iter().find(same)) {
-            policy.also_known(&connection.name, &configured.name);
-        }
-    }
+    policy.know(config, &registry.connections().await?);
     let devices = bus.devices();
     let mut limits = limits::limits(&registry, &policy, &devices, None, killed).await?;
-    limits.configuration = configuration;
     if let Some(name) = &args.entity {
         let target = find(&devices, name)?;
         limits.entities.retain(|entity| entity.entity == target.id());
