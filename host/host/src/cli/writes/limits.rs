@@ -246,12 +246,12 @@ fn section(title: &str, entities: &[&EntityLimits], output: Output) {
         .unwrap_or_default();
     let room = width.saturating_sub(keys + 13);
     // What binds, and what is left of the day, have their columns behind the range.
-    let behind = if entities.iter().any(|entity| entity.allowed) {
-        36
-    } else {
-        27
+    let widest = |text: fn(&EntityLimits) -> String| {
+        let length = |entity: &&EntityLimits| text(entity).chars().count();
+        entities.iter().map(length).max().unwrap_or_default()
     };
-    let range = room.saturating_sub(behind).min(WIDEST_RANGE);
+    let (binding, behind) = (widest(by), widest(left));
+    let range = room.saturating_sub(binding + behind + 4).min(WIDEST_RANGE);
     let mut device = "";
     for entity in entities {
         let of = entity.entity.split_once('.').map_or("", |(device, _)| device);
@@ -280,7 +280,7 @@ fn section(title: &str, entities: &[&EntityLimits], output: Output) {
                 true => cut(&what, room),
                 false => format!("{:range$}", cut(&what, range)),
             };
-            let tail = format!("{what}  {binds:16}  {left}");
+            let tail = format!("{what}  {binds:binding$}  {left}");
             output.line(&format!("{head}  {}", paint(entity, tail.trim_end(), output)));
             continue;
         }

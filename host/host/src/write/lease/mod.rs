@@ -188,7 +188,10 @@ impl View {
             until_ms: held.terms.until_ms,
             kept: held.kept,
             every_ms: u64::try_from(held.every().as_millis()).unwrap_or(u64::MAX),
-            trouble: None,
+            trouble: held
+                .stands
+                .is_none()
+                .then(|| "the device was not seen to take it yet".to_owned()),
         })))
     }
 
