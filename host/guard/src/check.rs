@@ -206,7 +206,16 @@ fn number(point: &Point, effective: &Effective, wanted: &Value, old: Option<&Val
         };
     }
     if effective.choices.contains(&value) {
-        return Ok(());
+        // The ledger's own choices stand beside the range; the owner's are values of it.
+        let beside = point
+            .write
+            .as_ref()
+            .is_some_and(|rule| rule.choices.contains(&value));
+        return if beside {
+            Ok(())
+        } else {
+            change(point, effective, value, old)
+        };
     }
     let Some((low, high)) = &effective.range else {
         return Err(Refusal::new(
@@ -253,6 +262,12 @@ fn number(point: &Point, effective: &Effective, wanted: &Value, old: Option<&Val
         )
         .bound_by("ledger"));
     }
+    change(point, effective, value, old)
+}
+
+/// Whether a value is near enough to the present one.
+fn change(point: &Point, effective: &Effective, value: f64, old: Option<&Value>) -> Result<(), Refusal> {
+    let unit = point.unit.as_deref();
     let Some(most) = effective.max_change else {
         return Ok(());
     };

@@ -491,6 +491,25 @@ fn the_owner_may_name_single_values_of_a_range() {
     );
 }
 
+#[test]
+fn w7_single_values_that_the_owner_names_keep_to_the_largest_change_too() {
+    let ledger = ledger();
+    let point = ledger.point("setpoint").unwrap();
+    let owner = Owner {
+        choices: Some(vec![0.0, 500.0, 2000.0]),
+        max_change: Some(600.0),
+        ..Owner::default()
+    };
+    let limits = limits(point, site(), owner).unwrap();
+    let set = |old: Option<i64>, new: i64| {
+        let old = old.map(Value::Integer);
+        check(point, &limits, &Value::Integer(new), old.as_ref()).map(|_| ())
+    };
+    assert_eq!(set(Some(0), 500), Ok(()));
+    assert_eq!(set(Some(500), 2000).unwrap_err().code, Cause::Change);
+    assert_eq!(set(None, 500).unwrap_err().code, Cause::Change);
+}
+
 /// 0.1 in single precision is a little more than 0.1.
 #[test]
 fn a_float_that_would_come_out_above_the_bound_is_refused() {
