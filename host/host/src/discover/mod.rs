@@ -12,6 +12,7 @@ mod glance;
 mod identity;
 mod judge;
 mod learn;
+mod places;
 pub mod progress;
 mod recognise;
 pub mod report;
@@ -39,6 +40,7 @@ pub use glance::{Glance, Seen, glance};
 pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
+pub use places::in_place;
 pub use recognise::{Identity, identity};
 pub use tally::{Asked, Tally};
 pub use who::{Who, who};
@@ -161,6 +163,7 @@ pub async fn scan(
         cancel,
     };
     let mut recognition = candidates::recognise(&search).await?;
+    again::put_in_place(&request.known, &mut recognition);
     again::look_again(&search, &mut recognition).await?;
     // A plugin may have to ask elsewhere to recognise anything; a list is a list all the same.
     let listed = |candidate: &candidates::Candidate| {
