@@ -10,6 +10,7 @@
 )]
 
 mod capture;
+mod change;
 mod commands;
 mod common;
 

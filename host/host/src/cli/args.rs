@@ -7,6 +7,7 @@ use busbar_ledger::span::Function;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::change::ChangeCommand;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
@@ -87,6 +88,9 @@ pub enum Command {
     Entities(EntitiesArgs),
     /// Show how bytes become an entity's value, and why Busbar believes that it exists
     Explain(ExplainArgs),
+    /// Change what was set up: names, intervals, addresses, what is put away or replaced or removed
+    #[command(subcommand)]
+    Change(ChangeCommand),
     /// Set a value on a device, within your limits (off until you allow it)
     Set(SetArgs),
     /// Look at values that the host keeps alive, and end them

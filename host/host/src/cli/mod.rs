@@ -3,6 +3,7 @@
 pub mod args;
 mod ask;
 pub(crate) mod capture;
+pub mod change;
 mod discover;
 mod discover_report;
 mod doctor;
@@ -143,6 +144,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Devices => registry::devices(data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, &config, output, catalog).await,
+        Command::Change(command) => change::run(command, data_dir, &config, output).await,
         Command::Set(args) => writes::set::run(&args, data_dir, config.clone(), output, catalog).await,
         Command::Lease(command) => writes::lease::run(command, data_dir, output).await,
         Command::Limits(args) => writes::limits::run(&args, data_dir, &config, output, catalog).await,
