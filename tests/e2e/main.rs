@@ -18,6 +18,7 @@ mod devices;
 mod discover;
 mod doctor;
 mod errors;
+mod examples;
 #[path = "../fuzz/properties.rs"]
 mod hostile;
 mod http;

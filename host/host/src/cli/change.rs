@@ -25,7 +25,7 @@ pub enum ChangeCommand {
     /// Give a connection, a device or an entity a name of yours; without NAME a device or entity gets its own back
     #[command(after_help = "Examples:\n  \
         busbar change name home \"Main house\"\n  \
-        busbar change name demo_meter_u1 Cellar\n\n\
+        busbar change name c0619ab5_vebus_u227 Inverter\n\n\
         Ids stay as they are: whatever refers to a device or an entity by its id goes on.")]
     Name {
         /// A connection's name, a device's id or an entity's id
@@ -59,8 +59,8 @@ pub enum ChangeCommand {
     },
     /// Put entities away: they are neither polled nor shown
     #[command(after_help = "Examples:\n  \
-        busbar change put-away demo_meter_u1.frequency\n  \
-        busbar change put-away demo_meter_u1.frequency demo_meter_u1.power_factor\n\n\
+        busbar change put-away c0619ab5_system_u100.relay_1_state\n  \
+        busbar change put-away c0619ab5_system_u100.relay_0_state c0619ab5_system_u100.relay_1_state\n\n\
         `busbar change take-back ENTITY` brings one back.")]
     PutAway {
         /// Their ids
@@ -69,8 +69,8 @@ pub enum ChangeCommand {
     },
     /// Take entities back that were put away
     #[command(after_help = "Examples:\n  \
-        busbar change take-back demo_meter_u1.frequency\n  \
-        busbar change take-back demo_meter_u1.frequency demo_meter_u1.power_factor")]
+        busbar change take-back c0619ab5_system_u100.relay_1_state\n  \
+        busbar change take-back c0619ab5_system_u100.relay_0_state c0619ab5_system_u100.relay_1_state")]
     TakeBack {
         /// Their ids
         #[arg(required = true, value_name = "ENTITY")]
@@ -78,8 +78,8 @@ pub enum ChangeCommand {
     },
     /// Put a device in the place of another, whose ids, names and history go on
     #[command(after_help = "Examples:\n  \
-        busbar change replace vm_3p75ct_hq2201 vm_3p75ct_hq2399\n  \
-        busbar change replace vm_3p75ct_hq2201 vm_3p75ct_hq2399 --yes\n\n\
+        busbar change replace c0619ab5_vebus_u227 c0619cd7_vebus_u228\n  \
+        busbar change replace c0619ab5_vebus_u227 c0619cd7_vebus_u228 --yes\n\n\
         OLD is a device of the registry, NEW the id by which a scan finds, or has found, the one in its place.")]
     Replace {
         /// The device that was there
@@ -92,7 +92,7 @@ pub enum ChangeCommand {
     },
     /// Remove a connection or a device, after showing what goes with it
     #[command(after_help = "Examples:\n  \
-        busbar change remove demo_meter_u1\n  \
+        busbar change remove c0619ab5_vebus_u227\n  \
         busbar change remove home --yes")]
     Remove {
         /// A connection's name or a device's id

@@ -12,6 +12,7 @@ pub mod import;
 mod ledger;
 pub mod ledger_new;
 mod live;
+mod man;
 pub mod map;
 pub(crate) mod output;
 mod plugin;
@@ -157,6 +158,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Capture(args) => capture::run(&args, data_dir, output, catalog).await,
         Command::Replay(args) => capture::replay(&args, output).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,
+        Command::Man { dir } => man::run(dir.as_deref(), output),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "busbar", &mut std::io::stdout());
             Ok(())
