@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/*
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The Busbar contributors
+ *
  * Plugins for Busbar in C (C11 or later; C++11 or later will do, too). This one file is all that a plugin needs.
  *
  * A plugin teaches Busbar a kind of device. It brings ledgers (TOML files that describe registers) and, where data is
@@ -399,16 +400,29 @@ static inline int32_t busbar_put_text(const busbar_sink *out, uint32_t tag, cons
     return busbar_put(out, tag, text, len);
 }
 
-/* The same for a number, as decimal digits. */
-static inline int32_t busbar_put_number(const busbar_sink *out, uint32_t tag, uint32_t number)
+/* A number as decimal digits. `text` has room for `size` bytes, the zero included: 11 hold any; what does not fit is left
+ * out. */
+static inline void busbar_decimal(uint32_t number, char *text, size_t size)
 {
     char digits[10];
-    size_t from = sizeof digits;
+    size_t from = sizeof digits, at = 0;
     do {
         digits[--from] = (char)('0' + (char)(number % 10));
         number /= 10;
     } while (number > 0);
-    return busbar_put(out, tag, digits + from, sizeof digits - from);
+    if (size == 0)
+        return;
+    while (from < sizeof digits && at + 1 < size)
+        text[at++] = digits[from++];
+    text[at] = '\0';
+}
+
+/* Puts a number into the sink, as decimal digits. */
+static inline int32_t busbar_put_number(const busbar_sink *out, uint32_t tag, uint32_t number)
+{
+    char digits[11];
+    busbar_decimal(number, digits, sizeof digits);
+    return busbar_put_text(out, tag, digits);
 }
 
 /* Says why a call fails: return busbar_fail(out, "…"); */

@@ -323,6 +323,9 @@ fn the_helpers_keep_within_their_bounds() {
             assert(strcmp(text, "em_a_12_") == 0);
 
             /* Numbers and probes. */
+            busbar_decimal(1234, text, 4);
+            assert(strcmp(text, "123") == 0);
+            busbar_decimal(0, text, 0);
             assert(busbar_put_number(&out, BUSBAR_TAG_DEVICE, 0) == BUSBAR_DONE && strcmp(got, "0") == 0);
             assert(busbar_put_number(&out, BUSBAR_TAG_DEVICE, UINT32_MAX) == BUSBAR_DONE);
             assert(strcmp(got, "4294967295") == 0 && tags[1] == BUSBAR_TAG_DEVICE);

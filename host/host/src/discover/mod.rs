@@ -14,6 +14,7 @@ mod judge;
 mod learn;
 pub mod progress;
 mod recognise;
+mod rehearse;
 pub mod report;
 mod tally;
 mod who;
@@ -40,6 +41,7 @@ pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
 pub use recognise::{Identity, identity};
+pub use rehearse::{Answer, Heard, rehearse};
 pub use tally::{Asked, Tally};
 pub use who::{Who, who};
 

@@ -1,0 +1,236 @@
+//! `busbar plugin check`: loads one library as the host would, and shows its author all that is wrong with it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use busbar_ledger::Diagnostics;
+use busbar_ledger::model::Ledger;
+use busbar_loader::{BroughtLedger, Options, PluginInfo, PluginState, Plugins, is_plugin_name};
+use busbar_plugin_sdk::Mode;
+use serde_json::{Value, json};
+
+use super::output::Output;
+use crate::config::PluginsConfig;
+use crate::discover::{Answer, rehearse};
+use crate::error::{HostError, Result};
+use crate::format::visible;
+
+/// The conversations that are rehearsed: what they are called, and with whom.
+const REHEARSALS: [(&str, Mode, &[u8], Answer); 7] = [
+    ("quick", Mode::Quick, &[], Answer::Silence),
+    ("full", Mode::Full, &[], Answer::Silence),
+    ("listed", Mode::Listed, &[1, 2, 247], Answer::Silence),
+    ("no units", Mode::Listed, &[], Answer::Silence),
+    ("exceptions", Mode::Quick, &[], Answer::Exception(2)),
+    ("zeros", Mode::Quick, &[], Answer::Words(0)),
+    ("ones", Mode::Quick, &[], Answer::Words(0xFFFF)),
+];
+
+/// What came of one ledger.
+struct Checked {
+    file: String,
+    outcome: Result<Ledger, Fault>,
+}
+
+/// What is wrong with a ledger.
+enum Fault {
+    /// With its text.
+    Text(Diagnostics),
+    /// With its name, in words.
+    Name(String),
+}
+
+/// Runs the command.
+pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<()> {
+    let mut options = Options::new(Vec::new());
+    options.pins = config.pin.clone();
+    let mut plugins = Plugins::load_file(file.to_owned(), options).await;
+    let info = plugins.list().into_iter().next().ok_or_else(|| {
+        HostError::failed(
+            "plugin",
+            format!("{} could not be looked at", file.display()),
+            "Try again.",
+        )
+    })?;
+    if info.state != PluginState::Loaded {
+        let reason = info.reason.unwrap_or_default();
+        return Err(HostError::failed(
+            "plugin",
+            format!("{}: {reason}", file.display()),
+            "Mend that and check again; docs/plugins.md says what a plugin has to be.",
+        ));
+    }
+    let name = info.name.clone().unwrap_or_default();
+    let ledgers: Vec<Checked> = plugins
+        .take_ledgers()
+        .into_iter()
+        .map(|brought| check(brought.ledger))
+        .collect();
+    let mut faults = of_the_whole(file, &info, &ledgers);
+    let mut rehearsed = serde_json::Map::new();
+    if info.discovers {
+        for (what, mode, units, answer) in REHEARSALS {
+            match rehearse(&plugins, &name, mode, units, answer).await {
+                Ok(heard) => {
+                    rehearsed.insert(what.to_owned(), json!({ "probes": heard.probes }));
+                    if heard.devices > 0 && matches!(answer, Answer::Silence) {
+                        faults.push(format!(
+                            "its discovery ({what}) finds {} where nobody answers: silence proves nothing",
+                            devices(heard.devices)
+                        ));
+                    }
+                }
+                Err(reason) => faults.push(format!("its discovery fails ({what}): {reason}")),
+            }
+        }
+    }
+    let wrong = ledgers.iter().filter(|ledger| ledger.outcome.is_err()).count() + faults.len();
+    let error = (wrong > 0).then(|| {
+        let first = faults.first().cloned();
+        let cause = first.unwrap_or_else(|| "its ledgers have faults".to_owned());
+        let more = if wrong > 1 {
+            format!(" (and {} more)", wrong - 1)
+        } else {
+            String::new()
+        };
+        HostError::failed(
+            "plugin",
+            format!("{}: {cause}{more}", file.display()),
+            "Mend what is shown and check again.",
+        )
+    });
+    if output.is_json() {
+        let mut document = json!({
+            "file": file,
+            "plugin": info,
+            "ledgers": ledgers.iter().map(Checked::json).collect::<Vec<_>>(),
+            "discovery": rehearsed,
+            "faults": faults,
+        });
+        if let Some(error) = &error {
+            document["error"] = error.to_json()["error"].take();
+        }
+        output.document(&document)?;
+    } else {
+        show(&info, &ledgers, &faults, &rehearsed, output);
+    }
+    match error {
+        None => Ok(()),
+        Some(error) => Err(HostError::Reported {
+            message: error.to_string(),
+            hint: error.hint(),
+        }),
+    }
+}
+
+fn check(brought: BroughtLedger) -> Checked {
+    let BroughtLedger { file, text } = brought;
+    let outcome = match busbar_ledger::parse(&file, &text) {
+        Err(faults) => Err(Fault::Text(faults)),
+        // It is asked for by the name of its file.
+        Ok(ledger) if file.strip_suffix(".toml") != Some(&ledger.name) => Err(Fault::Name(format!(
+            "{file} holds the ledger {0:?}; call the file {0}.toml, or the ledger otherwise",
+            ledger.name
+        ))),
+        Ok(ledger) => Ok(ledger),
+    };
+    Checked { file, outcome }
+}
+
+/// What is wrong with more than one ledger.
+fn of_the_whole(file: &Path, info: &PluginInfo, ledgers: &[Checked]) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !file.file_name().is_some_and(is_plugin_name) {
+        let name = info.name.as_deref().unwrap_or("NAME").replace('-', "_");
+        faults.push(format!(
+            "the file is not called libbusbar_plugin_….so, and the host looks at no others; call it \
+             libbusbar_plugin_{name}.so"
+        ));
+    }
+    if !info.discovers && ledgers.is_empty() {
+        faults.push("it brings no ledger and discovers nothing, so that it is of no use".to_owned());
+    }
+    if info.title.as_deref().unwrap_or_default().is_empty() {
+        faults.push("it has no title; `busbar plugin list` shows it".to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    for ledger in ledgers {
+        if !seen.insert(&ledger.file) {
+            faults.push(format!("it brings {} twice; only the first is used", ledger.file));
+        }
+    }
+    faults
+}
+
+impl Checked {
+    fn json(&self) -> Value {
+        match &self.outcome {
+            Ok(ledger) => json!({
+                "file": self.file, "ledger": ledger.name, "points": ledger.points.len(), "errors": []
+            }),
+            Err(Fault::Text(faults)) => {
+                let lines: Vec<_> = faults.to_string().lines().map(str::to_owned).collect();
+                json!({ "file": self.file, "errors": lines })
+            }
+            Err(Fault::Name(fault)) => json!({ "file": self.file, "errors": [fault] }),
+        }
+    }
+}
+
+fn show(
+    info: &PluginInfo,
+    ledgers: &[Checked],
+    faults: &[String],
+    rehearsed: &serde_json::Map<String, Value>,
+    output: Output,
+) {
+    let text = |text: &Option<String>| visible(text.as_deref().unwrap_or_default());
+    let mut table = output.table(["", ""]);
+    let language = info.language.map(|language| format!("{language:?}"));
+    let protection = info.protection.as_ref().map(ToString::to_string);
+    for (what, value) in [
+        ("name", text(&info.name)),
+        ("version", text(&info.version)),
+        ("title", text(&info.title)),
+        ("summary", text(&info.summary)),
+        ("licence", text(&info.licence)),
+        ("abi", text(&info.abi)),
+        ("language", text(&language)),
+        ("sha256", text(&info.sha256)),
+        ("discovers", if info.discovers { "yes" } else { "no" }.to_owned()),
+        ("ran behind", text(&protection)),
+    ] {
+        table.add_row(vec![what.to_owned(), value]);
+    }
+    output.table_lines(&table);
+    output.line("");
+    for ledger in ledgers {
+        let file = visible(&ledger.file);
+        match &ledger.outcome {
+            Ok(found) => output.line(&format!(
+                "{} {file}: {} points",
+                output.green("ok"),
+                found.points.len()
+            )),
+            Err(Fault::Text(faults)) => output.line(&crate::diagnostics::render(faults, output.colour())),
+            Err(Fault::Name(fault)) => output.line(&format!("{} {}", output.yellow("wrong"), visible(fault))),
+        }
+    }
+    for (what, heard) in rehearsed {
+        let probes = &heard["probes"];
+        output.line(&format!(
+            "{} discovery ({what}): {probes} probes",
+            output.green("ok")
+        ));
+    }
+    for fault in faults {
+        output.line(&format!("{} {}", output.yellow("wrong"), visible(fault)));
+    }
+}
+
+fn devices(count: usize) -> String {
+    match count {
+        1 => "a device".to_owned(),
+        _ => format!("{count} devices"),
+    }
+}
