@@ -30,8 +30,8 @@
  *   another one the next time.
  * - Each function returns BUSBAR_DONE, or another busbar_status with its reason under BUSBAR_TAG_ERROR. What it has put
  *   into the sink in a call that failed is thrown away. Three failures in a row set the plugin aside.
- * - A call has two seconds, and its process little memory, no files, no network and no child processes. A crash, an endless
- *   loop or an exit() costs that call.
+ * - A call has a second of processor time, and its process 256 MiB of memory, no files, no network, no threads and no
+ *   child processes. A crash, an endless loop or an exit() costs that call.
  * - The host believes nothing: texts must be UTF-8; a title, summary, licence, note, or text about a device has at most
  *   1024 bytes, a file name or an id 128, a ledger 4 MiB, all texts of a call 8 MiB; a probe reads (function 1 to 4) 1 to
  *   2000 bits or 1 to 125 registers within 65536; a device's id is made of a-z, 0-9 and _.
