@@ -11,10 +11,15 @@
 /* The name that stands in the ledger's first line. */
 #define LEDGER "my-meter/meter"
 
-/* What the first register of every such meter holds. */
+/* The units that the maker uses, likeliest first. */
+static const uint8_t UNITS[] = {1, 2, 3};
+/* One read of a unit tells all: here ten holding registers from 0 on, with the signature at 0, the serial number at 1 to 8,
+ * and the firmware at 9. judge() takes them apart. */
+#define FUNCTION 3
+#define AT 0
+#define COUNT 10
+/* What the first of them holds in every such meter. */
 #define SIGNATURE 0x4D31
-/* One read tells all: the signature at 0, the serial number at 1 to 8, the firmware at 9. */
-#define IDENTITY 10
 
 static int32_t describe(const busbar_sink *out)
 {
@@ -26,21 +31,21 @@ static int32_t describe(const busbar_sink *out)
     return busbar_put_ledger(out, LEDGER ".toml", METER, sizeof METER);
 }
 
-/* Asks for the first registers of each unit that the scan is to look at. */
+/* Asks for the read of each unit that the scan is to look at. */
 static int32_t question(const busbar_ask *ask, busbar_step *step, const busbar_sink *out)
 {
     switch (ask->mode) {
     case BUSBAR_QUICK:
-        for (uint8_t unit = 1; unit <= 3; unit++)
-            BUSBAR_TRY(busbar_add_probe(step, out, unit, 3, 0, IDENTITY));
+        for (size_t i = 0; i < sizeof UNITS; i++)
+            BUSBAR_TRY(busbar_add_probe(step, out, UNITS[i], FUNCTION, AT, COUNT));
         break;
     case BUSBAR_FULL:
         for (uint8_t unit = 1; unit <= 247; unit++)
-            BUSBAR_TRY(busbar_add_probe(step, out, unit, 3, 0, IDENTITY));
+            BUSBAR_TRY(busbar_add_probe(step, out, unit, FUNCTION, AT, COUNT));
         break;
     case BUSBAR_LISTED:
         for (uint32_t i = 0; i < ask->units_len; i++)
-            BUSBAR_TRY(busbar_add_probe(step, out, ask->units[i], 3, 0, IDENTITY));
+            BUSBAR_TRY(busbar_add_probe(step, out, ask->units[i], FUNCTION, AT, COUNT));
         break;
     default:
         return busbar_fail(out, "this scan mode is newer than the plugin");
@@ -57,7 +62,7 @@ static int32_t judge(const busbar_ask *ask, const busbar_sink *out)
     BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_NOTE, ""));
     for (size_t i = 0; i < ask->evidence_len; i++) {
         const busbar_evidence *evidence = &ask->evidence[i];
-        const uint16_t *words = busbar_words(ask, evidence, IDENTITY);
+        const uint16_t *words = busbar_words(ask, evidence, COUNT);
         if (words == NULL || words[0] != SIGNATURE)
             continue;
         char serial[17], id[64], firmware[11];

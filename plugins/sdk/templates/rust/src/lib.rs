@@ -14,10 +14,15 @@ mod tests;
 const LEDGER: &str = "my-meter/meter";
 const LEDGER_TEXT: &str = include_str!("../ledgers/my-meter/meter.toml");
 
-/// What the first register of every such meter holds.
+/// The units that the maker uses, likeliest first.
+const UNITS: [u8; 3] = [1, 2, 3];
+/// One read of a unit tells all: here ten holding registers from 0 on, with the signature at 0, the serial number at 1 to
+/// 8, and the firmware at 9. `judge` takes them apart.
+const FUNCTION: u8 = 3;
+const AT: u16 = 0;
+const COUNT: u16 = 10;
+/// What the first of them holds in every such meter.
 const SIGNATURE: u16 = 0x4D31;
-/// One read tells all: the signature at 0, the serial number at 1 to 8, the firmware at 9.
-const IDENTITY: u16 = 10;
 
 /// Finds the meters; made anew for each call, so that it keeps nothing.
 #[derive(Default)]
@@ -50,10 +55,10 @@ impl Plugin for Meters {
     }
 }
 
-/// The first registers of each unit that the scan is to look at.
+/// The read of each unit that the scan is to look at.
 fn question(ask: &Ask<'_>) -> Step {
     let units: Vec<u8> = match ask.mode {
-        Mode::Quick => vec![1, 2, 3],
+        Mode::Quick => UNITS.to_vec(),
         Mode::Full => (1..=247).collect(),
         Mode::Listed => ask.units.to_vec(),
     };
@@ -61,9 +66,9 @@ fn question(ask: &Ask<'_>) -> Step {
         .into_iter()
         .map(|unit| Probe {
             unit,
-            function: 3,
-            at: 0,
-            count: IDENTITY,
+            function: FUNCTION,
+            at: AT,
+            count: COUNT,
         })
         .collect();
     if probes.is_empty() {
@@ -88,7 +93,7 @@ fn judge(ask: &Ask<'_>) -> Verdict {
         let Outcome::Words(words) = outcome else {
             continue;
         };
-        if words.len() != usize::from(IDENTITY) || words[0] != SIGNATURE {
+        if words.len() != usize::from(COUNT) || words[0] != SIGNATURE {
             continue;
         }
         let serial = text(&words[1..9]);
