@@ -27,7 +27,7 @@ const REHEARSALS: [(&str, Mode, &[u8], Answer); 7] = [
 ];
 
 /// What came of one ledger.
-struct Checked {
+struct Looked {
     file: String,
     outcome: Result<Ledger, Fault>,
 }
@@ -61,7 +61,7 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
         ));
     }
     let name = info.name.clone().unwrap_or_default();
-    let ledgers: Vec<Checked> = plugins
+    let ledgers: Vec<Looked> = plugins
         .take_ledgers()
         .into_iter()
         .map(|brought| check(brought.ledger))
@@ -103,7 +103,7 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
         let mut document = json!({
             "file": file,
             "plugin": info,
-            "ledgers": ledgers.iter().map(Checked::json).collect::<Vec<_>>(),
+            "ledgers": ledgers.iter().map(Looked::json).collect::<Vec<_>>(),
             "discovery": rehearsed,
             "faults": faults,
         });
@@ -123,7 +123,7 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
     }
 }
 
-fn check(brought: BroughtLedger) -> Checked {
+fn check(brought: BroughtLedger) -> Looked {
     let BroughtLedger { file, text } = brought;
     let outcome = match busbar_ledger::parse(&file, &text) {
         Err(faults) => Err(Fault::Text(faults)),
@@ -134,11 +134,11 @@ fn check(brought: BroughtLedger) -> Checked {
         ))),
         Ok(ledger) => Ok(ledger),
     };
-    Checked { file, outcome }
+    Looked { file, outcome }
 }
 
 /// What is wrong with more than one ledger.
-fn of_the_whole(file: &Path, info: &PluginInfo, ledgers: &[Checked]) -> Vec<String> {
+fn of_the_whole(file: &Path, info: &PluginInfo, ledgers: &[Looked]) -> Vec<String> {
     let mut faults = Vec::new();
     if !file.file_name().is_some_and(is_plugin_name) {
         let name = info.name.as_deref().unwrap_or("NAME").replace('-', "_");
@@ -162,7 +162,7 @@ fn of_the_whole(file: &Path, info: &PluginInfo, ledgers: &[Checked]) -> Vec<Stri
     faults
 }
 
-impl Checked {
+impl Looked {
     fn json(&self) -> Value {
         match &self.outcome {
             Ok(ledger) => json!({
@@ -179,7 +179,7 @@ impl Checked {
 
 fn show(
     info: &PluginInfo,
-    ledgers: &[Checked],
+    ledgers: &[Looked],
     faults: &[String],
     rehearsed: &serde_json::Map<String, Value>,
     output: Output,
