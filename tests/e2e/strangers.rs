@@ -48,6 +48,52 @@ async fn make(dir: &Path, args: &[&str]) -> Run {
     tool("make", "apt install build-essential", dir, args).await
 }
 
+/// The commands that `plugin new` said to type next, word by word, the `cd` left out.
+fn next(made: &Value) -> Vec<Vec<String>> {
+    let commands = list(made, "next").iter().skip(1);
+    commands
+        .map(|command| command.as_str().unwrap().split(' ').map(str::to_owned).collect())
+        .collect()
+}
+
+/// The first two of them: build and test.
+async fn is_built_and_tested(made: &Value, project: &Path, more: &[&str]) -> Run {
+    let mut last = None;
+    for command in &next(made)[..2] {
+        let args: Vec<&str> = command[1..].iter().map(String::as_str).collect();
+        let args = [&args[..], more].concat();
+        last = Some(well(match command[0].as_str() {
+            "cargo" => cargo(project, &args).await,
+            "make" => make(project, &args).await,
+            other => panic!("{other} is no way to build: {made:#}"),
+        }));
+    }
+    last.unwrap()
+}
+
+/// The other two: a simulated meter, and a scan that finds it. Only the port is another, which is free.
+async fn is_tried(home: &Home, made: &Value, project: &Path) {
+    const PORT: &str = "127.0.0.1:1502";
+    let [_, _, simulate, scan] = &next(made)[..] else {
+        panic!("{made:#}")
+    };
+    let busbar = |words: &[String], place: &str| {
+        assert_eq!(words[0], "busbar");
+        let said: Vec<String> = words[1..].iter().map(|word| word.replace(PORT, place)).collect();
+        let mut command = home.command(&said);
+        command.current_dir(project).arg("--json");
+        command
+    };
+    let simulated = Background::of(busbar(simulate, "127.0.0.1:0"));
+    let line: Value = serde_json::from_str(&simulated.says("url").await).unwrap();
+    let place = text(&line, "url").trim_start_matches("modbus+tcp://").to_owned();
+    let report = finish(busbar(scan, &place).spawn().unwrap()).await.json();
+    assert_eq!(list(&report, "devices").len(), 1, "{report:#}");
+    assert_eq!(report["devices"][0]["serial"], "SIM0001", "{report:#}");
+    simulated.signal(Signal::TERM);
+    assert_eq!(simulated.end().await.code(), 0);
+}
+
 fn well(run: Run) -> Run {
     assert_eq!(run.code(), 0, "{run:#?}");
     run
@@ -162,10 +208,9 @@ async fn a_new_plugin_in_rust_is_built_tested_and_read_through() {
     for file in list(&made, "files") {
         assert!(project.join(file.as_str().unwrap()).is_file(), "{file}");
     }
-    assert_eq!(list(&made, "next").len(), 5, "{made:#}");
-    well(cargo(&project, &["build", "--release", "--offline"]).await);
-    let tested = well(cargo(&project, &["test", "--offline"]).await);
+    let tested = is_built_and_tested(&made, &project, &["--offline"]).await;
     assert!(tested.stdout.contains("test result: ok. 5 passed"), "{tested:#?}");
+    is_tried(&home, &made, &project).await;
     is_read_through(&home, "acme", "busbar-plugin-acme/target/release").await;
 }
 
@@ -178,9 +223,9 @@ async fn a_new_plugin_in_c_is_built_tested_and_read_through() {
     let made = home.run(&line).await.json();
     assert_eq!(made["dir"], "in/there");
     let project = home.path().join("in/there");
-    well(make(&project, &[]).await);
-    let tested = well(make(&project, &["test"]).await);
+    let tested = is_built_and_tested(&made, &project, &[]).await;
     assert!(tested.stdout.contains("all is well"), "{tested:#?}");
+    is_tried(&home, &made, &project).await;
     is_read_through(&home, "acme-em9", "in/there/build").await;
     well(make(&project, &["clean"]).await);
     assert!(!project.join("build").exists());

@@ -32,6 +32,7 @@ const SDK: &[Text] = &[
     ("sdk/Cargo.toml", sdk!("templates/rust/sdk-Cargo.toml")),
     ("sdk/LICENSE-APACHE", sdk!("../../LICENSE-APACHE")),
     ("sdk/LICENSE-MIT", sdk!("../../LICENSE-MIT")),
+    ("sdk/rustfmt.toml", sdk!("../../rustfmt.toml")),
     ("sdk/src/abi.rs", sdk!("src/abi.rs")),
     ("sdk/src/description.rs", sdk!("src/description.rs")),
     ("sdk/src/discovery.rs", sdk!("src/discovery.rs")),
