@@ -152,6 +152,8 @@ async fn is_read_through(home: &Home, plugin: &str, dir: &str) {
     assert_eq!(list(&checked, "faults"), [] as [Value; 0]);
     assert_eq!(checked["ledgers"][0]["points"], 8, "{checked:#}");
     assert_eq!(checked["discovery"]["full"]["probes"], 247, "{checked:#}");
+    let found = format!("{}_sim0001", plugin.replace('-', "_"));
+    assert_eq!(checked["simulated"][0]["found"], json!([found]), "{checked:#}");
 
     // The simulator knows the ledger by the plugin alone.
     let file = home.write("site.toml", &site(plugin));
@@ -268,7 +270,9 @@ async fn compiled(home: &Home, name: &str, lines: &str) -> PathBuf {
 const DESCRIBE: &str = r#"
 #include <stdlib.h>
 #include <string.h>
-static const char *const LEDGER = "ledger = \"acme/one\"\ntitle = \"One\"\n[points]\npower = { at = 1, type = \"i16\" }\n";
+static const char *const LEDGER =
+    "ledger = \"acme/one\"\ntitle = \"One\"\n[identify]\nprobe = { at = 0, type = \"u16\", equals = { 0xACE1 = \"One\" } }\n"
+    "[points]\npower = { at = 1, type = \"i16\" }\n";
 static int32_t describe(const busbar_sink *out)
 {
     BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_TITLE, "Acme"));
@@ -279,7 +283,12 @@ static int32_t discover(const busbar_ask *ask, busbar_step *step, const busbar_s
 {
     if (ask->evidence_len == 0 && ask->mode != BUSBAR_LISTED)
         return busbar_add_probe(step, out, 1, 3, 0, 1);
-    return busbar_put_text(out, BUSBAR_TAG_NOTE, "");
+    BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_NOTE, ""));
+    const uint16_t *words = ask->evidence_len > 0 ? busbar_words(ask, ask->evidence, 1) : NULL;
+    if (words == NULL || words[0] != 0xACE1)
+        return BUSBAR_DONE;
+    const busbar_found found = {.unit = 1, .ledger = "acme/one", .id = "acme_1"};
+    return busbar_put_found(out, &found);
 }
 "#;
 const EXPORT: &str = r#"BUSBAR_PLUGIN("acme", "1.0.0", describe, discover);"#;
@@ -298,6 +307,17 @@ async fn an_author_is_shown_what_is_wrong() {
             .lines()
             .iter()
             .any(|line| line == "ok acme/one.toml: 1 points"),
+        "{shown:#?}"
+    );
+    assert!(
+        shown.stdout.contains("a simulated acme/one is found: acme_1"),
+        "{shown:#?}"
+    );
+    // That may be as it should be: it asks for more than the ledger says.
+    let path = compiled(&home, GOOD_NAME, &good.replace("!= 0xACE1", "!= 0xACE2")).await;
+    let shown = well(home.run(&["plugin", "check", path.to_str().unwrap()]).await);
+    assert!(
+        shown.stdout.contains("a simulated acme/one is not recognised"),
         "{shown:#?}"
     );
 
@@ -330,17 +350,24 @@ async fn an_author_is_shown_what_is_wrong() {
             "does not come to an end",
         ),
         (
-            "out, BUSBAR_TAG_NOTE, \"\");",
-            "out, BUSBAR_TAG_DEVICE, \"1\") + busbar_put_text(out, BUSBAR_TAG_DEVICE_ID, \"a\");",
+            "words == NULL || words[0] != 0xACE1",
+            "words != NULL",
             GOOD_NAME,
             "silence proves nothing",
         ),
         (
-            "return busbar_put_text(out, BUSBAR_TAG_NOTE, \"\");",
+            "BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_NOTE, \"\"));",
             "abort();",
             GOOD_NAME,
             "signal",
         ),
+        (
+            ".ledger = \"acme/one\"",
+            ".ledger = \"acme/two\"",
+            GOOD_NAME,
+            "does not bring it",
+        ),
+        ("\"acme_1\"", "\"Acme 1\"", GOOD_NAME, "is not made of a-z"),
     ];
     for (old, new, name, word) in cases {
         let source = good.replace(old, new);

@@ -157,7 +157,7 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
     Err(out_of_hand(plugin, "does not come to an end"))
 }
 
-fn span_of(probe: sdk::Probe) -> Option<Span> {
+pub(super) fn span_of(probe: sdk::Probe) -> Option<Span> {
     let function = Function::from_code(probe.function)?;
     let span = Span {
         function,

@@ -1,40 +1,46 @@
-//! A conversation with a plugin and no device: everything is answered alike. For its author, who wants to see it end.
+//! A conversation with a plugin for its author, who wants to see how it ends: where everything is answered alike, or by a
+//! device that is simulated.
 
+use busbar_ledger::evidence::Outcome as Answered;
 use busbar_loader::Plugins;
-use busbar_plugin_sdk::{Conversation, Mode, Outcome};
+use busbar_plugin_sdk::{Conversation, Found, Mode, Outcome};
+use busbar_wire::Link;
 
-use super::converse::{MAX_BATCH, MAX_PROBES, MAX_ROUNDS};
+use super::ask::ask;
+use super::converse::{MAX_BATCH, MAX_PROBES, MAX_ROUNDS, span_of};
 
 /// How every probe is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+#[derive(Clone, Copy)]
+pub enum Answer<'a> {
     /// Not at all.
     Silence,
     /// With this exception.
     Exception(u8),
     /// With registers that all hold this.
     Words(u16),
+    /// By whoever is there.
+    Device(&'a Link),
 }
 
 /// What came of a rehearsal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// Probes that the plugin asked for.
     pub probes: usize,
-    /// Devices in its last word.
-    pub devices: usize,
+    /// The devices of its last word.
+    pub devices: Vec<Found>,
 }
 
 /// Holds the conversation, within the bounds of a scan.
 ///
 /// # Errors
-/// Why the plugin failed, or that it went beyond those bounds.
+/// Why the plugin failed, that it went beyond those bounds, or that the device could not be talked to.
 pub async fn rehearse(
     plugins: &Plugins,
     plugin: &str,
     mode: Mode,
     units: &[u8],
-    answer: Answer,
+    answer: Answer<'_>,
 ) -> Result<Heard, String> {
     let mut talk = Conversation::new(mode, units.to_vec());
     for _ in 0..MAX_ROUNDS {
@@ -45,7 +51,7 @@ pub async fn rehearse(
         if step.probes.is_empty() {
             return Ok(Heard {
                 probes: talk.evidence.len(),
-                devices: step.verdict.map_or(0, |verdict| verdict.devices.len()),
+                devices: step.verdict.unwrap_or_default().devices,
             });
         }
         if step.probes.len() > MAX_BATCH || talk.evidence.len() + step.probes.len() > MAX_PROBES {
@@ -57,6 +63,19 @@ pub async fn rehearse(
                 Answer::Exception(code) => talk.record(probe, Outcome::Exception(code)),
                 Answer::Words(word) => {
                     talk.record(probe, Outcome::Words(&vec![word; usize::from(probe.count)]));
+                }
+                Answer::Device(link) => {
+                    let Some(span) = span_of(probe) else {
+                        talk.record(probe, Outcome::Broken);
+                        continue;
+                    };
+                    let answer = ask(link, probe.unit, span).await;
+                    match answer.map_err(|error| error.to_string())? {
+                        Answered::Words(words) => talk.record(probe, Outcome::Words(&words)),
+                        Answered::Exception(code) => talk.record(probe, Outcome::Exception(code)),
+                        Answered::Silent => talk.record(probe, Outcome::Silent),
+                        Answered::Broken => talk.record(probe, Outcome::Broken),
+                    }
                 }
             }
         }

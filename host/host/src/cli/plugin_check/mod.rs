@@ -1,35 +1,26 @@
 //! `busbar plugin check`: loads one library as the host would, and shows its author all that is wrong with it.
 
+mod trial;
+
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use busbar_ledger::Diagnostics;
 use busbar_ledger::model::Ledger;
 use busbar_loader::{BroughtLedger, Options, PluginInfo, PluginState, Plugins, is_plugin_name};
-use busbar_plugin_sdk::Mode;
 use serde_json::{Value, json};
 
 use super::output::Output;
 use crate::config::PluginsConfig;
-use crate::discover::{Answer, rehearse};
 use crate::error::{HostError, Result};
 use crate::format::visible;
-
-/// The conversations that are rehearsed: what they are called, and with whom.
-const REHEARSALS: [(&str, Mode, &[u8], Answer); 7] = [
-    ("quick", Mode::Quick, &[], Answer::Silence),
-    ("full", Mode::Full, &[], Answer::Silence),
-    ("listed", Mode::Listed, &[1, 2, 247], Answer::Silence),
-    ("no units", Mode::Listed, &[], Answer::Silence),
-    ("exceptions", Mode::Quick, &[], Answer::Exception(2)),
-    ("zeros", Mode::Quick, &[], Answer::Words(0)),
-    ("ones", Mode::Quick, &[], Answer::Words(0xFFFF)),
-];
+use trial::Trial;
 
 /// What came of one ledger.
 struct Looked {
     file: String,
-    outcome: Result<Ledger, Fault>,
+    outcome: Result<Arc<Ledger>, Fault>,
 }
 
 /// What is wrong with a ledger.
@@ -67,22 +58,14 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
         .map(|brought| check(brought.ledger))
         .collect();
     let mut faults = of_the_whole(file, &info, &ledgers);
-    let mut rehearsed = serde_json::Map::new();
+    let mut trial = Trial::default();
     if info.discovers {
-        for (what, mode, units, answer) in REHEARSALS {
-            match rehearse(&plugins, &name, mode, units, answer).await {
-                Ok(heard) => {
-                    rehearsed.insert(what.to_owned(), json!({ "probes": heard.probes }));
-                    if heard.devices > 0 && matches!(answer, Answer::Silence) {
-                        faults.push(format!(
-                            "its discovery ({what}) finds {} where nobody answers: silence proves nothing",
-                            devices(heard.devices)
-                        ));
-                    }
-                }
-                Err(reason) => faults.push(format!("its discovery fails ({what}): {reason}")),
-            }
-        }
+        let sound: Vec<_> = ledgers
+            .iter()
+            .filter_map(|looked| looked.outcome.as_ref().ok().cloned())
+            .collect();
+        trial = trial::trial(&plugins, &name, &sound).await;
+        faults.append(&mut trial.faults);
     }
     let wrong = ledgers.iter().filter(|ledger| ledger.outcome.is_err()).count() + faults.len();
     let error = (wrong > 0).then(|| {
@@ -100,11 +83,13 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
         )
     });
     if output.is_json() {
+        let (discovery, simulated) = trial.json();
         let mut document = json!({
             "file": file,
             "plugin": info,
             "ledgers": ledgers.iter().map(Looked::json).collect::<Vec<_>>(),
-            "discovery": rehearsed,
+            "discovery": discovery,
+            "simulated": simulated,
             "faults": faults,
         });
         if let Some(error) = &error {
@@ -112,7 +97,18 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
         }
         output.document(&document)?;
     } else {
-        show(&info, &ledgers, &faults, &rehearsed, output);
+        show(&info, &ledgers, output);
+        for (good, line) in trial.lines() {
+            let word = if good {
+                output.green("ok")
+            } else {
+                output.yellow("note")
+            };
+            output.line(&format!("{word} {}", visible(&line)));
+        }
+        for fault in &faults {
+            output.line(&format!("{} {}", output.yellow("wrong"), visible(fault)));
+        }
     }
     match error {
         None => Ok(()),
@@ -132,7 +128,7 @@ fn check(brought: BroughtLedger) -> Looked {
             "{file} holds the ledger {0:?}; call the file {0}.toml, or the ledger otherwise",
             ledger.name
         ))),
-        Ok(ledger) => Ok(ledger),
+        Ok(ledger) => Ok(Arc::new(ledger)),
     };
     Looked { file, outcome }
 }
@@ -177,13 +173,7 @@ impl Looked {
     }
 }
 
-fn show(
-    info: &PluginInfo,
-    ledgers: &[Looked],
-    faults: &[String],
-    rehearsed: &serde_json::Map<String, Value>,
-    output: Output,
-) {
+fn show(info: &PluginInfo, ledgers: &[Looked], output: Output) {
     let text = |text: &Option<String>| visible(text.as_deref().unwrap_or_default());
     let mut table = output.table(["", ""]);
     let language = info.language.map(|language| format!("{language:?}"));
@@ -215,22 +205,5 @@ fn show(
             Err(Fault::Text(faults)) => output.line(&crate::diagnostics::render(faults, output.colour())),
             Err(Fault::Name(fault)) => output.line(&format!("{} {}", output.yellow("wrong"), visible(fault))),
         }
-    }
-    for (what, heard) in rehearsed {
-        let probes = &heard["probes"];
-        output.line(&format!(
-            "{} discovery ({what}): {probes} probes",
-            output.green("ok")
-        ));
-    }
-    for fault in faults {
-        output.line(&format!("{} {}", output.yellow("wrong"), visible(fault)));
-    }
-}
-
-fn devices(count: usize) -> String {
-    match count {
-        1 => "a device".to_owned(),
-        _ => format!("{count} devices"),
     }
 }
