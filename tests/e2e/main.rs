@@ -33,6 +33,7 @@ mod rs485;
 mod scan;
 mod serial;
 mod shipped;
+mod strangers;
 mod sunspec;
 mod writes;
 mod writes_faults;

@@ -67,12 +67,15 @@ pub enum LoaderError {
     Damaged(String),
     /// A library, but no plugin.
     #[error(
-        "is not a Busbar plugin (no section {}); does it call busbar_plugin_sdk::export!?",
+        "is not a Busbar plugin (no section {}); does it call busbar_plugin_sdk::export!, or BUSBAR_PLUGIN in C?",
         busbar_plugin_sdk::abi::RECORD_SECTION
     )]
     NoRecord,
     /// A record, but nothing to load.
-    #[error("does not export {}", busbar_plugin_sdk::abi::ENTRY_SYMBOL)]
+    #[error(
+        "does not export {}; is it hidden by a linker script, or was the library stripped of its exports?",
+        busbar_plugin_sdk::abi::ENTRY_SYMBOL
+    )]
     NoEntry,
     /// The section holds something else.
     #[error("its plugin record does not begin with the magic bytes")]

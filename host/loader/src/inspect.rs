@@ -142,14 +142,14 @@ fn check_stat(path: &Path, descriptor: &OwnedFd) -> Result<u64, LoaderError> {
     Ok(size)
 }
 
-/// Whether this lies in the `deps` of a cargo build. Under umask 002 what a build writes is writable by its group, and
-/// whoever could change it could change the program beside it too.
+/// Whether this lies in `target/<profile>` of a cargo build, or in its `deps`, which is where cargo links it from. Under
+/// umask 002 what a build writes is writable by its group, and whoever could change it could change all that is built
+/// there.
 fn is_build_output(path: &Path) -> bool {
-    let Some(deps) = path.parent().and_then(|parent| parent.canonicalize().ok()) else {
+    let Some(dir) = path.parent().and_then(|parent| parent.canonicalize().ok()) else {
         return false;
     };
-    deps.file_name().is_some_and(|name| name == "deps")
-        && deps
-            .parent()
-            .is_some_and(|profile| profile.join(".fingerprint").is_dir())
+    let is_profile = |dir: &Path| dir.join(".fingerprint").is_dir();
+    let in_deps = dir.file_name().is_some_and(|name| name == "deps") && dir.parent().is_some_and(is_profile);
+    in_deps || is_profile(&dir)
 }

@@ -28,5 +28,5 @@ pub use inspect::{Inspected, MAX_SIZE, inspect};
 pub use plugins::{Options, PluginError, PluginInfo, PluginLedger, PluginState, Plugins};
 pub use process::{Deadlines, WORKER_COMMAND, WorkerProgram};
 pub use record::Language;
-pub use search::{Candidate, PluginDir, SYSTEM_DIR, plugin_dirs, search};
+pub use search::{Candidate, PluginDir, SYSTEM_DIR, is_plugin_name, plugin_dirs, search};
 pub use worker::{Protection, Shield, worker_main};

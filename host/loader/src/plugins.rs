@@ -11,9 +11,10 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::group::{Group, Rules};
+use crate::inspect::Image;
 use crate::process::{Deadlines, WorkerProgram};
 use crate::protocol::{Reply, Request};
-use crate::search::{PluginDir, search_images};
+use crate::search::{Candidate, PluginDir, image_of, search_images};
 use crate::{BroughtLedger, Described, Inspected, Language, LoaderError, Protection, check};
 
 /// How to find and run plugins.
@@ -152,9 +153,26 @@ pub struct Plugins {
 impl Plugins {
     /// Searches, inspects, starts workers and lets every plugin describe itself. A plugin that cannot is refused; the
     /// others are there all the same.
-    pub async fn load(options: Options) -> Plugins {
+    pub async fn load(mut options: Options) -> Plugins {
+        let dirs = std::mem::take(&mut options.dirs);
+        // Hashing takes a while.
+        let found = tokio::task::spawn_blocking(move || search_images(&dirs))
+            .await
+            .unwrap_or_default();
+        Plugins::start(found, options).await
+    }
+
+    /// The same for one file, whatever it is called; `options.dirs` are not searched.
+    pub async fn load_file(path: PathBuf, options: Options) -> Plugins {
+        let found = tokio::task::spawn_blocking(move || vec![image_of(&path)])
+            .await
+            .unwrap_or_default();
+        Plugins::start(found, options).await
+    }
+
+    async fn start(found: Vec<(Candidate, Option<Image>)>, options: Options) -> Plugins {
         let Options {
-            dirs,
+            dirs: _,
             pins,
             version,
             program,
@@ -166,11 +184,6 @@ impl Plugins {
             deadlines,
             idle,
         };
-        // Hashing takes a while.
-        let found = tokio::task::spawn_blocking(move || search_images(&dirs))
-            .await
-            .unwrap_or_default();
-
         let mut all = Vec::new();
         let mut shipped = (Vec::new(), Vec::new());
         let mut groups: Vec<(Arc<Group>, Vec<usize>)> = Vec::new();

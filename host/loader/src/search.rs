@@ -73,25 +73,31 @@ pub fn search(dirs: &[PluginDir]) -> Vec<Candidate> {
 
 /// As [`search`], and keeps what was inspected ready for loading.
 pub(crate) fn search_images(dirs: &[PluginDir]) -> Vec<(Candidate, Option<Image>)> {
-    let split = |(path, ours, outcome): (PathBuf, bool, Result<Image, LoaderError>)| {
-        let (outcome, image) = match outcome {
-            Ok(image) => (Ok(image.inspected.clone()), Some(image)),
-            Err(error) => (Err(error), None),
-        };
-        (
-            Candidate {
-                path,
-                ours,
-                outcome,
-                shadowed_by: None,
-            },
-            image,
-        )
-    };
     shadow(
-        find(dirs, take).into_iter().map(split).collect(),
+        find(dirs, take).into_iter().map(with_image).collect(),
         |(candidate, _)| candidate,
     )
+}
+
+/// This one file, whatever it is called.
+pub(crate) fn image_of(path: &Path) -> (Candidate, Option<Image>) {
+    with_image((path.to_path_buf(), false, take(path)))
+}
+
+fn with_image(
+    (path, ours, outcome): (PathBuf, bool, Result<Image, LoaderError>),
+) -> (Candidate, Option<Image>) {
+    let (outcome, image) = match outcome {
+        Ok(image) => (Ok(image.inspected.clone()), Some(image)),
+        Err(error) => (Err(error), None),
+    };
+    let candidate = Candidate {
+        path,
+        ours,
+        outcome,
+        shadowed_by: None,
+    };
+    (candidate, image)
 }
 
 fn shadow<T>(mut found: Vec<T>, candidate: fn(&mut T) -> &mut Candidate) -> Vec<T> {
@@ -162,8 +168,9 @@ fn sorted(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
     files
 }
 
-/// A build's `deps` also holds libraries of procedural macros, so that only the prefix tells.
-fn is_plugin_name(name: &std::ffi::OsStr) -> bool {
+/// Whether a search looks at a file of this name: `libbusbar_plugin_….so`. A build's `deps` also holds libraries of
+/// procedural macros, so that only the prefix tells.
+pub fn is_plugin_name(name: &std::ffi::OsStr) -> bool {
     name.to_str()
         .is_some_and(|name| name.starts_with("libbusbar_plugin_") && name.ends_with(".so"))
 }

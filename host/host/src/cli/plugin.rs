@@ -1,22 +1,35 @@
-//! `busbar plugin list | inspect`
+//! `busbar plugin list | inspect`, and the way to `check` and `new`
 
-use busbar_loader::PluginState;
+use std::path::PathBuf;
+
+use busbar_loader::{PluginState, plugin_dirs, search};
 use serde_json::json;
 
 use super::args::PluginCommand;
 use super::output::{Output, number};
+use super::{plugin_check, plugin_new};
 use crate::catalog::Catalog;
+use crate::config::PluginsConfig;
 use crate::error::{HostError, Result};
 use crate::format::visible;
 
 /// Runs the subcommand.
 pub async fn run(
     command: PluginCommand,
+    dirs: &[PathBuf],
+    config: &PluginsConfig,
     output: Output,
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
     match command {
         PluginCommand::List => list(&catalog().await?, output),
+        PluginCommand::Check { file } => plugin_check::run(&file, config, output).await,
+        PluginCommand::New(args) => {
+            let found = search(&plugin_dirs(dirs, config.dir.as_deref()));
+            let names = found.into_iter().filter_map(|candidate| candidate.outcome.ok());
+            let taken: Vec<String> = names.map(|inspected| inspected.name).collect();
+            plugin_new::run(&args, output, &taken)
+        }
         PluginCommand::Inspect { file } => {
             let inspected = busbar_loader::inspect(&file).map_err(|error| HostError::Library {
                 path: file.clone(),

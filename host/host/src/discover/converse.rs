@@ -14,11 +14,11 @@ use super::progress::Event;
 use crate::error::{HostError, Result};
 
 /// Batches that a plugin may ask for in one scan.
-const MAX_ROUNDS: usize = 400;
+pub const MAX_ROUNDS: usize = 400;
 /// Probes in one batch.
-const MAX_BATCH: usize = 20_000;
+pub const MAX_BATCH: usize = 20_000;
 /// Probes in one scan: every service of a GX at every unit, twice.
-const MAX_PROBES: usize = 40_000;
+pub const MAX_PROBES: usize = 40_000;
 /// Reads handed to the wire at once; the wire itself decides how many are in flight.
 const AHEAD: usize = 256;
 /// How often the progress is told, in probes.
@@ -157,7 +157,7 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
     Err(out_of_hand(plugin, "does not come to an end"))
 }
 
-fn span_of(probe: sdk::Probe) -> Option<Span> {
+pub(super) fn span_of(probe: sdk::Probe) -> Option<Span> {
     let function = Function::from_code(probe.function)?;
     let span = Span {
         function,

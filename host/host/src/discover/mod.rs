@@ -15,6 +15,7 @@ mod learn;
 mod places;
 pub mod progress;
 mod recognise;
+mod rehearse;
 pub mod report;
 mod tally;
 mod who;
@@ -42,6 +43,7 @@ pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
 pub use places::in_place;
 pub use recognise::{Identity, identity};
+pub use rehearse::{Answer, Heard, rehearse};
 pub use tally::{Asked, Tally};
 pub use who::{Who, who};
 
