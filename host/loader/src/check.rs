@@ -11,10 +11,12 @@ use crate::Described;
 const MAX_LINE: usize = 1024;
 /// The longest id or file name.
 const MAX_NAME: usize = 128;
-const MAX_DEVICES: usize = 4096;
-const MAX_LEDGERS: usize = 1024;
-/// The longest ledger.
-const MAX_LEDGER: usize = 4 * 1024 * 1024;
+/// How many devices one verdict may name.
+pub(crate) const MAX_DEVICES: usize = 4096;
+/// How many ledgers one plugin may bring.
+pub(crate) const MAX_LEDGERS: usize = 1024;
+/// The longest ledger, in bytes: twenty times the longest that is known.
+const MAX_LEDGER: usize = 1024 * 1024;
 
 fn fits(what: &str, text: &str, limit: usize) -> Result<(), String> {
     if text.len() > limit {

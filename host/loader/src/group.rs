@@ -7,6 +7,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::inspect::Image;
+use crate::line::{MAX_CAUSE, one_line};
 use crate::process::{Deadlines, Death, Process, WorkerProgram};
 use crate::protocol::{Reply, Request};
 use crate::{PluginError, Protection};
@@ -131,11 +132,12 @@ impl Group {
             };
             let reply = process.call(member, &request).await;
             let outcome = match reply {
-                Ok(Reply::Failed(reason)) => Err(reason),
-                Ok(reply) => accept(reply),
+                Ok(Reply::Failed(reason)) => Err(one_line(&reason, MAX_CAUSE)),
+                Ok(reply) => accept(reply).map_err(|reason| one_line(&reason, MAX_CAUSE)),
                 Err(Death::Start(error)) => return Err(PluginError::Start(error)),
                 Err(Death::Call(reason)) => {
                     drop(process);
+                    let reason = one_line(&reason, MAX_CAUSE);
                     turn.rest_until = Some(Instant::now() + self.failed(member, reason));
                     continue;
                 }

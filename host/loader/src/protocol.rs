@@ -10,7 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::{Described, Protection};
 
 /// The largest frame, either way. A full scan's evidence has about 300 KB, all GX ledgers about 1 MB.
-pub(crate) const MAX_FRAME: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_FRAME: usize = 5 * 1024 * 1024;
+/// A larger one is taken apart beside the thread that polls.
+const SMALL: usize = 64 * 1024;
 
 /// What the host asks, one at a time.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ pub(crate) enum Reply {
     Began(Protection),
     Done,
     Described(Described),
-    Stepped(Step),
+    Stepped(#[serde(deserialize_with = "crate::bounded::step")] Step),
     /// The call failed, for this reason; the worker is well.
     Failed(String),
 }
@@ -116,7 +118,7 @@ pub(crate) fn write(to: &mut impl Write, message: &impl Serialize) -> Result<(),
 pub(crate) async fn exchange<S, T>(stream: &mut S, message: &impl Serialize) -> Result<T, FrameError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    T: DeserializeOwned,
+    T: DeserializeOwned + Send + 'static,
 {
     stream.write_all(&encode(message)?).await?;
     let mut prefix = [0; 4];
@@ -127,7 +129,12 @@ where
     if body.len() < len {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    decode(&body)
+    if body.len() <= SMALL {
+        return decode(&body);
+    }
+    tokio::task::spawn_blocking(move || decode(&body))
+        .await
+        .map_err(io::Error::other)?
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ async fn a_plugin_that_ends_its_worker_is_set_aside() {
         (3, "exit code 0"),
         (4, "processor time"),
         (5, "memory allocation of 10737418240 bytes failed"),
-        (9, "processor time"),
+        (9, "printed more than 262144 bytes"),
         (11, "slept"),
         (13, "aborted"),
         (14, "it sent a message of 4294967295 bytes"),

@@ -48,7 +48,8 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
                 Ok(library) => {
                     libraries.push(library);
                     if load.alone {
-                        sandbox::open_no_more()?;
+                        let keep: Vec<i32> = load.sealed.into_iter().chain([load.file]).collect();
+                        sandbox::open_no_more(&channel, &keep)?;
                     }
                     Reply::Done
                 }
