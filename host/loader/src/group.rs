@@ -211,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::inspect::take;
+    use crate::place::Place;
 
     /// Not a test: the worker, in which this program is started again.
     #[test]
@@ -229,7 +230,7 @@ mod tests {
             .with_file_name("libbusbar_plugin_generic.so");
         std::fs::write(&path, std::fs::read(built).unwrap()).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        let mut image = take(&path).unwrap();
+        let mut image = take(&Place::check(dir.path()).unwrap(), &path).unwrap();
         assert!(image.sealed.take().is_some(), "this system has them");
         (image, path, dir)
     }

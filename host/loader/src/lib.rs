@@ -16,6 +16,7 @@ mod group;
 mod image;
 mod inspect;
 mod line;
+mod place;
 mod plugins;
 mod process;
 mod protocol;
