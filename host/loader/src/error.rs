@@ -143,4 +143,10 @@ pub enum LoaderError {
         /// The hash that it should have.
         pinned: String,
     },
+    /// What the owner wrote as its pin can be no file's hash.
+    #[error("its pin is no sha256 (64 hexadecimal digits); this file has {found}")]
+    NoPin {
+        /// The hash of this file.
+        found: String,
+    },
 }

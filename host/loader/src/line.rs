@@ -16,11 +16,12 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
         if c == ' ' && (line.is_empty() || line.ends_with(' ')) {
             continue;
         }
-        if line.len() + c.len_utf8() + '…'.len_utf8() > most {
+        line.push(c);
+        if line.len() > most {
+            while line.len() + '…'.len_utf8() > most && line.pop().is_some() {}
             line.push('…');
             return line;
         }
-        line.push(c);
     }
     line.truncate(line.trim_end().len());
     line
@@ -41,6 +42,7 @@ mod tests {
         assert_eq!(one_line("a\u{202e}b", 80), "a b");
         let long = one_line(&"ä".repeat(1000), 100);
         assert!(long.len() <= 100 && long.ends_with("ä…"), "{long}");
-        assert_eq!(one_line("", 80), "");
+        assert_eq!(one_line("", 0), "");
+        assert_eq!(one_line("exactly", 7), "exactly");
     }
 }

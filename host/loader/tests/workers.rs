@@ -43,6 +43,7 @@ fn options(dir: &Path) -> Options {
         args: args.into(),
         ..WorkerProgram::default()
     };
+    options.shipped = vec!["generic".into()];
     // Shorter than in earnest, so that the tests are short.
     options.deadlines.cpu = Duration::from_millis(300);
     options.deadlines.asleep = Duration::from_millis(300);
@@ -324,11 +325,44 @@ async fn only_the_pinned_file_is_loaded() {
     let refused = info(&plugins, "generic");
     assert_eq!(refused.state, PluginState::Refused);
     assert!(refused.reason.unwrap().contains("is pinned"));
+    options.pins.insert("generic".into(), "abc".into());
+    let reason = info(&Plugins::load(options.clone()).await, "generic")
+        .reason
+        .unwrap();
+    assert!(reason.contains("no sha256 (64 hexadecimal digits)"), "{reason}");
     options.pins.insert("generic".into(), refused.sha256.unwrap());
     assert_eq!(
         info(&Plugins::load(options).await, "generic").state,
         PluginState::Loaded
     );
+}
+
+#[tokio::test]
+async fn a_pin_that_holds_nothing_is_told() {
+    let dir = tempdir().unwrap();
+    copy(dir.path(), &generic());
+    let mut options = options(dir.path());
+    assert_eq!(Plugins::load(options.clone()).await.notes(), [""; 0]);
+    options.pins.insert("genric".into(), "00".repeat(32));
+    options.pins.insert("gone\n".into(), "xyz".into());
+    let plugins = Plugins::load(options).await;
+    let [one, other] = plugins.notes() else {
+        panic!("{:?}", plugins.notes());
+    };
+    assert!(one.contains("\"genric\"") && !one.contains("sha256"), "{one}");
+    assert!(other.contains("no sha256") && !other.contains('\n'), "{other}");
+    assert_eq!(info(&plugins, "generic").state, PluginState::Loaded);
+}
+
+/// One that says of itself what a plugin says that ships is still none.
+#[tokio::test]
+async fn only_what_ships_shares_a_worker() {
+    let dir = tempdir().unwrap();
+    copy(dir.path(), &generic());
+    let mut options = options(dir.path());
+    assert!(info(&Plugins::load(options.clone()).await, "generic").ships);
+    options.shipped.clear();
+    assert!(!info(&Plugins::load(options).await, "generic").ships);
 }
 
 #[tokio::test]
