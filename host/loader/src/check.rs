@@ -49,9 +49,14 @@ pub(crate) fn described(described: &Described) -> Result<(), String> {
             .file
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
-        if ledger.file.is_empty() || !plain {
+        // Names without an empty part and without one that leads out of its folder.
+        let inside = ledger
+            .file
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..");
+        if !plain || !inside {
             return Err(format!(
-                "the ledger file name {:?} is not made of letters, digits and . _ - /",
+                "the ledger file name {:?} is not made of names of letters, digits and . _ - with / between",
                 ledger.file
             ));
         }

@@ -132,12 +132,12 @@ impl Group {
             };
             let reply = process.call(member, &request).await;
             let outcome = match reply {
-                Ok(Reply::Failed(reason)) => Err(one_line(&reason, MAX_CAUSE)),
-                Ok(reply) => accept(reply).map_err(|reason| one_line(&reason, MAX_CAUSE)),
+                Ok(Reply::Failed(reason)) => Err(cause(&reason)),
+                Ok(reply) => accept(reply).map_err(|reason| cause(&reason)),
                 Err(Death::Start(error)) => return Err(PluginError::Start(error)),
                 Err(Death::Call(reason)) => {
                     drop(process);
-                    let reason = one_line(&reason, MAX_CAUSE);
+                    let reason = cause(&reason);
                     turn.rest_until = Some(Instant::now() + self.failed(member, reason));
                     continue;
                 }
@@ -202,6 +202,16 @@ impl Group {
             }
         });
         timer.abort_handle()
+    }
+}
+
+/// Why a call failed, on one line, whatever the plugin said.
+fn cause(reason: &str) -> String {
+    let line = one_line(reason, MAX_CAUSE);
+    if line.is_empty() {
+        "it failed without a reason".into()
+    } else {
+        line
     }
 }
 

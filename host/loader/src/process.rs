@@ -92,6 +92,8 @@ pub(crate) struct Process {
     images: Vec<Arc<Image>>,
     /// Which of the images are loaded, in the worker's order.
     loaded: Vec<usize>,
+    /// How many questions were asked.
+    asked: u64,
 }
 
 impl Process {
@@ -165,6 +167,7 @@ impl Process {
             deadlines,
             images,
             loaded: Vec::new(),
+            asked: 0,
         };
         Ok((process, Request::Begin { keep, files }))
     }
@@ -226,7 +229,9 @@ impl Process {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outcome = {
-            let (answer, log) = (exchange(&mut self.channel, request), &self.log);
+            let number = self.asked;
+            self.asked += 1;
+            let (answer, log) = (exchange(&mut self.channel, number, request), &self.log);
             tokio::pin!(answer);
             loop {
                 tokio::select! {

@@ -99,19 +99,9 @@ fn what_is_no_library_is_refused() {
     assert!(refused(&whole[..20]).contains("truncated"));
     let program = fs::read(std::env::current_exe().unwrap()).unwrap();
     assert!(refused(&program).contains("not a Busbar plugin"));
-    let mut other = whole.clone();
-    other[18..20].copy_from_slice(&243_u16.to_le_bytes());
-    assert!(refused(&other).contains("RISC-V"));
     let mut object = whole.clone();
     object[16] = 1;
     assert!(refused(&object).contains("not a shared library"));
-    // Cut anywhere, it is refused and never a panic.
-    for cut in (0..whole.len()).step_by(whole.len() / 40) {
-        assert!(
-            inspect(&put(dir.path(), NAME, &whole[..cut])).is_err(),
-            "cut at {cut}"
-        );
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// target/<profile>.
 fn profile_dir() -> PathBuf {
@@ -16,14 +17,25 @@ pub fn generic() -> PathBuf {
     profile_dir().join("deps/libbusbar_plugin_generic.so")
 }
 
-/// The library of the hostile one.
+/// The library of the hostile one. `cargo test` builds it, and for `cargo bench` it is built here.
 pub fn hostile() -> PathBuf {
     let path = profile_dir().join("examples/libbusbar_plugin_hostile.so");
-    assert!(
-        path.exists(),
-        "run `cargo build -p busbar-loader --examples` first: {}",
-        path.display()
-    );
+    if !path.exists() {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.args([
+            "build",
+            "--quiet",
+            "-p",
+            "busbar-loader",
+            "--example",
+            "busbar_plugin_hostile",
+        ]);
+        cargo.arg("--target-dir").arg(profile_dir().parent().unwrap());
+        if profile_dir().ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success(), "{cargo:?}");
+    }
     path
 }
 
