@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_plugin_sdk::{Conversation, Step};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::group::{Group, Rules};
@@ -78,7 +78,7 @@ pub enum PluginError {
 }
 
 /// What became of a library that was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginState {
     /// It can be used.
@@ -92,7 +92,7 @@ pub enum PluginState {
 }
 
 /// One line of `busbar plugin list`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PluginInfo {
     /// The library, or a directory that could not be searched.
     pub path: PathBuf,

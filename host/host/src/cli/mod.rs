@@ -13,7 +13,7 @@ pub mod ledger_new;
 mod live;
 pub mod map;
 pub(crate) mod output;
-mod plugin;
+pub(crate) mod plugin;
 mod progress;
 pub mod raw;
 mod read;
@@ -151,7 +151,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Doctor => doctor::run(data_dir, output, catalog).await,
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
-        Command::Plugin(command) => plugin::run(command, output, catalog).await,
+        Command::Plugin(command) => {
+            plugin::run(command, data_dir, !global.plugin_dir.is_empty(), output, catalog).await
+        }
         Command::Capture(args) => capture::run(&args, data_dir, output, catalog).await,
         Command::Replay(args) => capture::replay(&args, output).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,
