@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use busbar_plugin_sdk::abi::MAX_PROBES;
-use busbar_plugin_sdk::{Found, Probe, Step};
+use busbar_plugin_sdk::{Forecast, Found, Probe, Step};
 
 use crate::Described;
 
@@ -13,6 +13,8 @@ const MAX_LINE: usize = 1024;
 const MAX_NAME: usize = 128;
 /// How many devices one verdict may name.
 pub(crate) const MAX_DEVICES: usize = 4096;
+/// Ten times what a scan of every service at every unit takes.
+const MAX_FORECAST: u32 = 100_000;
 /// How many ledgers one plugin may bring.
 pub(crate) const MAX_LEDGERS: usize = 1024;
 /// The longest ledger, in bytes: twenty times the longest that is known.
@@ -78,6 +80,18 @@ pub(crate) fn step(step: &Step) -> Result<(), String> {
     fits("note", &verdict.note, MAX_LINE)?;
     count("devices", verdict.devices.len(), MAX_DEVICES)?;
     verdict.devices.iter().try_for_each(device)
+}
+
+/// A forecast is shown, and reckoned with: numbers that nothing could come near are made smaller.
+pub(crate) fn modest(forecast: &mut Forecast) {
+    let Forecast {
+        remaining,
+        expected_exceptions,
+        possible,
+    } = forecast;
+    for number in [remaining, expected_exceptions, possible] {
+        *number = (*number).min(MAX_FORECAST);
+    }
 }
 
 fn probe(probe: &Probe) -> Result<(), String> {

@@ -318,6 +318,7 @@ impl Plugins {
         let accept = |reply| match reply {
             Reply::Stepped(mut step) => {
                 check::step(&step)?;
+                check::modest(&mut step.forecast);
                 if let Some(verdict) = &mut step.verdict {
                     verdict.note = one_line(&verdict.note, verdict.note.len());
                 }

@@ -1,6 +1,7 @@
 //! Misdeeds that take more than one look.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use busbar_loader::{PluginState, Plugins, inspect};
 
@@ -38,6 +39,40 @@ fn a_file_that_ends_anywhere() {
         );
         assert!(!refused.contains('\n'), "cut at {cut}: {refused}");
     }
+}
+
+/// A million symbols, each with a name that goes on to the end of a large file: whoever looked for these ends would look
+/// for hours.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn names_without_an_end() {
+    use object::read::elf::{ElfFile64, FileHeader};
+    let stage = Stage::new(&WORKER);
+    let mut bytes = plain_c().to_vec();
+    let (symbols, names) = {
+        let parsed = ElfFile64::<object::Endianness>::parse(&*bytes).unwrap();
+        let headers = usize::try_from(parsed.elf_header().e_shoff(parsed.endian())).unwrap();
+        let table = parsed.elf_dynamic_symbol_table();
+        let header = |index: object::SectionIndex| headers + 64 * index.0;
+        (header(table.section()), header(table.string_section()))
+    };
+    // The tables are moved to the end of the file, where they are large.
+    let mut place = |header: usize, content: Vec<u8>| {
+        let (at, size) = (bytes.len() as u64, content.len() as u64);
+        bytes.extend(content);
+        bytes[header + 24..header + 32].copy_from_slice(&at.to_le_bytes());
+        bytes[header + 32..header + 40].copy_from_slice(&size.to_le_bytes());
+    };
+    let mut symbol = [0_u8; 24];
+    symbol[..4].copy_from_slice(&1_u32.to_le_bytes());
+    symbol[6] = 1;
+    place(symbols, symbol.repeat(1_000_000));
+    place(names, vec![b'B'; 30 << 20]);
+    let file = stage.bad(&bytes);
+    let began = Instant::now();
+    let refused = inspect(&file).unwrap_err().to_string();
+    assert!(refused.contains("does not export"), "{refused}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 /// Its constructor would leave a mark wherever it is loaded without a worker's limits; nobody loads it.

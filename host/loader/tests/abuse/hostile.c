@@ -307,7 +307,8 @@ static int32_t discover(const struct ask *ask, struct step *step, const struct s
             nanosleep(&(struct timespec){0, 1000 * 1000}, NULL);
     case 20: /* a length that overflows */
         return out->put(out->context, NOTE, "x", SIZE_MAX) ? TOO_MUCH : DONE;
-    case 21: /* a discovery that never ends: something new each time */
+    case 21: /* a discovery that never ends: something new each time, and a forecast that no sum has room for */
+        step->remaining = step->expected = step->possible = UINT32_MAX;
         return probes(step, (struct probe){1, 3, (uint16_t)ask->evidence_len, 1});
     case 22: /* and the same again and again */
         return probes(step, (struct probe){1, 3, 0, 1});
