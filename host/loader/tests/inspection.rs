@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use busbar_loader::{Inspected, Language, LoaderError, PluginDir, inspect, search};
-use common::{chmod, copy, generic, put};
+use common::{chmod, copy, folder, generic, put};
 use tempfile::tempdir;
 
 const NAME: &str = "libbusbar_plugin_x.so";
@@ -154,15 +154,15 @@ fn what_others_may_change_is_refused() {
 #[test]
 fn the_group_bit_is_not_held_against_a_build() {
     let dir = tempdir().unwrap();
-    let deps = dir.path().join("debug/deps");
-    fs::create_dir_all(&deps).unwrap();
+    let deps = folder(&folder(&dir.path().join("debug")).join("deps"));
     let path = copy(&deps, &generic());
     chmod(&path, 0o664);
+    chmod(&deps, 0o775);
     assert!(
         inspect(&path).is_err(),
         "a directory called deps is not yet a build"
     );
-    fs::create_dir(dir.path().join("debug/.fingerprint")).unwrap();
+    folder(&dir.path().join("debug/.fingerprint"));
     assert!(inspect(&path).is_ok());
     chmod(&path, 0o666);
     assert!(inspect(&path).is_err(), "the others' bit always is");
@@ -175,10 +175,7 @@ fn the_first_of_a_name_counts() {
         path: dir.path().join(name),
         ours: false,
     };
-    let fill = |name: &str| {
-        fs::create_dir(dir.path().join(name)).unwrap();
-        copy(&dir.path().join(name), &generic())
-    };
+    let fill = |name: &str| copy(&folder(&dir.path().join(name)), &generic());
     let first = fill("a");
     fill("b");
     put(

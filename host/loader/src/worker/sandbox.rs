@@ -26,8 +26,6 @@ const FILES: u64 = 64;
 /// Seconds of processor time in the life of one worker. Calls have deadlines of their own; this is for one whose host is
 /// gone and whose plugin never comes back.
 const CPU: u64 = 900;
-/// How much more courteous than the host it is, on the scale of nice(1).
-const NICE: i32 = 5;
 /// Where the system's libraries lie, which a plugin may be linked to.
 const LIBRARY_PATHS: [&str; 8] = [
     "/lib",
@@ -88,8 +86,6 @@ pub(crate) fn enter(channel: &File, keep: &[i32], files: &[i32]) -> io::Result<P
     close_others(channel, keep)?;
     // Where memory is short, this goes before anything else. Not every system lets a process say so.
     let _ = std::fs::write("/proc/self/oom_score_adj", "900");
-    // On a machine with one processor, polling comes before what a plugin reckons.
-    let _ = rustix::process::nice(NICE);
     let limits = limit();
     let landlock = restrict_files(files).map_or_else(|error| Shield::Off(error.to_string()), landlock_shield);
     // After Landlock, which holds for the threads that come later, and before seccomp and the last limit, which forbid to

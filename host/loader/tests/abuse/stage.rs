@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::interval;
 
 use super::cases::{Case, Deed};
-use super::common::{copy, generic, hostile, put};
+use super::common::{copy, folder, generic, hostile, put};
 
 /// How often the good plugin is asked while the other one misbehaves.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -154,9 +154,7 @@ pub(crate) fn sound() -> Vec<u8> {
 /// Plays one case.
 pub(crate) async fn play(case: &Case, worker: &[&str]) -> Outcome {
     let stage = Stage::new(worker);
-    let beside = stage.path().join("beside");
-    fs::create_dir(&beside).unwrap();
-    super::common::chmod(&beside, 0o755);
+    let beside = folder(&stage.path().join("beside"));
     put(&beside, "libbusbar_plugin_good.so", good());
     let good = stage.host(&beside).await;
     assert_eq!(good.list()[0].state, PluginState::Loaded, "{:?}", good.list());

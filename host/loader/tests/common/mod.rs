@@ -39,6 +39,13 @@ pub fn hostile() -> PathBuf {
     path
 }
 
+/// Makes a directory that only its owner can change, whatever the umask is.
+pub fn folder(path: &Path) -> PathBuf {
+    fs::create_dir(path).unwrap();
+    chmod(path, 0o755);
+    path.to_path_buf()
+}
+
 /// Writes a library into a directory, readable by all and writable by its owner.
 pub fn put(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.join(name);
