@@ -217,11 +217,18 @@ fn cause(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
     use super::*;
     use crate::inspect::take;
     use crate::place::Place;
+
+    /// A directory that only its owner can change, whatever the umask is.
+    fn private_dir() -> tempfile::TempDir {
+        let mode = PermissionsExt::from_mode(0o755);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
 
     /// Not a test: the worker, in which this program is started again.
     #[test]
@@ -233,13 +240,13 @@ mod tests {
 
     /// A copy of the generic plugin, as if this system had no memory files that may be executed.
     fn unsealed() -> (Image, PathBuf, tempfile::TempDir) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private_dir();
         let path = dir.path().join("plugin.so");
         let built = std::env::current_exe()
             .unwrap()
             .with_file_name("libbusbar_plugin_generic.so");
         std::fs::write(&path, std::fs::read(built).unwrap()).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
         let mut image = take(&Place::check(dir.path()).unwrap(), &path).unwrap();
         assert!(image.sealed.take().is_some(), "this system has them");
         (image, path, dir)

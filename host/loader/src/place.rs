@@ -129,6 +129,12 @@ mod tests {
 
     use super::*;
 
+    /// A directory that only its owner can change, whatever the umask is.
+    fn private_dir() -> tempfile::TempDir {
+        let mode = PermissionsExt::from_mode(0o755);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
+
     fn refused(path: &Path) -> String {
         let text = Place::check(path).unwrap_err().to_string();
         assert!(!text.contains('\n'), "{text}");
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_directory_above_that_others_may_change_is_refused_by_its_name() {
-        let home = tempfile::tempdir().unwrap();
+        let home = private_dir();
         let above = made(home.path().join("above"), 0o755);
         let below = made(above.join("below"), 0o755);
         Place::check(&below).unwrap();
@@ -167,7 +173,7 @@ mod tests {
             // Only root can give a directory away; the judgement itself is tested below.
             return;
         }
-        let home = tempfile::tempdir().unwrap();
+        let home = private_dir();
         let above = made(home.path().join("above"), 0o755);
         let below = made(above.join("below"), 0o755);
         chown(&above, Some(4711), None).unwrap();
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_leads_to_the_program_is_trusted_as_far_as_that() {
-        let home = tempfile::tempdir().unwrap();
+        let home = private_dir();
         let stat = |mode, owner| {
             set_permissions(home.path(), Permissions::from_mode(mode)).unwrap();
             let mut stat = rustix::fs::stat(home.path()).unwrap();
@@ -198,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_link_on_the_way_is_followed_once_and_what_it_leads_to_is_judged() {
-        let home = tempfile::tempdir().unwrap();
+        let home = private_dir();
         let real = made(home.path().join("real"), 0o775);
         let link = home.path().join("link");
         symlink(&real, &link).unwrap();

@@ -8,8 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use busbar_loader::{Inspected, Language, LoaderError, PluginDir, inspect, search};
-use common::{chmod, copy, folder, generic, put};
-use tempfile::tempdir;
+use common::{chmod, copy, folder, generic, put, tempdir};
 
 const NAME: &str = "libbusbar_plugin_x.so";
 

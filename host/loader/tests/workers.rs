@@ -12,9 +12,9 @@ use busbar_loader::{
     Options, PluginDir, PluginError, PluginInfo, PluginState, Plugins, WorkerProgram, worker_main,
 };
 use busbar_plugin_sdk::{Conversation, Mode};
-use common::{copy, generic, hostile};
+use common::{copy, generic, hostile, tempdir};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use tempfile::{TempDir, tempdir};
+use tempfile::TempDir;
 
 /// Not a test: the worker, in which this program is started again.
 #[test]

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::interval;
 
 use super::cases::{Case, Deed};
-use super::common::{copy, folder, generic, hostile, put};
+use super::common::{copy, folder, generic, hostile, put, tempdir};
 
 /// How often the good plugin is asked while the other one misbehaves.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -85,10 +85,7 @@ impl Stage {
     pub(crate) fn new(worker: &[&str]) -> Stage {
         let args = worker.iter().map(Into::into).collect();
         Stage {
-            dir: tempfile::Builder::new()
-                .prefix("busbar-abuse-")
-                .tempdir()
-                .unwrap(),
+            dir: tempdir().unwrap(),
             program: WorkerProgram {
                 args,
                 ..WorkerProgram::default()
@@ -119,7 +116,7 @@ impl Stage {
 
 /// Compiles the plugin in C, with these definitions besides its name.
 pub(crate) fn in_c(name: &str, defines: &[&str]) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempdir().unwrap();
     let (source, library) = (dir.path().join("hostile.c"), dir.path().join("hostile.so"));
     fs::write(&source, include_str!("hostile.c")).unwrap();
     let mut cc = Command::new("cc");

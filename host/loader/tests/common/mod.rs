@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
 /// target/<profile>.
 fn profile_dir() -> PathBuf {
     let program = std::env::current_exe().unwrap();
@@ -37,6 +39,15 @@ pub fn hostile() -> PathBuf {
         assert!(cargo.status().unwrap().success(), "{cargo:?}");
     }
     path
+}
+
+/// A temporary directory that only its owner can change, whatever the umask is.
+pub fn tempdir() -> std::io::Result<TempDir> {
+    let mode = fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new()
+        .prefix("busbar-loader-")
+        .permissions(mode)
+        .tempdir()
 }
 
 /// Makes a directory that only its owner can change, whatever the umask is.
