@@ -64,14 +64,18 @@ impl Catalog {
             .filter(|plugin| plugin.ships && plugin.state == PluginState::Loaded)
             .filter_map(|plugin| plugin.name)
             .collect();
-        let (mut brought, others): (Vec<_>, Vec<_>) = plugins
+        let (own, others): (Vec<_>, Vec<_>) = plugins
             .take_ledgers()
             .into_iter()
             .partition(|brought| ships.contains(&brought.plugin));
         // One with faults would be in the way of every scan that looks through all ledgers.
-        brought.extend(foreign::sound(others, &mut notes).await);
-        let mut texts = BTreeMap::new();
-        for PluginLedger { plugin, ledger } in brought {
+        let others = foreign::sound(others, &mut notes).await.into_iter();
+        let brought = own
+            .into_iter()
+            .map(|brought| (brought, None))
+            .chain(others.map(|(brought, checked)| (brought, Some(checked))));
+        let (mut texts, mut parsed) = (BTreeMap::new(), HashMap::new());
+        for (PluginLedger { plugin, ledger }, checked) in brought {
             let name = ledger
                 .file
                 .strip_suffix(".toml")
@@ -79,6 +83,7 @@ impl Catalog {
                 .to_owned();
             match texts.entry(name) {
                 Entry::Vacant(free) => {
+                    parsed.extend(checked.map(|checked| (free.key().clone(), Arc::new(checked))));
                     free.insert(Text {
                         plugin,
                         text: ledger.text,
@@ -100,7 +105,7 @@ impl Catalog {
             plugins,
             notes,
             texts,
-            parsed: Mutex::default(),
+            parsed: Mutex::new(parsed),
             own: Mutex::default(),
             composed: Mutex::default(),
         }

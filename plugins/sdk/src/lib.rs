@@ -88,8 +88,8 @@
 //!
 //! - [`Plugin::discover`] is called again and again with all evidence so far; nothing is kept in between.
 //! - A panic is an error of that call, shown with its message. Three failures in a row set the plugin aside.
-//! - A call has one second of processor time and may not sleep for as long; its process has bounded memory and output, and
-//!   no files and threads. A discovery is bounded in questions, answers and time.
+//! - A call has one second of processor time and may sleep for at most another; its process has bounded memory and
+//!   output, and no files and threads. A discovery is bounded in questions, answers and time.
 
 pub mod abi;
 mod description;

@@ -14,20 +14,20 @@ pub(super) async fn parse(name: &str, text: &str) -> Result<Ledger, String> {
     checked.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// Those without faults. What is left out, and why, is added to the notes.
-pub(super) async fn sound(brought: Vec<PluginLedger>, notes: &mut Vec<String>) -> Vec<PluginLedger> {
+/// Those without faults, with what they say. What is left out, and why, is added to the notes.
+pub(super) async fn sound(
+    brought: Vec<PluginLedger>,
+    notes: &mut Vec<String>,
+) -> Vec<(PluginLedger, Ledger)> {
     let checked = tokio::task::spawn_blocking(move || {
-        let mut faults = Vec::new();
-        let mut sound = brought;
-        sound.retain(
-            |PluginLedger { plugin, ledger }| match check(&ledger.file, &ledger.text) {
-                Ok(_) => true,
-                Err(fault) => {
-                    faults.push(format!("{} of plugin {plugin} is not used: {fault}", ledger.file));
-                    false
-                }
-            },
-        );
+        let (mut sound, mut faults) = (Vec::new(), Vec::new());
+        for brought in brought {
+            let PluginLedger { plugin, ledger } = &brought;
+            match check(&ledger.file, &ledger.text) {
+                Ok(checked) => sound.push((brought, checked)),
+                Err(fault) => faults.push(format!("{} of plugin {plugin} is not used: {fault}", ledger.file)),
+            }
+        }
         (sound, faults)
     });
     let (sound, faults) = checked.await.unwrap_or_default();
@@ -80,7 +80,7 @@ mod tests {
     async fn whatever_a_ledger_holds_it_is_refused_in_one_line() {
         let nested = |open: &str, close: &str| {
             format!(
-                "ledger = \"a/b\"\nx = {}{}",
+                "ledger = \"a/b\"\ntitle = \"B\"\nx = {}{}",
                 open.repeat(100_000),
                 close.repeat(100_000)
             )
@@ -92,8 +92,8 @@ mod tests {
                 points(150_000),
                 "more than 20000 points",
             ),
-            ("nested lists", nested("[", "]"), "line 2"),
-            ("nested tables", nested("{a=", "}"), "line 2"),
+            ("nested lists", nested("[", "]"), "line 3"),
+            ("nested tables", nested("{a=", "}"), "line 3"),
             ("a deep key", format!("{}a = 1", "a.".repeat(400_000)), "line 1"),
             ("a deep heading", format!("[{}a]", "a.".repeat(400_000)), "line 1"),
             (
@@ -132,7 +132,11 @@ mod tests {
         let mut notes = Vec::new();
         let all = vec![brought("a/bad.toml", "ledger = 7"), brought("a/b.toml", GOOD)];
         let sound = sound(all, &mut notes).await;
-        assert_eq!(sound, [brought("a/b.toml", GOOD)]);
+        assert_eq!(sound.len(), 1);
+        assert_eq!(
+            (&sound[0].0, &*sound[0].1.name),
+            (&brought("a/b.toml", GOOD), "a/b")
+        );
         assert_eq!(notes.len(), 1);
         assert!(
             notes[0].starts_with("a/bad.toml of plugin acme is not used: line 1"),
