@@ -12,8 +12,7 @@ use busbar_loader::{
     Options, PluginDir, PluginError, PluginInfo, PluginState, Plugins, WorkerProgram, worker_main,
 };
 use busbar_plugin_sdk::{Conversation, Mode};
-use common::{copy, generic, hostile, tempdir};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use common::{copy, generic, hostile, poor_kernel, tempdir};
 use tempfile::TempDir;
 
 /// Not a test: the worker, in which this program is started again.
@@ -37,15 +36,7 @@ async fn forgetful_host() {
 #[tokio::test]
 #[ignore = "started by another test"]
 async fn host_on_a_poor_kernel() {
-    let lacks = [libc::SYS_seccomp, libc::SYS_landlock_create_ruleset];
-    let filter = SeccompFilter::new(
-        lacks.map(|call| (call, vec![])).into(),
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
-        std::env::consts::ARCH.try_into().unwrap(),
-    );
-    let filter: BpfProgram = filter.unwrap().try_into().unwrap();
-    seccompiler::apply_filter(&filter).unwrap();
+    poor_kernel();
     let (plugins, _dir) = load(&[hostile()]).await;
     eprintln!("{}", info(&plugins, "hostile").protection.unwrap());
 }

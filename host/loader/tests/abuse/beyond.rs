@@ -1,11 +1,13 @@
 //! Misdeeds that take more than one look.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use busbar_loader::{PluginState, Plugins, inspect};
 
 use super::WORKER;
+use super::common::poor_kernel;
 use super::stage::{Stage, ask, in_c, plain_c, sound};
 
 /// Cut anywhere, a library is refused, and nothing panics.
@@ -131,6 +133,40 @@ async fn an_answer_that_nobody_asked_for() {
     // Its next answer comes from a worker of its own.
     while plugins.list()[0].worker == first {
         assert_eq!(ask(&plugins, "hostile", 0).await.unwrap(), "fine");
+    }
+}
+
+/// Not a test: a host on a kernel without seccomp, whose plugin starts a process and ends its own.
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn host_of_a_parent() {
+    poor_kernel();
+    let stage = Stage::new(&WORKER);
+    stage.bad(plain_c());
+    let plugins = stage.host(stage.path()).await;
+    eprintln!("{}", ask(&plugins, "hostile", 30).await.unwrap());
+    assert!(ask(&plugins, "hostile", 26).await.is_err());
+    // What comes after is not asked for: the pipe to the test ends with the last who holds it.
+}
+
+/// Where the kernel lets a plugin start processes, they end with its worker.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[test]
+fn a_process_that_is_left_behind() {
+    let host = Command::new("/proc/self/exe")
+        .args(["--exact", "beyond::host_of_a_parent", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(host.stderr).unwrap();
+    assert!(host.status.success(), "{told}");
+    let child: i32 = told.lines().next().and_then(|line| line.parse().ok()).unwrap();
+    // Only root may start one: the limit of processes does not count root's.
+    assert_eq!(child > 0, rustix::process::geteuid().is_root(), "{told}");
+    let lives = || fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
+    let began = Instant::now();
+    while lives() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it is still there");
+        std::thread::yield_now();
     }
 }
 

@@ -342,6 +342,14 @@ static int32_t discover(const struct ask *ask, struct step *step, const struct s
             _exit(9);
         rest();
     }
+    case 30: /* a child that stays when it is gone itself */
+    {
+        pid_t child = fork();
+        if (child == 0)
+            rest();
+        snprintf(attempt, sizeof attempt, "%d", (int)child);
+        return say(out, NOTE, attempt);
+    }
     }
     return say(out, NOTE, "fine");
 }

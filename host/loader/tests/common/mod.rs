@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tempfile::TempDir;
 
 /// target/<profile>.
@@ -74,4 +75,17 @@ pub fn copy(dir: &Path, from: &Path) -> PathBuf {
 /// Sets permission bits.
 pub fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// From now on this process, and all that it starts, is on a kernel that has neither Landlock nor seccomp.
+pub fn poor_kernel() {
+    let lacks = [libc::SYS_seccomp, libc::SYS_landlock_create_ruleset];
+    let filter = SeccompFilter::new(
+        lacks.map(|call| (call, vec![])).into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let filter: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
 }
