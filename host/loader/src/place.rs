@@ -113,13 +113,12 @@ fn judge_stat(path: &Path, stat: &Stat, user: u32, trusted: bool) -> Result<(), 
     Ok(())
 }
 
-/// Whether this directory is the `deps` of a cargo build. Under umask 002 what a build writes is writable by its group, and
-/// whoever could change it could change the program beside it, too.
+/// Whether this directory is `target/<profile>` of a cargo build, or its `deps`, where cargo links from. Under umask 002
+/// what a build writes is writable by its group, and whoever could change it could change all that is built there.
 pub(crate) fn is_build_output(directory: &Path) -> bool {
-    directory.file_name().is_some_and(|name| name == "deps")
-        && directory
-            .parent()
-            .is_some_and(|profile| profile.join(".fingerprint").is_dir())
+    let is_profile = |directory: &Path| directory.join(".fingerprint").is_dir();
+    let in_deps = directory.file_name().is_some_and(|name| name == "deps");
+    is_profile(directory) || in_deps && directory.parent().is_some_and(is_profile)
 }
 
 #[cfg(test)]

@@ -161,10 +161,16 @@ fn the_group_bit_is_not_held_against_a_build() {
         inspect(&path).is_err(),
         "a directory called deps is not yet a build"
     );
+    let linked = copy(&dir.path().join("debug"), &generic());
+    chmod(&linked, 0o664);
+    assert!(inspect(&linked).is_err(), "nor is one called debug");
     folder(&dir.path().join("debug/.fingerprint"));
-    assert!(inspect(&path).is_ok());
-    chmod(&path, 0o666);
-    assert!(inspect(&path).is_err(), "the others' bit always is");
+    chmod(&dir.path().join("debug"), 0o775);
+    for path in [path, linked] {
+        assert!(inspect(&path).is_ok());
+        chmod(&path, 0o666);
+        assert!(inspect(&path).is_err(), "the others' bit always is");
+    }
 }
 
 #[test]
