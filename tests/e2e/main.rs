@@ -9,6 +9,7 @@
     reason = "what cannot be set up fails the test, loudly"
 )]
 
+mod abuse;
 mod capture;
 mod change;
 mod commands;

@@ -92,7 +92,8 @@
 //!
 //! - [`Plugin::discover`] is called again and again with all evidence so far; nothing is kept in between.
 //! - A panic is an error of that call, shown with its message. Three failures in a row set the plugin aside.
-//! - A call has a second of processor time, and its process 256 MiB of memory, no files, no network and no threads.
+//! - A call has one second of processor time and may sleep for at most another; its process has bounded memory and
+//!   output, and no files and threads. A discovery is bounded in questions, answers and time.
 //! - `busbar plugin check FILE` shows what is wrong with a library that was built.
 
 pub mod abi;

@@ -15,7 +15,7 @@ mod live;
 mod man;
 pub mod map;
 pub(crate) mod output;
-mod plugin;
+pub(crate) mod plugin;
 mod plugin_check;
 pub mod plugin_new;
 mod progress;
@@ -157,7 +157,15 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
         Command::Plugin(command) => {
-            plugin::run(command, &global.plugin_dir, &config.plugins, output, catalog).await
+            plugin::run(
+                command,
+                data_dir,
+                &global.plugin_dir,
+                &config.plugins,
+                output,
+                catalog,
+            )
+            .await
         }
         Command::Capture(args) => capture::run(&args, data_dir, output, catalog).await,
         Command::Replay(args) => capture::replay(&args, output).await,

@@ -6,6 +6,7 @@
 mod again;
 mod ask;
 mod candidates;
+mod caps;
 mod converse;
 mod dialect;
 mod glance;

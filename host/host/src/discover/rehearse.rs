@@ -7,7 +7,8 @@ use busbar_plugin_sdk::{Conversation, Found, Mode, Outcome};
 use busbar_wire::Link;
 
 use super::ask::ask;
-use super::converse::{MAX_BATCH, MAX_PROBES, MAX_ROUNDS, span_of};
+use super::caps::Caps;
+use super::converse::span_of;
 
 /// How every probe is answered.
 #[derive(Clone, Copy)]
@@ -43,7 +44,8 @@ pub async fn rehearse(
     answer: Answer<'_>,
 ) -> Result<Heard, String> {
     let mut talk = Conversation::new(mode, units.to_vec());
-    for _ in 0..MAX_ROUNDS {
+    let mut caps = Caps::new();
+    loop {
         let step = plugins
             .discover(plugin, &talk)
             .await
@@ -54,9 +56,8 @@ pub async fn rehearse(
                 devices: step.verdict.unwrap_or_default().devices,
             });
         }
-        if step.probes.len() > MAX_BATCH || talk.evidence.len() + step.probes.len() > MAX_PROBES {
-            return Err(format!("it asks for more than the {MAX_PROBES} probes of a scan"));
-        }
+        caps.batch(&step.probes).map_err(|what| format!("it {what}"))?;
+        let told = talk.words.len();
         for probe in step.probes {
             match answer {
                 Answer::Silence => talk.record(probe, Outcome::Silent),
@@ -79,6 +80,7 @@ pub async fn rehearse(
                 }
             }
         }
+        caps.answer(talk.words.len() - told)
+            .map_err(|what| format!("it {what}"))?;
     }
-    Err(format!("it does not come to an end within {MAX_ROUNDS} steps"))
 }

@@ -9,7 +9,7 @@ use busbar_plugin_sdk::{Ask, Forecast, Found, Mode, Probe, Step, Verdict};
 use crate::{BroughtLedger, Described};
 
 /// How much text one call may give.
-const MAX_TEXT: usize = 8 * 1024 * 1024;
+const MAX_TEXT: usize = 4 * 1024 * 1024;
 /// How many texts one call may give.
 const MAX_TEXTS: usize = 65_536;
 /// How much of an error is kept.
