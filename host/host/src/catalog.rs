@@ -233,11 +233,18 @@ impl Catalog {
     /// What a plugin reads a device by that it has found: a ledger made for it, or one that is known.
     ///
     /// # Errors
-    /// As [`Catalog::composed`] and [`Catalog::ledger`].
+    /// As [`Catalog::composed`] and [`Catalog::ledger`]; the plugin's fault where nobody brings it.
     pub async fn ledger_found(&self, plugin: &str, found: &Found) -> Result<Arc<Ledger>> {
         match &found.ledger_text {
             Some(text) => self.composed(plugin, &found.ledger, text).await,
-            None => self.ledger(&found.ledger),
+            None => self.ledger(&found.ledger).map_err(|error| match error {
+                HostError::Usage { message, .. } => HostError::failed(
+                    "plugin",
+                    format!("plugin {plugin} found {}, but {message}", found.id),
+                    "This is a fault of the plugin; scan with --ledger or another --plugin.",
+                ),
+                faults => faults,
+            }),
         }
     }
 
