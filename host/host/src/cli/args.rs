@@ -433,6 +433,10 @@ pub enum PluginCommand {
         file: PathBuf,
     },
     /// Load a plugin file as the host would, and show all that is wrong with it
+    #[command(after_help = "Examples:\n  \
+        busbar plugin check libbusbar_plugin_acme.so\n  \
+        busbar plugin check libbusbar_plugin_acme.so --json\n\n\
+        Exit 1 with the cause. It runs in a process of its own, as it would in a host.")]
     Check {
         /// The library
         file: PathBuf,
