@@ -20,10 +20,12 @@ mod kill;
 mod model;
 mod recover;
 mod registry;
+mod restore;
 
 pub use audit::{AuditBreak, AuditHash, AuditKind, AuditProof, AuditRow, NewAudit};
 pub use diff::{Asked, Change, Diff, Found, FoundDevice, FoundEntity, Ids, KnownDevice, diff};
 pub use error::StoreError;
+pub use file::Contents;
 pub use history::{History, Pruned, Quality, Retention, Sample, Stored};
 pub use kill::KillSwitch;
 pub use model::{
@@ -31,4 +33,5 @@ pub use model::{
     ScanState, Status, Tally,
 };
 pub use recover::{Opening, Origin};
-pub use registry::{AuditPruned, Promotion, Registry, backups};
+pub use registry::{AuditPruned, Copy, Made, Promotion, Registry, backup, backups, contents, copies};
+pub use restore::{Restored, restore};

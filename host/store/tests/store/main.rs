@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod backup;
 mod child;
 mod damage;
 mod disk;
@@ -12,6 +13,7 @@ mod journey;
 mod kill;
 mod killed;
 mod refused;
+mod restore;
 mod scans;
 mod tampered;
 
