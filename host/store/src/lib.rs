@@ -33,5 +33,7 @@ pub use model::{
     ScanState, Status, Tally,
 };
 pub use recover::{Opening, Origin};
-pub use registry::{AuditPruned, Copy, Made, Promotion, Registry, backup, backups, contents, copies};
+pub use registry::{
+    AuditPruned, Copy, Made, Promotion, Registry, backup, backups, contents, copies, is_free,
+};
 pub use restore::{Restored, restore};

@@ -7,9 +7,11 @@ use busbar_ledger::span::Function;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::backup::BackupArgs;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
+use super::restore::RestoreArgs;
 use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetArgs};
 
 use crate::config::parse_duration;
@@ -105,6 +107,10 @@ pub enum Command {
         busbar doctor --json\n\n\
         It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
     Doctor,
+    /// Copy the registry now, or list the copies
+    Backup(BackupArgs),
+    /// Put a copy in the place of the registry
+    Restore(RestoreArgs),
     /// Take over the configuration of a tool that Busbar replaces
     Import(ImportArgs),
     /// Look at ledgers: the descriptions of devices

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod ask;
+pub mod backup;
 pub(crate) mod capture;
 mod discover;
 mod discover_report;
@@ -18,6 +19,7 @@ mod progress;
 pub mod raw;
 mod read;
 mod registry;
+pub mod restore;
 pub(crate) mod run;
 mod scan;
 pub(crate) mod scan_report;
@@ -149,6 +151,8 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Audit(args) => writes::audit::run(&args, data_dir, output, catalog).await,
         Command::KillSwitch(command) => writes::kill_switch::run(command, data_dir, output).await,
         Command::Doctor => doctor::run(data_dir, output, catalog).await,
+        Command::Backup(args) => backup::run(&args, data_dir, output).await,
+        Command::Restore(args) => restore::run(&args, data_dir, output).await,
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
         Command::Plugin(command) => plugin::run(command, output, catalog).await,

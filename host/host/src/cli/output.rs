@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets,
+};
 use serde::Serialize;
 
 use crate::error::{Exit, HostError};
@@ -160,6 +162,15 @@ impl Output {
             }
         }));
         table
+    }
+
+    /// Columns that are never broken, whatever else has to be: ids and names are there to be copied.
+    pub fn whole_columns(&self, table: &mut Table, columns: &[usize]) {
+        for column in columns {
+            if let Some(column) = table.column_mut(*column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
     }
 
     /// Prints a table, without the blanks at the ends of its lines.

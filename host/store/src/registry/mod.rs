@@ -33,6 +33,17 @@ pub struct Registry {
     copying: tokio::sync::Mutex<()>,
 }
 
+/// Whether no host holds a data directory. Nothing is made where there is none.
+///
+/// # Errors
+/// [`StoreError::Locked`] when one does; what the disk says.
+pub fn is_free(dir: &Path) -> Result<(), StoreError> {
+    match dir.is_dir() {
+        true => HostLock::take(dir).map(drop),
+        false => Ok(()),
+    }
+}
+
 impl Registry {
     /// Opens it for a host: takes the data directory, makes what is missing, checks every page, sets a damaged
     /// file aside and restores the last backup, brings the schema up to date.
