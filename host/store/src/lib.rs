@@ -26,7 +26,7 @@ pub use audit::{AuditBreak, AuditHash, AuditKind, AuditProof, AuditRow, NewAudit
 pub use diff::{Asked, Change, Diff, Found, FoundDevice, FoundEntity, Ids, KnownDevice, diff};
 pub use error::StoreError;
 pub use file::Contents;
-pub use history::{History, Pruned, Quality, Retention, Sample, Stored};
+pub use history::{History, Pruned, Quality, Retention, Sample, Stored, check_history};
 pub use kill::KillSwitch;
 pub use model::{
     Approval, Connection, Device, Entity, Evidence, Lifecycle, NewConnection, Outcome, Readable, Scan,

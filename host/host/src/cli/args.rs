@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::backup::BackupArgs;
+use super::doctor::DoctorArgs;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
@@ -102,11 +103,7 @@ pub enum Command {
     #[command(subcommand)]
     KillSwitch(KillCommand),
     /// Is everything well? What is wrong, why, and what to do next
-    #[command(after_help = "Examples:\n  \
-        busbar doctor\n  \
-        busbar doctor --json\n\n\
-        It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Copy the registry now, or list the copies
     Backup(BackupArgs),
     /// Put a copy in the place of the registry

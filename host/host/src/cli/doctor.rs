@@ -1,8 +1,9 @@
 //! `busbar doctor`: is everything well, and if not, what to do.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
-use comfy_table::Cell;
+use clap::Args;
 
 use super::output::{Output, number};
 use crate::catalog::Catalog;
@@ -11,26 +12,38 @@ use crate::error::{HostError, Result};
 use crate::format::visible;
 use crate::profile::DeviceProfile;
 
+/// `busbar doctor`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar doctor\n  \
+    busbar doctor --json\n\n\
+    It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
+pub struct DoctorArgs {}
+
 /// Runs the command: exit 1 when something does not work.
 pub async fn run(
+    _args: &DoctorArgs,
     data_dir: &Path,
+    config: Option<&Path>,
     output: Output,
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
-    let report = Report::of(gather(data_dir, &catalog().await?).await?);
+    let report = Report::of(gather(data_dir, config, &catalog().await?).await?);
     if output.is_json() {
         output.document(&report)?;
     } else {
-        let mut table = output.table_of(&[]);
-        for finding in &report.findings {
-            table.add_row(row(finding, output));
+        // What is wrong stands first.
+        let mut findings: Vec<&Finding> = report.findings.iter().collect();
+        findings.sort_by_key(|finding| Reverse(finding.level));
+        for finding in findings {
+            show(finding, output);
         }
-        output.table_lines(&table);
         connections(&report.connections, output);
+        output.line("");
+        output.line(&summary(&report.findings, output));
     }
-    let wrong = report.findings.iter().filter(|f| f.level == Level::Error).count();
+    let wrong = of_level(&report.findings, Level::Error);
     if report.healthy {
-        output.say(&format!("\n{}", output.green("Everything works.")));
         return Ok(());
     }
     Err(HostError::Reported {
@@ -38,23 +51,61 @@ pub async fn run(
             1 => "one thing does not work".to_owned(),
             n => format!("{n} things do not work"),
         },
-        hint: "What to do stands beside each of them.".to_owned(),
+        hint: "What to do stands below each of them.".to_owned(),
     })
 }
 
-/// A finding as a row: how bad, where, and what, with what to do below it.
-fn row(finding: &Finding, output: Output) -> [Cell; 3] {
+fn of_level(findings: &[Finding], level: Level) -> usize {
+    findings.iter().filter(|finding| finding.level == level).count()
+}
+
+/// A finding: how bad, where, and what; what to do stands below it.
+fn show(finding: &Finding, output: Output) {
     let mark = match finding.level {
-        Level::Ok => output.green_cell("ok"),
-        Level::Warning => output.yellow_cell("look"),
-        Level::Error => output.red_cell("bad"),
+        Level::Ok => output.green("ok  "),
+        Level::Warning => output.yellow("look"),
+        Level::Error => output.red("bad "),
     };
-    let mut text = visible(&finding.message);
-    if !finding.hint.is_empty() {
-        text.push('\n');
-        text.push_str(&visible(&finding.hint));
+    let area = visible(&finding.area);
+    let text = format!("{area}  {}", visible(&finding.message));
+    let mut first = true;
+    // The first line begins with where it is.
+    let bold = |line: &str| match line.strip_prefix(area.as_str()) {
+        Some(rest) => format!("{}{rest}", output.bold(&area)),
+        None => line.to_owned(),
+    };
+    for line in output.lines_of(6, &text) {
+        let head = if std::mem::take(&mut first) {
+            format!("{mark}  ")
+        } else {
+            "      ".to_owned()
+        };
+        output.line(&format!("{head}{}", bold(&line)));
     }
-    [mark, Cell::new(visible(&finding.area)), Cell::new(text)]
+    if !finding.hint.is_empty() {
+        for (n, line) in output.lines_of(8, &visible(&finding.hint)).iter().enumerate() {
+            output.line(&format!("      {} {line}", if n == 0 { "→" } else { " " }));
+        }
+    }
+}
+
+/// How many of each, in one line.
+fn summary(findings: &[Finding], output: Output) -> String {
+    let [bad, look, well] = [Level::Error, Level::Warning, Level::Ok].map(|level| of_level(findings, level));
+    match (bad, look) {
+        (0, 0) => output.green(&format!("Everything works. {well} things were looked at.")),
+        (0, look) => format!(
+            "{}, {well} well. Nothing is broken.",
+            output.yellow(&format!("{look} to look at"))
+        ),
+        (bad, look) => format!(
+            "{}, {look} to look at, {well} well.",
+            output.red(&match bad {
+                1 => "1 does not work".to_owned(),
+                n => format!("{n} do not work"),
+            })
+        ),
+    }
 }
 
 /// What was learned about talking to each unit.

@@ -6,7 +6,7 @@ pub mod backup;
 pub(crate) mod capture;
 mod discover;
 mod discover_report;
-mod doctor;
+pub mod doctor;
 mod endpoint;
 pub mod import;
 mod ledger;
@@ -150,7 +150,10 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Limits(args) => writes::limits::run(&args, data_dir, &config, output, catalog).await,
         Command::Audit(args) => writes::audit::run(&args, data_dir, output, catalog).await,
         Command::KillSwitch(command) => writes::kill_switch::run(command, data_dir, output).await,
-        Command::Doctor => doctor::run(data_dir, output, catalog).await,
+        Command::Doctor(args) => {
+            let file = config::file(global.config.as_deref());
+            doctor::run(&args, data_dir, file.as_deref(), output, catalog).await
+        }
         Command::Backup(args) => backup::run(&args, data_dir, output).await,
         Command::Restore(args) => restore::run(&args, data_dir, output).await,
         Command::Import(args) => import::run(&args, output),

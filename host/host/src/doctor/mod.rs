@@ -2,9 +2,12 @@
 //!
 //! [`gather`] looks, [`findings`] judges what it saw, and the command line shows both.
 
+mod files;
 mod findings;
 mod gather;
 mod link;
+mod rights;
+mod time;
 
 use serde::Serialize;
 
