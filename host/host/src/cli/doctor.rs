@@ -1,10 +1,11 @@
 //! `busbar doctor`: is everything well, and if not, what to do.
 
 use std::cmp::Reverse;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::doctor_archive;
 use super::output::{Output, number};
 use crate::catalog::Catalog;
 use crate::doctor::{Finding, Level, LinkReport, Report, gather};
@@ -16,19 +17,32 @@ use crate::profile::DeviceProfile;
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar doctor\n  \
+    busbar doctor --archive              a file for a bug report, without passwords and names\n  \
     busbar doctor --json\n\n\
     It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
-pub struct DoctorArgs {}
+pub struct DoctorArgs {
+    /// Write an archive for a bug report, without passwords and names (a name with date and time when left out)
+    #[arg(long, value_name = "FILE.tar.gz", num_args = 0..=1)]
+    pub archive: Option<Option<PathBuf>>,
+    /// Write over an archive that is there
+    #[arg(long, requires = "archive")]
+    pub force: bool,
+}
 
 /// Runs the command: exit 1 when something does not work.
 pub async fn run(
-    _args: &DoctorArgs,
+    args: &DoctorArgs,
     data_dir: &Path,
     config: Option<&Path>,
     output: Output,
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
-    let report = Report::of(gather(data_dir, config, &catalog().await?).await?);
+    let catalog = catalog().await?;
+    let report = Report::of(gather(data_dir, config, &catalog).await?);
+    if let Some(to) = &args.archive {
+        let to = to.as_deref();
+        return doctor_archive::run(to, args.force, data_dir, config, &catalog, &report, output).await;
+    }
     if output.is_json() {
         output.document(&report)?;
     } else {

@@ -7,6 +7,7 @@ pub(crate) mod capture;
 mod discover;
 mod discover_report;
 pub mod doctor;
+mod doctor_archive;
 mod endpoint;
 pub mod import;
 mod ledger;

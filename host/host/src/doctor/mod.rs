@@ -2,6 +2,7 @@
 //!
 //! [`gather`] looks, [`findings`] judges what it saw, and the command line shows both.
 
+pub mod archive;
 mod files;
 mod findings;
 mod gather;
