@@ -9,6 +9,7 @@
     reason = "what cannot be set up fails the test, loudly"
 )]
 
+mod archive;
 mod backup;
 mod capture;
 mod commands;

@@ -7,6 +7,7 @@ use busbar_store::{AuditRow, Connection, Copy, Device, Entity, Outcome, Registry
 use serde_json::{Value, json};
 
 use super::redact::{REMOVED, Redactor, What};
+use crate::config::parse_duration;
 use crate::profile::Profile;
 use crate::settings::ConnectionOptions;
 
@@ -88,6 +89,18 @@ impl Stored {
                 redactor.know(What::Name, name);
             }
         }
+        for (entity, text) in self
+            .entities
+            .iter()
+            .filter_map(|entity| Some((entity, told(entity)?)))
+        {
+            let what = if entity.key.contains("serial") {
+                What::Serial
+            } else {
+                What::Name
+            };
+            redactor.know(what, text);
+        }
         for name in self.entities.iter().filter_map(|entity| entity.name.as_ref()) {
             redactor.know(What::Name, name);
         }
@@ -109,8 +122,8 @@ impl Stored {
                 "name": redactor.know(What::Name, &connection.name),
                 "url": redactor.url(&connection.url),
                 "plugin": connection.plugin.as_deref().map(|plugin| redactor.text(plugin)),
-                "interval": options.interval.as_deref().map(|text| redactor.text(text)),
-                "timeout": options.timeout.as_deref().map(|text| redactor.text(text)),
+                "interval": time(&options.interval),
+                "timeout": time(&options.timeout),
                 "max_words": options.max_words,
                 "own_ledgers": options.ledgers.len(),
                 "device_ledgers": options.device_ledgers.len(),
@@ -143,7 +156,7 @@ impl Stored {
                 "bit": entity.bit,
                 "status": entity.status,
                 "lifecycle": entity.lifecycle,
-                "proof": entity.proof.as_deref().map(|proof| redactor.text(proof)),
+                "proof": proof(entity, redactor),
                 "named": entity.name.is_some(),
             })
         });
@@ -206,6 +219,33 @@ impl Stored {
     pub fn backups(&self, redactor: &mut Redactor) -> Value {
         redactor.value(json!({ "backups": self.copies }))
     }
+}
+
+/// A time, and nothing else that may have been written in its place.
+fn time(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(|text| match parse_duration(text) {
+        Ok(_) => text,
+        Err(_) => REMOVED,
+    })
+}
+
+/// The text that a proof tells, as the device sent it, where it may be anybody's.
+fn told(entity: &Entity) -> Option<&str> {
+    let proof = entity
+        .proof
+        .as_deref()
+        .filter(|_| !crate::capture::is_public(&entity.key))?;
+    let (begin, end) = (proof.find('"')?, proof.rfind('"')?);
+    proof.get(begin + 1..end).filter(|text| !text.is_empty())
+}
+
+/// A proof without the text that it tells: too short a one is not looked for elsewhere.
+fn proof(entity: &Entity, redactor: &mut Redactor) -> Option<String> {
+    let proof = entity.proof.as_deref()?;
+    Some(match told(entity) {
+        Some(text) => redactor.text(&proof.replace(text, REMOVED)),
+        None => redactor.text(proof),
+    })
 }
 
 /// A value that is a number, as the audit holds it: with its unit, perhaps.
