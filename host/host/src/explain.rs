@@ -86,9 +86,12 @@ pub async fn explain(
     } else {
         id
     };
-    let Some(entity) = registry.entity(id).await? else {
-        return Err(unknown(id, &registry.entities(None).await?));
+    let entity = match registry.entity(id).await? {
+        Some(entity) => entity,
+        None => meant(id, registry.entities(None).await?)?,
     };
+    let id = entity.id();
+    let id = id.as_str();
     let devices = registry.devices().await?;
     let device = devices
         .into_iter()
@@ -145,6 +148,38 @@ pub async fn explain(
     })
 }
 
+/// The one entity whose id ends so, or whose key this is.
+fn meant(text: &str, known: Vec<Entity>) -> Result<Entity> {
+    let ends = |entity: &Entity| {
+        let id = entity.id();
+        let before = id
+            .strip_suffix(text)
+            .and_then(|before| before.chars().next_back());
+        !text.is_empty() && matches!(before, Some('.' | '_'))
+    };
+    // A whole key is more than the end of one.
+    let whole = |entity: &&Entity| entity.key == text;
+    let mut led: Vec<&Entity> = known.iter().filter(whole).collect();
+    if led.is_empty() {
+        led = known.iter().filter(|entity| ends(entity)).collect();
+    }
+    match led[..] {
+        [] => Err(unknown(text, &known)),
+        [one] => Ok(one.clone()),
+        ref some => {
+            let few: Vec<String> = some.iter().take(4).map(|entity| entity.id()).collect();
+            let more = match some.len() - few.len() {
+                0 => String::new(),
+                n => format!(", or {n} more"),
+            };
+            Err(HostError::usage(
+                format!("{} entities have {text:?} at the end of their ids", some.len()),
+                format!("Name one: {}{more}.", few.join(", ")),
+            ))
+        }
+    }
+}
+
 /// No entity has this id: the ones that come nearest are named.
 fn unknown(id: &str, known: &[Entity]) -> HostError {
     let ids: Vec<String> = known.iter().map(Entity::id).collect();
@@ -158,8 +193,16 @@ fn unknown(id: &str, known: &[Entity]) -> HostError {
                 known.as_str(),
             )
         })
-        .filter(|(likeness, _)| *likeness > 0.9)
+        .filter(|(likeness, _)| *likeness > 0.85)
         .collect();
+    if likely.is_empty() && id.len() >= 3 {
+        let wanted = id.to_lowercase();
+        likely = ids
+            .iter()
+            .filter(|known| known.contains(&wanted))
+            .map(|known| (1.0, known.as_str()))
+            .collect();
+    }
     likely.sort_by(|a, b| b.0.total_cmp(&a.0));
     let hint = match likely.get(..likely.len().min(3)) {
         Some(few) if !few.is_empty() => {

@@ -13,6 +13,7 @@ use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
 use super::restore::RestoreArgs;
+use super::select::{DevicesArgs, EntitiesArgs};
 use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetArgs};
 
 use crate::config::parse_duration;
@@ -85,7 +86,7 @@ pub enum Command {
     /// Read registers as they are, with every plausible meaning
     Raw(RawArgs),
     /// List the devices of the registry
-    Devices,
+    Devices(DevicesArgs),
     /// List the entities of the registry, with live values while a host runs
     Entities(EntitiesArgs),
     /// Show how bytes become an entity's value, and why Busbar believes that it exists
@@ -340,18 +341,14 @@ pub struct RawArgs {
     pub timeout: Option<Duration>,
 }
 
-/// `busbar entities`
-#[derive(Clone, Debug, Args)]
-pub struct EntitiesArgs {
-    /// Only those of this device
-    #[arg(long, value_name = "ID")]
-    pub device: Option<String>,
-}
-
 /// `busbar explain`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar explain c0619ab1234f_battery_u225.soc\n  \
+    busbar explain battery_u225.soc      the end of an id will do, or the key alone, where one entity has it\n  \
+    busbar explain victron/gx-battery:266")]
 pub struct ExplainArgs {
-    /// The entity's id, as `busbar entities` shows it
+    /// The entity's id as `busbar entities` shows it, its end, its key, or LEDGER:ADDRESS
     pub entity: String,
 }
 

@@ -9,6 +9,7 @@ mod discover_report;
 pub mod doctor;
 mod doctor_archive;
 mod endpoint;
+mod grid;
 pub mod import;
 mod ledger;
 pub mod ledger_new;
@@ -24,6 +25,7 @@ pub mod restore;
 pub(crate) mod run;
 mod scan;
 pub(crate) mod scan_report;
+pub mod select;
 pub(crate) mod simulate;
 mod writes;
 
@@ -143,7 +145,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         }
         Command::Read(args) => read::run(&args, data_dir, output, catalog).await,
         Command::Raw(args) => raw::run(&args, data_dir, output).await,
-        Command::Devices => registry::devices(data_dir, output, catalog).await,
+        Command::Devices(args) => registry::devices(&args, data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, &config, output, catalog).await,
         Command::Set(args) => writes::set::run(&args, data_dir, config.clone(), output, catalog).await,
