@@ -12,6 +12,7 @@
 mod archive;
 mod backup;
 mod capture;
+mod choose;
 mod commands;
 mod common;
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::doctor_archive;
-use super::output::{Output, number};
+use super::grid::{Column, Grid, Room, Style};
+use super::output::Output;
 use crate::catalog::Catalog;
 use crate::doctor::{Finding, Level, LinkReport, Report, gather};
 use crate::error::{HostError, Result};
@@ -122,40 +123,47 @@ fn summary(findings: &[Finding], output: Output) -> String {
     }
 }
 
-/// What was learned about talking to each unit.
+/// What was learned about talking to each unit; those that are alike stand in one line.
 fn connections(links: &[LinkReport], output: Output) {
-    let mut table = output.table([
-        "connection",
-        "unit",
-        "largest read",
-        "over holes",
-        "at once",
-        "answers in",
-        "time-out",
-        "pauses",
+    let mut grid = Grid::new(&[
+        Column::new("connection", Room::Whole),
+        Column::new("units", Room::Elastic),
+        Column::right("largest read", Room::Whole),
+        Column::new("over holes", Room::Optional),
+        Column::right("at once", Room::Whole),
+        Column::right("answers in", Room::Whole),
+        Column::right("time-out", Room::Optional),
+        Column::new("pauses", Room::Optional),
     ]);
     let mut any = false;
     for link in links {
+        let mut alike: Vec<(DeviceProfile, Vec<String>)> = Vec::new();
         for unit in link.profile.units.keys() {
             let Some(profile) = link.profile.device(*unit) else {
                 continue;
             };
+            match alike.iter_mut().find(|(of, _)| *of == profile) {
+                Some((_, units)) => units.push(unit.to_string()),
+                None => alike.push((profile, vec![unit.to_string()])),
+            }
+        }
+        for (profile, units) in alike {
             any = true;
-            let known = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
-            table.add_row(vec![
-                visible(&link.connection).into(),
-                number(unit),
-                number(known(profile.max_words.map(|words| format!("{words} registers")))),
+            let known = |text: Option<String>| (text.unwrap_or_else(|| "?".to_owned()), Style::Plain);
+            let ms = |ms: Option<u64>| known(ms.map(|ms| format!("{ms} ms")));
+            grid.row(vec![
+                (visible(&link.connection), Style::Plain),
+                (units.join(", "), Style::Plain),
+                known(profile.max_words.map(|words| format!("{words} registers"))),
                 known(
                     profile
                         .spans_holes
                         .map(|yes| if yes { "yes" } else { "no" }.to_owned()),
-                )
-                .into(),
-                number(known(profile.in_flight.map(|n| n.to_string()))),
-                number(known(profile.latency_ms.map(|ms| format!("{ms} ms")))),
-                number(known(profile.timeout_ms.map(|ms| format!("{ms} ms")))),
-                pauses(&profile).into(),
+                ),
+                known(profile.in_flight.map(|n| n.to_string())),
+                ms(profile.latency_ms),
+                ms(profile.timeout_ms),
+                (pauses(&profile), Style::Plain),
             ]);
         }
     }
@@ -164,7 +172,7 @@ fn connections(links: &[LinkReport], output: Output) {
             "\n{}",
             output.bold("What was learned about talking to them")
         ));
-        output.table_lines(&table);
+        grid.print(output);
     }
 }
 
@@ -178,8 +186,5 @@ fn pauses(profile: &DeviceProfile) -> String {
         .into_iter()
         .filter_map(|(ms, when)| ms.filter(|ms| *ms > 0).map(|ms| format!("{ms} ms {when}")))
         .collect();
-    match parts.is_empty() {
-        true => "none".to_owned(),
-        false => parts.join(", "),
-    }
+    parts.join(", ")
 }

@@ -4,7 +4,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::output::Output;
 
-/// An elastic column is not cut below this.
+/// An elastic column is not cut below this while there is something to leave out.
+const COMFORTABLE: usize = 16;
+/// Nor below this at all.
 const LEAST: usize = 8;
 /// Between two columns.
 const GAP: usize = 2;
@@ -32,6 +34,10 @@ pub enum Room {
     Elastic,
     /// It is left out.
     Optional,
+    /// It gets what the others leave, and is left out where that is little.
+    Spare,
+    /// It is shown whole, and no wider than this as a column: what is longer has a line of its own.
+    Overhang(usize),
 }
 
 /// A column.
@@ -101,7 +107,12 @@ impl Grid {
                 .map(|(text, _)| text.width());
             let widest = cells.max().unwrap_or_default();
             // A column without anything in it is none.
-            (widest > 0).then(|| widest.max(self.columns.get(n).map_or(0, |c| c.heading.width())))
+            let column = self.columns.get(n);
+            let widest = match column.map(|column| column.room) {
+                Some(Room::Overhang(most)) => widest.min(most),
+                _ => widest,
+            };
+            (widest > 0).then(|| widest.max(column.map_or(0, |c| c.heading.width())))
         };
         let mut widths: Vec<Option<usize>> = (0..self.columns.len()).map(natural).collect();
         let Some(room) = room else { return widths };
@@ -110,24 +121,31 @@ impl Grid {
             self.indent + shown.clone().sum::<usize>() + GAP * shown.count().saturating_sub(1)
         };
         let of = |room: Room, n: usize| self.columns.get(n).is_some_and(|column| column.room == room);
-        // Cut first, the widest most.
-        while total(&widths) > room {
-            let widest = (0..widths.len())
-                .filter(|n| of(Room::Elastic, *n))
-                .filter(|n| widths[*n] > Some(LEAST))
-                .max_by_key(|n| widths[*n]);
-            let Some(widest) = widest else { break };
-            widths[widest] = widths[widest].map(|width| width - 1);
-        }
+        let cut_to = |what: Room, least: usize, widths: &mut Vec<Option<usize>>| {
+            while total(widths) > room {
+                // The widest first.
+                let widest = (0..widths.len())
+                    .filter(|n| of(what, *n) && widths[*n] > Some(least))
+                    .max_by_key(|n| widths[*n]);
+                let Some(widest) = widest else { break };
+                widths[widest] = widths[widest].map(|width| width - 1);
+            }
+        };
+        cut_to(Room::Spare, COMFORTABLE, &mut widths);
+        cut_to(Room::Elastic, COMFORTABLE, &mut widths);
         for n in (0..widths.len()).rev() {
-            if total(&widths) > room && of(Room::Optional, n) {
+            if total(&widths) > room && (of(Room::Optional, n) || of(Room::Spare, n)) {
                 widths[n] = None;
             }
         }
+        cut_to(Room::Elastic, LEAST, &mut widths);
         // What was left out may have made room again for what was cut.
         while total(&widths) < room {
-            let cut = (0..widths.len())
-                .find(|n| of(Room::Elastic, *n) && widths[*n].is_some() && widths[*n] < natural(*n));
+            let cut = (0..widths.len()).find(|n| {
+                (of(Room::Elastic, *n) || of(Room::Spare, *n))
+                    && widths[*n].is_some()
+                    && widths[*n] < natural(*n)
+            });
             let Some(cut) = cut else { break };
             widths[cut] = widths[cut].map(|width| width + 1);
         }
@@ -155,12 +173,30 @@ impl Grid {
         let mut line = " ".repeat(self.indent);
         // Blanks are only written when something follows.
         let mut owed = 0;
+        // How far a cell reaches beyond its column, and where that ends.
+        let (mut hanging, mut column_end) = (0, 0);
         for ((text, style), (column, width)) in cells.zip(self.columns.iter().zip(widths)) {
             let Some(width) = *width else { continue };
+            if matches!(column.room, Room::Overhang(_)) && text.width() > width {
+                line.push_str(text);
+                (hanging, column_end) = (text.width() - width, self.indent + width);
+                owed = GAP;
+                continue;
+            }
             let text = cut(text, width);
             let blanks = width.saturating_sub(text.width());
             let (before, behind) = if column.right { (blanks, 0) } else { (0, blanks) };
             owed += before;
+            if hanging > 0 && !text.is_empty() {
+                // The blanks before a number may do.
+                if owed > hanging {
+                    owed -= hanging;
+                } else {
+                    line.push('\n');
+                    owed += column_end;
+                }
+                hanging = 0;
+            }
             if !text.is_empty() {
                 line.push_str(&" ".repeat(std::mem::take(&mut owed)));
                 line.push_str(&match style {
@@ -248,10 +284,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_for_its_column_has_a_line_of_its_own() {
+        let mut grid = Grid::new(&[
+            Column::new("", Room::Overhang(6)),
+            Column::right("", Room::Elastic),
+            Column::new("", Room::Spare),
+        ])
+        .indented(2);
+        let cell = |text: &str| (text.to_owned(), Style::Plain);
+        grid.row(vec![cell("soc"), cell("77 %"), cell("State of charge")]);
+        grid.row(vec![cell("a_long_key"), cell("1 V"), cell("Long")]);
+        let lines = |room| grid.lines(room, |_, text| text.to_owned());
+        assert_eq!(
+            lines(None),
+            [
+                "  soc     77 %  State of charge",
+                "  a_long_key\n           1 V  Long"
+            ]
+        );
+        assert_eq!(lines(Some(25))[0], "  soc     77 %", "{:?}", lines(Some(25)));
+    }
+
+    #[test]
     fn what_does_not_fit_is_cut_then_left_out_and_an_id_never() {
-        let narrow = lines(Some(48));
-        assert_eq!(narrow[0], "c0619ab1234f_battery_u225  Pylontech in t…   225");
-        assert!(narrow.iter().all(|line| line.width() <= 48), "{narrow:?}");
+        let narrow = lines(Some(50));
+        assert_eq!(narrow[0], "c0619ab1234f_battery_u225  Pylontech in the…   225");
+        assert!(narrow.iter().all(|line| line.width() <= 50), "{narrow:?}");
+        assert_eq!(
+            lines(Some(48))[0],
+            "c0619ab1234f_battery_u225  Pylontech in the cel…"
+        );
         assert_eq!(lines(Some(38))[0], "c0619ab1234f_battery_u225  Pylontech…");
         assert_eq!(lines(Some(10))[0], "c0619ab1234f_battery_u225  Pylonte…");
     }

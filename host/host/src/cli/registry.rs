@@ -24,6 +24,11 @@ use crate::write::policy::Policy;
 /// A terminal of so many columns has room for what is nice to know.
 const ROOMY: usize = 110;
 
+/// A few keys are very long: the others need not stand so far from their values.
+const KEYS: usize = 44;
+/// The same where there is less room.
+const KEYS_NARROW: usize = 32;
+
 /// All devices with their entities: from the running host, or from the registry.
 async fn gather(data_dir: &Path, catalog: impl AsyncFnOnce() -> Result<Catalog>) -> Result<Devices> {
     match Client::connect(data_dir).await? {
@@ -54,7 +59,7 @@ pub async fn devices(
         Column::new("device", Room::Whole),
         Column::new("name", Room::Elastic),
         Column::right("unit", Room::Whole),
-        Column::new("ledger", Room::Whole),
+        Column::new("ledger", Room::Optional),
         Column::right("entities", Room::Optional),
         Column::new("state", Room::Whole),
         Column::right("age", Room::Whole),
@@ -140,6 +145,10 @@ pub async fn entities(
 
 /// For people: each device with its entities below it, by their keys.
 fn below_their_devices(devices: &Devices, output: Output) {
+    let keys = match output.width() {
+        Some(width) if width < ROOMY => KEYS_NARROW,
+        _ => KEYS,
+    };
     for (n, device) in devices.devices.iter().enumerate() {
         if n > 0 {
             output.line("");
@@ -159,11 +168,11 @@ fn below_their_devices(devices: &Devices, output: Output) {
             output.hanging("  ", &visible(reason), |line| output.yellow(line));
         }
         let mut grid = Grid::new(&[
-            Column::new("", Room::Whole),
+            Column::new("", Room::Overhang(keys)),
             Column::right("", Room::Elastic),
             Column::right("", Room::Whole),
             Column::new("", Room::Whole),
-            Column::new("", Room::Elastic),
+            Column::new("", Room::Spare),
         ])
         .indented(2);
         for view in &device.entities {
