@@ -180,22 +180,29 @@ fn meant(text: &str, known: Vec<Entity>) -> Result<Entity> {
     }
 }
 
+/// The longest wrong name for which a right one is looked for.
+const MOST_NAME: usize = 80;
+
 /// No entity has this id: the ones that come nearest are named.
 fn unknown(id: &str, known: &[Entity]) -> HostError {
     let ids: Vec<String> = known.iter().map(Entity::id).collect();
     // A key alone is what people remember.
     let mut likely: Vec<(f64, &str)> = ids
         .iter()
+        .filter(|_| id.len() <= MOST_NAME)
         .map(|known| {
-            let key = known.split_once('.').map_or(known.as_str(), |(_, key)| key);
-            (
-                strsim::jaro_winkler(known, id).max(strsim::jaro_winkler(key, id)),
-                known.as_str(),
-            )
+            let (device, key) = known.split_once('.').unwrap_or(("", known.as_str()));
+            let by_key = match id.rsplit_once('.') {
+                // A key of the right device before the same key of another.
+                Some((of, wanted)) if device.ends_with(of) => strsim::jaro_winkler(key, wanted),
+                Some((_, wanted)) => 0.95 * strsim::jaro_winkler(key, wanted),
+                None => strsim::jaro_winkler(key, id),
+            };
+            (strsim::jaro_winkler(known, id).max(by_key), known.as_str())
         })
         .filter(|(likeness, _)| *likeness > 0.85)
         .collect();
-    if likely.is_empty() && id.len() >= 3 {
+    if likely.is_empty() && (3..=MOST_NAME).contains(&id.len()) {
         let wanted = id.to_lowercase();
         likely = ids
             .iter()

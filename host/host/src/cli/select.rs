@@ -202,16 +202,35 @@ pub fn entities(args: &EntitiesArgs, all: &mut Devices) -> Result<()> {
         )?;
     }
     if let Some(text) = &args.text {
-        keep(
-            &|e| e.entity.key.clone(),
-            &|e| holds(&e.entity.id, text) || holds(&e.entity.name, text),
-            format!("no entity has {text:?} in its id or name"),
-        )?;
+        let is = |e: &EntityView| holds(&e.entity.id, text) || holds(&e.entity.name, text);
+        let entities = all.devices.iter().flat_map(|d| &d.entities);
+        if !entities.clone().any(is) {
+            let mut near: Vec<(f64, &str)> = entities
+                .map(|e| (strsim::jaro_winkler(&e.entity.key, text), e.entity.key.as_str()))
+                .filter(|(likeness, _)| *likeness > LIKE)
+                .collect();
+            near.sort_by(|a, b| b.0.total_cmp(&a.0));
+            near.dedup();
+            let near: Vec<&str> = near.iter().take(3).map(|(_, key)| *key).collect();
+            let meant = match near.is_empty() {
+                true => String::new(),
+                false => format!("Did you mean {}? ", near.join(", or ")),
+            };
+            return Err(HostError::nothing_found(
+                format!("no entity has {text:?} in its id or name"),
+                format!("{meant}`busbar entities` without it lists all."),
+            ));
+        }
+        for device in &mut all.devices {
+            device.entities.retain(is);
+        }
     }
     all.devices.retain(|device| !device.entities.is_empty());
     Ok(())
 }
 
+/// So near is what somebody may have meant.
+const LIKE: f64 = 0.85;
 /// So many are named; whoever wants all lists them.
 const MOST: usize = 8;
 
