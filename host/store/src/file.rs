@@ -305,7 +305,7 @@ impl Kind {
         self.inspect_open(&mut db, path, Check::Full).await?;
         let schema = self.schema(&mut db, path).await?;
         let counts = "SELECT (SELECT count(*) FROM connection), (SELECT count(*) FROM device), \
-                      (SELECT count(*) FROM entity), \
+                      (SELECT count(*) FROM entity WHERE status <> 'absent' AND lifecycle <> 'retired'), \
                       (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'copied_ms')";
         let (connections, devices, entities, copied_ms): (i64, i64, i64, Option<i64>) =
             sqlx::query_as(counts).fetch_one(&mut db).await.map_err(sqlx)?;
@@ -347,7 +347,7 @@ pub struct Contents {
     pub connections: u64,
     /// Devices.
     pub devices: u64,
-    /// Entities.
+    /// Entities that exist, as far as is known.
     pub entities: u64,
     /// When it was copied, in milliseconds since 1970, where it says so.
     #[serde(skip)]

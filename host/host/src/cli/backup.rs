@@ -6,7 +6,8 @@ use busbar_store::{Contents, Copy, Made, StoreError, contents, copies};
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{Output, number};
+use super::grid::{Column, Grid, Room, Style};
+use super::output::Output;
 use crate::clock;
 use crate::control::{BackupCall, Client, Copied};
 use crate::error::{HostError, Result};
@@ -138,43 +139,40 @@ fn documents(copies: &[Copy]) -> Vec<serde_json::Value> {
     copies.iter().map(document).collect()
 }
 
-/// A terminal of so many columns has room for how large each is, too.
-const ROOMY: u16 = 100;
-
 /// The copies for people, the newest last: it stands where one looks.
 pub fn table(copies: &[Copy], output: Output) {
-    let roomy = output.table([]).width().is_none_or(|width| width >= ROOMY);
-    let mut headings = vec!["copy", "made", "age", "connections", "devices"];
-    if roomy {
-        headings.extend(["size", ""]);
-    }
-    let mut table = output.table_of(&headings);
+    let mut grid = Grid::new(&[
+        Column::new("copy", Room::Whole),
+        Column::new("made", Room::Whole),
+        Column::right("age", Room::Whole),
+        Column::right("connections", Room::Optional),
+        Column::right("devices", Room::Whole),
+        Column::right("size", Room::Optional),
+        Column::new("", Room::Optional),
+    ]);
     let now = clock::now_ms();
+    let plain = |text: String| (text, Style::Plain);
     for copy in copies {
         let count = |of: fn(&Contents) -> u64| {
-            copy.contents
-                .as_ref()
-                .map_or("–".to_owned(), |c| of(c).to_string())
+            let contents = copy.contents.as_ref();
+            plain(contents.map_or("–".to_owned(), |c| of(c).to_string()))
         };
-        let mut row = vec![
-            name(&copy.path).into(),
-            copy.made_ms.map(clock::show_minute).unwrap_or_default().into(),
-            number(copy.made_ms.map(|at| format::age(now - at)).unwrap_or_default()),
-            number(count(|c| c.connections)),
-            number(count(|c| c.devices)),
-        ];
-        if roomy {
-            row.push(number(format::size(copy.bytes)));
-            row.push(output.dim_cell(match copy.made {
-                Made::Daily => "daily",
-                Made::Manual => "yours",
-                Made::SetAside => "set aside",
-            }));
-        }
-        table.add_row(row);
+        let made = match copy.made {
+            Made::Daily => "daily",
+            Made::Manual => "yours",
+            Made::SetAside => "set aside",
+        };
+        grid.row(vec![
+            plain(name(&copy.path)),
+            plain(copy.made_ms.map(clock::show_minute).unwrap_or_default()),
+            plain(copy.made_ms.map(|at| format::age(now - at)).unwrap_or_default()),
+            count(|c| c.connections),
+            count(|c| c.devices),
+            plain(format::size(copy.bytes)),
+            (made.to_owned(), Style::Dim),
+        ]);
     }
-    output.whole_columns(&mut table, &[0, 1, 2]);
-    output.table_lines(&table);
+    grid.print(output);
     for copy in copies {
         if let Some(fault) = &copy.fault {
             output.line(&output.yellow(&format!("{} is of no use: {}", name(&copy.path), visible(fault))));

@@ -14,6 +14,8 @@ const PREFIX: &str = "registry-";
 /// The day of a daily one, as it stands in its name.
 const DAY: &str = "YYYY-MM-DD";
 const KEPT: usize = 7;
+/// Copies by hand within one second, each with a name of its own.
+const MOST_A_SECOND: u32 = 9;
 
 fn dir(data: &Path) -> PathBuf {
     data.join("backups")
@@ -132,9 +134,18 @@ impl Registry {
             let backups = dir(data);
             make(&backups)?;
             let name = moment(now_ms)?.strftime("%Y-%m-%dT%H%M%SZ");
-            let path = backups.join(format!("{PREFIX}{name}.db"));
-            self.copy_to(&path, now_ms, overwrite).await?;
-            return Ok(path);
+            // Of one second there may be several.
+            for number in 1..=MOST_A_SECOND {
+                let path = match number {
+                    1 => backups.join(format!("{PREFIX}{name}.db")),
+                    n => backups.join(format!("{PREFIX}{name}-{n}.db")),
+                };
+                match self.copy_to(&path, now_ms, false).await {
+                    Err(StoreError::Exists { .. }) if number < MOST_A_SECOND => {}
+                    copied => return copied.map(|()| path),
+                }
+            }
+            return Err(StoreError::Exists { path: backups });
         };
         let io = |e| StoreError::io(to, &e);
         let path = std::path::absolute(to).map_err(io)?;

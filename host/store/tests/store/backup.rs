@@ -50,6 +50,14 @@ async fn a_copy_is_where_it_was_wanted_and_writes_over_nothing() {
     assert_eq!(files(elsewhere.path()), ["mine.db"]);
     registry.backup(Some(&to), true, 2).await.unwrap();
     assert_ne!(fs::read(&to).unwrap(), first);
+    // Two of one second have names of their own.
+    for name in [
+        "registry-1970-01-01T000000Z.db",
+        "registry-1970-01-01T000000Z-2.db",
+    ] {
+        let made = registry.backup(None, false, 1).await.unwrap();
+        assert_eq!(made.file_name().unwrap(), name);
+    }
     // Not even the registry itself, by whatever name.
     let alias = elsewhere.path().join("alias.db");
     symlink(dir.path().join("registry.db"), &alias).unwrap();

@@ -144,7 +144,7 @@ mod tests {
             pin = { victron-gx = "00ff" }
             [mqtt]
             url = "mqtt://ann:hunter22@broker.smith.example:1883"
-            password_file = "/home/ann/secret-place"
+            password_file = "/etc/ann/secret-place"
             home_assistant = true
             client_id = 4711
             [site]
