@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::backup::short;
-use super::output::{Output, number};
+use super::output::Output;
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::doctor::Report;
@@ -35,16 +35,10 @@ pub async fn run(
     }
     output.line(&format!("{} {}", output.bold("Written:"), short(&to).display()));
     output.line("");
-    let mut table = output.table_of(&[]);
     for piece in &pieces.files {
-        table.add_row(vec![
-            format!("  {}", piece.name).into(),
-            number(format::size(piece.bytes as u64)),
-            output.dim_cell(piece.what),
-        ]);
+        let head = format!("  {:14}{:>7}  ", piece.name, format::size(piece.bytes as u64));
+        output.hanging(&head, piece.what, |line| output.dim(line));
     }
-    output.whole_columns(&mut table, &[0, 1]);
-    output.table_lines(&table);
     output.line("");
     output.hanging(
         "",

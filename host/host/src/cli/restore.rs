@@ -18,7 +18,7 @@ use crate::format::{self, visible};
 #[command(after_help = "Examples:\n  \
     busbar restore                       lists the copies, and asks which\n  \
     busbar restore latest\n  \
-    busbar restore 2026-11-30            the last copy of that day\n  \
+    busbar restore 2026-11-30            the copy of that day\n  \
     busbar restore /media/usb/home.db --yes\n\n\
     The host must not run. The copy is looked through first; the registry that is there is kept beside it. What was\n\
     restored is read-only: nothing is written to devices until `busbar limits --confirm`.")]
@@ -67,7 +67,7 @@ fn resolve(wanted: &str, copies: &[Copy], data_dir: &Path) -> Result<PathBuf> {
     }
     let is =
         |copy: &&Copy| name(&copy.path) == wanted || copy.path.file_name().is_some_and(|file| file == wanted);
-    if let Some(copy) = copies.iter().find(is).filter(|_| !is_day(wanted)) {
+    if let Some(copy) = copies.iter().find(is) {
         return Ok(copy.path.clone());
     }
     if Path::new(wanted).symlink_metadata().is_ok() {
@@ -83,11 +83,6 @@ fn resolve(wanted: &str, copies: &[Copy], data_dir: &Path) -> Result<PathBuf> {
         format!("there is no file and no copy {wanted:?}"),
         "`busbar backup --list` shows the copies; `latest` means the last one.",
     ))
-}
-
-/// Whether it is a day, of which there may be several copies.
-fn is_day(text: &str) -> bool {
-    text.parse::<jiff::civil::Date>().is_ok()
 }
 
 /// Shows what there is, and asks; or says what to type.
@@ -230,9 +225,16 @@ fn tell(done: &Restored, output: Output) -> Result<()> {
         output.line(&format!("  before {}", short(aside).display()));
     }
     output.line("");
-    output.line("It is read-only: nothing is written to any device until you have looked.");
-    output.line("Next: start `busbar`, compare `busbar devices` and `busbar limits` with your house,");
-    output.line("then `busbar limits --confirm`.");
+    output.hanging(
+        "",
+        "It is read-only: nothing is written to any device until you have looked.",
+        str::to_owned,
+    );
+    output.hanging(
+        "Next: ",
+        "start `busbar`, compare `busbar devices` and `busbar limits` with your house, then `busbar limits --confirm`.",
+        str::to_owned,
+    );
     Ok(())
 }
 
@@ -254,6 +256,8 @@ mod tests {
     #[test]
     fn a_copy_is_named_as_people_remember_it() {
         let copies = [
+            copy("registry-2026-11-28T100000Z.db", Made::Manual, false),
+            copy("registry-2026-11-28T205512Z.db", Made::Manual, false),
             copy("registry-2026-11-29.db", Made::Daily, false),
             copy("registry-2026-11-30.db", Made::Daily, false),
             copy("registry-2026-11-30T205512Z.db", Made::Manual, false),
@@ -262,7 +266,9 @@ mod tests {
         ];
         for (wanted, means) in [
             (LATEST, "registry-2026-11-30T205512Z.db"),
-            ("2026-11-30", "registry-2026-11-30T205512Z.db"),
+            ("2026-11-30", "registry-2026-11-30.db"),
+            // Of a day without a daily one the last is meant.
+            ("2026-11-28", "registry-2026-11-28T205512Z.db"),
             ("2026-11-29", "registry-2026-11-29.db"),
             ("registry-2026-11-30.db", "registry-2026-11-30.db"),
             ("2026-11-30T205512Z", "registry-2026-11-30T205512Z.db"),

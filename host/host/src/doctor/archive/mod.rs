@@ -51,6 +51,7 @@ pub async fn pieces(
     report: &Report,
 ) -> Pieces {
     let mut redactor = Redactor::default();
+    publish(&mut redactor, catalog);
     people(&mut redactor, data_dir);
     let config = config_file.map(read_config);
     if let Some(Ok(table)) = &config {
@@ -128,6 +129,22 @@ pub async fn pieces(
         false => replaced.join(", "),
     };
     Pieces { files, replaced }
+}
+
+/// What the plugins bring is no secret: their names, the ledgers' names and titles.
+fn publish(redactor: &mut Redactor, catalog: &Catalog) {
+    for plugin in catalog.plugins().list() {
+        for name in plugin.name.iter().filter(|_| plugin.ships) {
+            redactor.publish(name);
+        }
+        for file in plugin.ledgers.iter().filter(|_| plugin.ships) {
+            let name = file.trim_end_matches(".toml");
+            redactor.publish(name);
+            if let Ok(ledger) = catalog.ledger(name) {
+                redactor.publish(&ledger.title);
+            }
+        }
+    }
 }
 
 /// The names of this machine and of who uses it.

@@ -1,7 +1,7 @@
 //! Takes out of texts and documents what a stranger need not know. The same thing is always replaced by the same word, so
 //! that what belongs together can still be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine;
@@ -60,6 +60,8 @@ struct Known {
 pub struct Redactor {
     known: Vec<Known>,
     labels: BTreeMap<(What, String), String>,
+    /// Words and titles that everybody's Busbar has: who is called so is not told by it.
+    public: BTreeSet<String>,
     /// Encoded forms: these are looked for as they are.
     encoded: Vec<String>,
 }
@@ -69,6 +71,16 @@ fn small(c: char) -> char {
 }
 
 impl Redactor {
+    /// This, and each word of it, is the same in everybody's Busbar: a name that is no other is kept.
+    pub fn publish(&mut self, text: &str) {
+        let text = text.to_lowercase();
+        let words = text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty());
+        self.public.extend(words.map(str::to_owned));
+        self.public.insert(text);
+    }
+
     /// From now on this is replaced, wherever it stands; gives what stands for it.
     pub fn know(&mut self, what: What, text: &str) -> String {
         let text = text.trim();
@@ -76,6 +88,10 @@ impl Redactor {
         if text.is_empty() || (number && text.len() < LEAST_PART) {
             // It tells nothing of anybody; where it stands alone it is replaced all the same.
             return format!("{} {REMOVED}", what.word()).trim_start().to_owned();
+        }
+        let named = matches!(what, What::Name | What::Host | What::User);
+        if named && self.public.contains(&text.to_lowercase()) {
+            return text.to_owned();
         }
         let label = self.label(what, text);
         for form in forms(text) {
@@ -405,6 +421,21 @@ mod tests {
             assert_eq!(of.text(text), redacted);
         }
         assert_eq!(of.know(What::Serial, "hq2045-abcde"), "serial1");
+    }
+
+    #[test]
+    fn what_everybody_has_is_kept_and_a_serial_number_never() {
+        let mut of = Redactor::default();
+        of.publish("victron/vm-3p75ct");
+        of.publish("GX tank");
+        for name in ["VM", "gx tank", "tank"] {
+            assert_eq!(of.know(What::Name, name), name);
+        }
+        assert_eq!(
+            of.text("plugin vm-3p75ct, a GX tank"),
+            "plugin vm-3p75ct, a GX tank"
+        );
+        assert_eq!(of.know(What::Serial, "3p75ct"), "serial1");
     }
 
     #[test]
