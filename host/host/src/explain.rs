@@ -314,7 +314,14 @@ fn from_register(
         } else {
             format!("{}/{}", scale.num, scale.den)
         };
-        steps.push(format!("times {factor}"));
+        let scaled = raw_number(register, reading).map(|raw| {
+            let scaled = Value::Number(raw * scale.num as f64 / scale.den as f64);
+            format!(
+                ", which is {}",
+                format::value(Some(&scaled), None, None, Quality::Good)
+            )
+        });
+        steps.push(format!("times {factor}{}", scaled.unwrap_or_default()));
     }
     if register.offset != 0.0 {
         steps.push(format!("plus {}", register.offset));
@@ -328,6 +335,14 @@ fn from_register(
             "no value when the registers hold {} (hexadecimal)",
             patterns.join(" or ")
         ));
+    }
+}
+
+/// The number that the registers hold.
+fn raw_number(register: &Register, reading: &Reading) -> Option<f64> {
+    match codec::decode(&plain(register), &reading.raw, None) {
+        codec::Decoded::Value(raw) => raw.as_f64(),
+        _ => None,
     }
 }
 

@@ -89,13 +89,30 @@ pub async fn devices(
         grid.row(row);
     }
     grid.print(output);
-    for device in &devices.devices {
-        if let Some(reason) = &device.reason {
-            let text = format!("{}: {}", visible(&device.name), visible(reason));
-            output.hanging("  ", &text, |line| output.yellow(line));
+    reasons(&devices.devices, output);
+    Ok(())
+}
+
+/// Why some are offline; those of one cause together.
+fn reasons(devices: &[DeviceView], output: Output) {
+    let mut causes: Vec<(&str, Vec<&DeviceView>)> = Vec::new();
+    for device in devices {
+        let Some(reason) = &device.reason else { continue };
+        match causes.iter_mut().find(|(of, _)| of == reason) {
+            Some((_, devices)) => devices.push(device),
+            None => causes.push((reason, vec![device])),
         }
     }
-    Ok(())
+    for (reason, of) in causes {
+        let who = match of[..] {
+            [one] => visible(&one.id),
+            _ => format::count(of.len(), "device"),
+        };
+        output.line("");
+        output.hanging("", &format!("{who}: {}", visible(reason)), |line| {
+            output.yellow(line)
+        });
+    }
 }
 
 fn state(device: &DeviceView) -> (String, Style) {
@@ -300,9 +317,9 @@ fn tell(explanation: &Explanation, output: Output) {
         output.line("");
         output.line(&output.bold("Writing it"));
         for line in super::writes::limits::lines(write) {
-            let indent = line.len() - line.trim_start().len();
-            let head = " ".repeat(2 + indent);
-            output.hanging(&head, &visible(line.trim_start()), str::to_owned);
+            for (n, part) in output.lines_of(4, &visible(&line)).iter().enumerate() {
+                output.line(&format!("{}{part}", if n == 0 { "  " } else { "    " }));
+            }
         }
     }
     for (what, extra) in [("Note", &explanation.note), ("Source", &explanation.source)] {
