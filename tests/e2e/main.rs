@@ -10,8 +10,11 @@
 )]
 
 mod abuse;
+mod archive;
+mod backup;
 mod capture;
 mod change;
+mod choose;
 mod commands;
 mod common;
 
