@@ -35,5 +35,6 @@ mod scan;
 mod serial;
 mod shipped;
 mod sunspec;
+mod terminal;
 mod writes;
 mod writes_faults;
