@@ -39,5 +39,6 @@ mod serial;
 mod shipped;
 mod strangers;
 mod sunspec;
+mod terminal;
 mod writes;
 mod writes_faults;

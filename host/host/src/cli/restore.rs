@@ -181,11 +181,9 @@ async fn agree(
             format::age(clock::now_ms() - at)
         )
     });
-    output.line(&format!(
-        "The copy: {}{}",
-        short(from).display(),
-        made.unwrap_or_default()
-    ));
+    let made = made.unwrap_or_default();
+    let copy = format!("{}{made}", short(from).display());
+    output.hanging("The copy: ", &copy, str::to_owned);
     output.line(&format!("          {}", holds(found)));
     let now = data_dir.join("registry.db");
     let now = match contents(&now).await {
