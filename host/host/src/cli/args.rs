@@ -369,7 +369,7 @@ pub struct RawArgs {
 /// `busbar explain`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    busbar explain c0619ab1234f_battery_u225.soc\n  \
+    busbar explain c0619ab5_battery_u225.soc\n  \
     busbar explain battery_u225.soc      the end of an id will do, or the key alone, where one entity has it\n  \
     busbar explain victron/gx-battery:266")]
 pub struct ExplainArgs {

@@ -30,7 +30,7 @@ pub struct DevicesArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar entities soc\n  \
-    busbar entities --device c0619ab1234f_battery_u225\n  \
+    busbar entities --device c0619ab5_battery_u225\n  \
     busbar entities --unit-of W --quality good --json\n\n\
     On a terminal they stand below their devices; elsewhere each has a line with its whole id.")]
 pub struct EntitiesArgs {
