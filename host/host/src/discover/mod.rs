@@ -12,6 +12,7 @@ mod glance;
 mod identity;
 mod judge;
 mod learn;
+mod pause;
 pub mod progress;
 mod recognise;
 pub mod report;
@@ -39,6 +40,7 @@ pub use glance::{Glance, Seen, glance};
 pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
+pub use pause::Pause;
 pub use recognise::{Identity, identity};
 pub use tally::{Asked, Tally};
 pub use who::{Who, who};
@@ -150,8 +152,23 @@ pub async fn scan(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Scan> {
+    scan_with_pauses(link, catalog, request, progress, cancel, &Pause::default()).await
+}
+
+/// The same for somebody who may hold it up for a while.
+///
+/// # Errors
+/// As [`scan`].
+pub async fn scan_with_pauses(
+    link: &Link,
+    catalog: &Catalog,
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+    pause: &Pause,
+) -> Result<Scan> {
     let started = Instant::now();
-    let tally = Tally::default();
+    let tally = Tally::held_by(pause.clone());
     let search = Search {
         link,
         catalog,
