@@ -44,7 +44,18 @@ pub struct DeviceMeta {
 pub struct Device {
     /// What does not change.
     pub meta: DeviceMeta,
+    /// What the owner says of its entities.
+    pub owner: OwnersWord,
     state: Mutex<DeviceState>,
+}
+
+/// What the owner says of a device's entities.
+#[derive(Clone, Debug, Default)]
+pub struct OwnersWord {
+    /// Names of his own, by key.
+    pub names: BTreeMap<String, String>,
+    /// The keys of what he has put away: neither polled nor shown.
+    pub put_away: BTreeSet<String>,
 }
 
 /// What changes from poll to poll.
@@ -142,8 +153,14 @@ impl Device {
         };
         Device {
             meta,
+            owner: OwnersWord::default(),
             state: Mutex::new(state),
         }
+    }
+
+    /// The same device with what its owner says of it.
+    pub fn of_owner(self, owner: OwnersWord) -> Self {
+        Device { owner, ..self }
     }
 
     /// The same device as it was recognised anew: what is gone says nothing any more, what stays keeps its readings.
@@ -155,7 +172,7 @@ impl Device {
         let old = self.state();
         let slots = self.meta.ledger.points.iter().zip(&old.slots);
         let slots = slots.map(|(point, slot)| match found(&point.key) {
-            Status::Absent => Slot {
+            status if status == Status::Absent || self.owner.put_away.contains(&point.key) => Slot {
                 reading: Reading::unavailable(),
                 since: None,
                 status: Status::Absent,
@@ -174,6 +191,7 @@ impl Device {
         };
         Device {
             meta,
+            owner: self.owner.clone(),
             state: Mutex::new(state),
         }
     }

@@ -1,6 +1,7 @@
 //! The running host: connections are polled, what is learned is kept, everything is served.
 
 mod adopt;
+mod change;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ use crate::poll::news::News;
 use crate::profile::Profile;
 use crate::registry::{self, Saved};
 use crate::settings::{Settings, with_manners};
-use crate::write::{self, Writer, policy::Policy};
+use crate::write::policy::{Kept, Policy};
+use crate::write::{self, Writer};
 
 /// What the pollers may have to tell before they drop it; the registry is faster than that.
 const NEWS: usize = 256;
@@ -55,6 +57,8 @@ pub struct Host {
     lanes: Mutex<HashMap<String, Lane>>,
     news: mpsc::Sender<News>,
     keeper: Mutex<Option<Keeper>>,
+    /// What may be written, as it was when the host started.
+    policy: Policy,
     /// What writes need, where something may be written.
     writer: Option<Arc<Writer>>,
     /// What a former host has left open of its writes.
@@ -77,8 +81,7 @@ impl Host {
     /// # Errors
     /// The store's: locked by another host, no permission, no space, a newer schema.
     pub async fn open(data_dir: &Path, config: Config, catalog: Arc<Catalog>) -> Result<Arc<Self>> {
-        let mut policy = Policy::of(&config);
-        policy
+        Policy::of(&config, &Kept::default())
             .check(|name| catalog.ledger(name).ok())
             .map_err(|stray| stray.into_error())?;
         let (registry, opening) = Registry::open(data_dir).await?;
@@ -94,8 +97,8 @@ impl Host {
             }
         }
         let registry = Arc::new(registry);
-        policy.know(&config, &registry.connections().await?);
-        let writer = Writer::build(policy, data_dir)?;
+        let policy = Policy::of(&config, &registry::kept(&registry).await?);
+        let writer = Writer::build(policy.clone(), data_dir)?;
         let open = Mutex::new(write::Open::collect(&registry).await?);
         let history = match config.history.days {
             0 => None,
@@ -121,6 +124,7 @@ impl Host {
             lanes: Mutex::default(),
             news,
             keeper: Mutex::new(Some(keeper)),
+            policy,
             writer,
             open,
         }))
@@ -352,12 +356,9 @@ impl Host {
         Ok(KillSwitch::prepare(&self.data_dir)?)
     }
 
-    /// What the configuration says of writing.
-    pub fn policy(&self) -> Policy {
-        let of_config = || Policy::of(&self.config);
-        self.writer
-            .as_ref()
-            .map_or_else(of_config, |writer| writer.policy.clone())
+    /// What may be written, as it was when the host started.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Opens the way to the devices of every connection without polling them: for a single write.

@@ -8,7 +8,7 @@ use busbar_store::Connection;
 use busbar_wire::{InFlight, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConnectionConfig, DEFAULT_INTERVAL, parse_duration};
+use crate::config::{ConnectionConfig, DEFAULT_INTERVAL, WritesConfig, parse_duration};
 use crate::profile::Profile;
 
 /// The plugin whose devices take several requests at once from the start.
@@ -35,12 +35,24 @@ pub struct ConnectionOptions {
     /// Ledgers that a plugin made for one device: the device's id and the text.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub device_ledgers: BTreeMap<String, String>,
+    /// What the owner allows to be written, as he said it in the wizard. Kept as it is: what a version does not understand
+    /// must not cost it the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writes: Option<serde_json::Value>,
 }
 
 impl ConnectionOptions {
     /// What is kept of a connection; nothing where it cannot be read.
     pub fn of(connection: &Connection) -> Self {
         serde_json::from_value(connection.options.clone()).unwrap_or_default()
+    }
+
+    /// What the owner allows to be written, where he said so in the wizard. What cannot be read, or would not be taken from
+    /// the file, allows nothing.
+    pub fn writes(&self) -> Option<WritesConfig> {
+        let kept = self.writes.clone()?;
+        let read: Option<WritesConfig> = serde_json::from_value(kept).ok();
+        Some(read.filter(|writes| writes.check().is_ok()).unwrap_or_default())
     }
 }
 

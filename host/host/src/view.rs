@@ -117,7 +117,13 @@ pub fn entities_of(device: &Device) -> Vec<EntityView> {
         .iter()
         .zip(&state.slots)
         .filter(|(_, slot)| slot.is_polled())
-        .map(|(point, slot)| entity(&device.meta.id, device.meta.unit, ledger, point, slot))
+        .map(|(point, slot)| {
+            let mut view = entity(&device.meta.id, device.meta.unit, ledger, point, slot);
+            if let Some(name) = device.owner.names.get(&point.key) {
+                view.entity.name.clone_from(name);
+            }
+            view
+        })
         .collect()
 }
 

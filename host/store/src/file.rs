@@ -45,6 +45,11 @@ pub(crate) static REGISTRY: Kind = Kind {
             "writes",
             include_str!("../../../migrations/registry/0002_writes.sql"),
         ),
+        (
+            3,
+            "owner",
+            include_str!("../../../migrations/registry/0003_owner.sql"),
+        ),
     ],
     // After a power cut NORMAL may lose what was acknowledged; FULL does not.
     synchronous: SqliteSynchronous::Full,

@@ -31,4 +31,4 @@ pub use model::{
     ScanState, Status, Tally,
 };
 pub use recover::{Opening, Origin};
-pub use registry::{AuditPruned, Promotion, Registry, backups};
+pub use registry::{AuditPruned, Promotion, Registry, Replaced, backups};

@@ -135,6 +135,8 @@ pub struct Device {
     pub ledger: String,
     /// The name that the device gives itself.
     pub name: Option<String>,
+    /// The owner's name for it, where it has one.
+    pub own_name: Option<String>,
     /// The maker's name of the model.
     pub model: Option<String>,
     /// The serial number.
@@ -288,6 +290,7 @@ impl<'r> FromRow<'r, SqliteRow> for Device {
             unit_id: row.try_get("unit_id")?,
             ledger: row.try_get("ledger")?,
             name: row.try_get("name")?,
+            own_name: row.try_get("own_name")?,
             model: row.try_get("model")?,
             serial: row.try_get("serial")?,
             firmware: row.try_get("firmware")?,

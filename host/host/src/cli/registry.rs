@@ -16,7 +16,7 @@ use crate::error::{HostError, Result};
 use crate::explain::{self, Explanation};
 use crate::format::{self, visible};
 use crate::profile::DeviceProfile;
-use crate::registry::{adopt_ledgers, stored_views};
+use crate::registry::{adopt_ledgers, kept, stored_views};
 use crate::view::{self, Devices, Entities};
 use crate::write::policy::Policy;
 
@@ -162,7 +162,7 @@ pub async fn explain(
             let registry = Registry::open_read_only(data_dir).await?;
             let catalog = catalog().await?;
             adopt_ledgers(&registry, &catalog).await?;
-            let policy = Policy::of(config);
+            let policy = Policy::of(config, &kept(&registry).await?);
             let writing = explain::Writing {
                 policy: &policy,
                 host: None,

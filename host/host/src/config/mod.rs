@@ -18,7 +18,7 @@ use crate::error::{HostError, Result};
 use crate::units::UnitList;
 
 pub use duration::{format_duration, parse_duration};
-pub use site::SiteConfig;
+pub use site::{BatteryValue, CustomBattery, PhasesValue, SiteConfig, VoltageValue};
 pub use writes::{AllowEntry, AllowValue, WritesConfig, moment};
 
 /// The name looked for in the working directory when none is given.
@@ -153,9 +153,8 @@ pub struct ConnectionConfig {
     pub max_words: Option<u16>,
     key: Option<String>,
     auth_key: Option<String>,
-    /// What may be written.
-    #[serde(default)]
-    pub writes: WritesConfig,
+    /// What may be written; left out: what the registry has.
+    pub writes: Option<WritesConfig>,
     item: Option<toml::Value>,
 }
 
@@ -274,7 +273,9 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
                 "{place}: interval is below 100ms, the shortest that is polled"
             )));
         }
-        c.writes.check().map_err(|e| fault(format!("{place}: {e}")))?;
+        if let Some(writes) = &c.writes {
+            writes.check().map_err(|e| fault(format!("{place}: {e}")))?;
+        }
         if c.max_words.is_some_and(|w| !(1..=125).contains(&w)) {
             return Err(fault(format!(
                 "{place}: max_words must be 1 to 125, the most that Modbus reads"
@@ -342,7 +343,10 @@ level = 2
             Some(Duration::from_secs(5))
         );
         assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
-        assert_eq!(loaded.config.connections[0].writes.level, 2);
+        assert_eq!(
+            loaded.config.connections[0].writes.as_ref().map(|w| w.level),
+            Some(2)
+        );
     }
 
     #[test]

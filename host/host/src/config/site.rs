@@ -1,57 +1,72 @@
 //! `[site]`: the limits of the house, as its owner knows them. What is not said here refuses every write that needs it.
 
 use busbar_guard::{Battery, Phases, Site, Voltage};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `[site]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteConfig {
     /// Volts of one phase against neutral: 120, 230, another number, or "any".
-    ac_voltage: Option<VoltageValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ac_voltage: Option<VoltageValue>,
     /// 1, 3 or "split" (also "single", "three").
-    phases: Option<PhasesValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phases: Option<PhasesValue>,
     /// Amps of one phase: of the main breaker, or less.
-    ac_current: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ac_current: Option<f64>,
     /// Amps of the battery side.
-    dc_current: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dc_current: Option<f64>,
     /// A profile such as "lifepo4-16s", or cells, min and max.
-    battery: Option<BatteryValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub battery: Option<BatteryValue>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// `ac_voltage`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "write 120, 230 or another number of volts, or \"any\"")]
-enum VoltageValue {
+pub enum VoltageValue {
+    /// Volts.
     Volts(f64),
+    /// `any`.
     Word(String),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// `phases`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "write 1, 3 or \"split\"")]
-enum PhasesValue {
+pub enum PhasesValue {
+    /// 1 or 3.
     Count(i64),
+    /// `split`.
     Word(String),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// `battery`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,
     expecting = "write a profile such as \"lifepo4-16s\", or { cells = 16, min = 2.5, max = 3.65 }"
 )]
-enum BatteryValue {
+pub enum BatteryValue {
+    /// The name of a profile.
     Profile(String),
+    /// One of the owner's own.
     Custom(CustomBattery),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// A battery that no profile describes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CustomBattery {
+pub struct CustomBattery {
     /// Cells in series.
-    cells: u16,
+    pub cells: u16,
     /// The lowest voltage of one cell.
-    min: f64,
+    pub min: f64,
     /// The highest.
-    max: f64,
+    pub max: f64,
 }
 
 /// The volts that a phase may have: 100 V (Japan) to 277 V (North American businesses), with room.
@@ -60,6 +75,19 @@ const VOLTS: std::ops::RangeInclusive<f64> = 90.0..=290.0;
 const MOST_AMPS: f64 = 5000.0;
 
 impl SiteConfig {
+    /// What this says, and where it says nothing, what the other does.
+    #[must_use]
+    pub fn or(&self, other: &SiteConfig) -> SiteConfig {
+        let (own, other) = (self.clone(), other.clone());
+        SiteConfig {
+            ac_voltage: own.ac_voltage.or(other.ac_voltage),
+            phases: own.phases.or(other.phases),
+            ac_current: own.ac_current.or(other.ac_current),
+            dc_current: own.dc_current.or(other.dc_current),
+            battery: own.battery.or(other.battery),
+        }
+    }
+
     /// The limits, checked.
     ///
     /// # Errors

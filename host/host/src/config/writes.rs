@@ -5,22 +5,24 @@ use std::fmt;
 use busbar_guard::Owner;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `[connection.writes]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WritesConfig {
     /// 0 read-only, 1 dry run, 2 volatile settings, 3 stored settings, too.
     pub level: u8,
     /// When all of it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<toml::value::Datetime>,
     /// The entities, each by itself.
     pub allow: Vec<AllowValue>,
 }
 
 /// One entity of `allow`: its name, or a table with limits of the owner's own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum AllowValue {
     /// A name.
     Name(String),
@@ -53,27 +55,34 @@ impl<'de> Deserialize<'de> for AllowValue {
 }
 
 /// An entity with the owner's own limits.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowEntry {
     /// Which: an entity's id, `ledger:key`, `ledger:address`, or `connection/unit/ledger:key`.
     pub entity: String,
     /// The lowest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
     /// The highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
     /// The only choices.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub choices: Option<Vec<f64>>,
     /// The largest change in one write.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_change: Option<f64>,
     /// What is written when a lease ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub safe: Option<f64>,
     /// Whether the device's own limit may be lifted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_limit: bool,
     /// The most writes in 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub daily_budget: Option<u32>,
     /// When this one ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<toml::value::Datetime>,
     /// The same in milliseconds since 1970.
     #[serde(skip)]
@@ -203,4 +212,31 @@ pub fn moment(date: &toml::value::Datetime) -> Result<i64, String> {
                 "`{date}` names no moment: write date, time and offset, such as 2027-01-31T18:00:00+01:00"
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_owner_allows_is_kept_as_he_said_it() {
+        let said = r#"
+level = 2
+until = 2027-12-31T18:00:00+01:00
+allow = [
+    "victron/gx-hub4:2716",
+    { entity = "victron/gx-vebus:22", min = 6, max = 25, choices = [6, 10], no_limit = true, until = 2027-01-31T00:00:00Z },
+]"#;
+        let writes: WritesConfig = toml::from_str(said).unwrap();
+        let kept = serde_json::to_value(&writes).unwrap();
+        let back: WritesConfig = serde_json::from_value(kept).unwrap();
+        assert_eq!(back, writes);
+        assert_eq!(back.check(), Ok(()));
+        let entry = back.allow[1].entry();
+        assert_eq!(
+            (entry.min, entry.max, entry.no_limit),
+            (Some(6.0), Some(25.0), true)
+        );
+        assert_eq!(entry.until_ms, Some(1_801_353_600_000));
+    }
 }

@@ -20,6 +20,7 @@ use crate::cli::scan_report::SavedAs;
 use crate::discover::progress::Progress;
 use crate::discover::report::ScanReport;
 use crate::error::{HostError, Result};
+use crate::registry::change::Change;
 use crate::write::Answer;
 
 /// The longest answer that is taken from a host: 50,000 entities fit several times.
@@ -106,6 +107,14 @@ impl Client {
     pub async fn post<T: DeserializeOwned>(&mut self, path: &str, call: &impl Serialize) -> Result<T> {
         let response = self.send(Method::POST, path, body(call)?).await?;
         document(response).await
+    }
+
+    /// Has a change carried out in what was set up.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn change(&mut self, change: &Change) -> Result<()> {
+        self.post("/control/change", change).await.map(|_: Value| ())
     }
 
     /// Asks for a write: what became of it, or what has to be confirmed first.

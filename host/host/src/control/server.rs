@@ -34,6 +34,7 @@ use crate::error::{HostError, Result};
 use crate::explain;
 use crate::host::Host;
 use crate::one_device::OneDevice;
+use crate::registry::change::Change;
 use crate::registry::{self, Home};
 use crate::web::server::{Listener, serve};
 use crate::web::{self, Shared};
@@ -194,6 +195,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .route("/control/read", post(read))
         .route("/control/raw", post(read_raw))
         .route("/control/move", post(relocate))
+        .route("/control/change", post(change))
         .route("/control/scan", post(scan).delete(stop_scan))
         .route("/control/capture", post(capture))
         .with_state(door)
@@ -237,9 +239,8 @@ async fn explain_entity(
     UrlPath(id): UrlPath<String>,
 ) -> Result<Json<explain::Explanation>, Refusal> {
     let host = &door.host;
-    let policy = host.policy();
     let writing = explain::Writing {
-        policy: &policy,
+        policy: host.policy(),
         host: Some(host),
     };
     let explanation = explain::explain(&host.registry, &host.catalog, Some(&host.bus), writing, &id).await?;
@@ -291,6 +292,11 @@ async fn read_raw(
 
 async fn relocate(State(door): State<Door>, Json(call): Json<MoveCall>) -> Result<Json<Value>, Refusal> {
     door.host.relocate(&call.connection, &call.url).await?;
+    Ok(Json(json!({})))
+}
+
+async fn change(State(door): State<Door>, Json(change): Json<Change>) -> Result<Json<Value>, Refusal> {
+    door.host.change(&change).await?;
     Ok(Json(json!({})))
 }
 

@@ -213,7 +213,7 @@ async fn carry_out(
 async fn all_limits(State(host): State<Arc<Host>>) -> Response {
     let killed = host.writer().and_then(|writer| writer.killed());
     let devices = host.bus.devices();
-    match limits::limits(&host.registry, &host.policy(), &devices, Some(&host), killed).await {
+    match limits::limits(&host.registry, host.policy(), &devices, Some(&host), killed).await {
         Ok(limits) => Json(limits).into_response(),
         Err(error) => told(&error.into()),
     }

@@ -7,6 +7,7 @@ use busbar_plugin_sdk::{Found, Mode};
 use super::Search;
 use super::ask::in_turn;
 use super::candidates::{Candidate, Recognition};
+use super::places::in_place;
 use crate::error::Result;
 
 /// A device that an earlier scan found on this connection.
@@ -16,6 +17,21 @@ pub struct FoundBefore {
     pub found: Found,
     /// A register that it answered.
     pub register: Span,
+    /// The ids of other devices, which have taken its place: what is found by them is this one.
+    pub also: Vec<String>,
+}
+
+/// Gives what took another's place that one's id.
+pub(super) fn put_in_place(known: &[FoundBefore], all: &mut Recognition) {
+    let places = known.iter().flat_map(|before| {
+        let id = &before.found.id;
+        before.also.iter().map(move |also| (also.clone(), id.clone()))
+    });
+    let places = places.collect();
+    let ids = in_place(all.candidates.iter().map(|c| c.found.id.as_str()), &places);
+    for (candidate, id) in all.candidates.iter_mut().zip(ids) {
+        candidate.found.id = id;
+    }
 }
 
 /// Looks at known devices at whose place nobody asked in this scan: whether one is gone is only known by asking. What
@@ -30,7 +46,7 @@ pub(super) async fn look_again(search: &Search<'_>, all: &mut Recognition) -> Re
     }
     let serials: Vec<Option<String>> = all.candidates.iter().map(|c| c.found.serial.clone()).collect();
     for known in &request.known {
-        let FoundBefore { found, register } = known;
+        let FoundBefore { found, register, .. } = known;
         let plugin = search.catalog.plugin_of(&found.ledger);
         let of_another = request.plugin.is_some() && plugin != request.plugin;
         let recognised = all.candidates.iter().any(|c| c.found.id == found.id);

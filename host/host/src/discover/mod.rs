@@ -13,6 +13,7 @@ mod identity;
 mod judge;
 mod learn;
 mod pause;
+mod places;
 pub mod progress;
 mod recognise;
 pub mod report;
@@ -41,6 +42,7 @@ pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
 pub use pause::Pause;
+pub use places::in_place;
 pub use recognise::{Identity, identity};
 pub use tally::{Asked, Tally};
 pub use who::{Who, who};
@@ -178,6 +180,7 @@ pub async fn scan_with_pauses(
         cancel,
     };
     let mut recognition = candidates::recognise(&search).await?;
+    again::put_in_place(&request.known, &mut recognition);
     again::look_again(&search, &mut recognition).await?;
     // A plugin may have to ask elsewhere to recognise anything; a list is a list all the same.
     let listed = |candidate: &candidates::Candidate| {

@@ -126,6 +126,7 @@ mod tests {
                 unit_id: 1,
                 ledger: "a/b".into(),
                 name: None,
+                own_name: None,
                 model: None,
                 serial: Some("1".into()),
                 firmware: None,

@@ -9,7 +9,7 @@ use busbar_store::{Entity, Lifecycle, Registry};
 use tracing::warn;
 
 use super::words::{ranges, status};
-use crate::bus::{Bus, Device, DeviceMeta};
+use crate::bus::{Bus, Device, DeviceMeta, OwnersWord};
 use crate::catalog::Catalog;
 use crate::discover;
 use crate::error::Result;
@@ -71,7 +71,10 @@ pub async fn devices_of(
         let device_is_missing = stored.lifecycle == Lifecycle::Missing;
         let known = by_key(&entities, device_is_missing);
         let meta = DeviceMeta {
-            name: stored.name.clone().unwrap_or_else(|| ledger.title.clone()),
+            name: stored
+                .own_name
+                .or(stored.name)
+                .unwrap_or_else(|| ledger.title.clone()),
             id: stored.id,
             connection: connection_name.to_owned(),
             unit: stored.unit_id,
@@ -81,9 +84,16 @@ pub async fn devices_of(
             ledger,
             missing: device_is_missing,
         };
-        devices.push(Arc::new(Device::new(meta, readable, |key| {
-            known.get(key).copied()
-        })));
+        let names = entities
+            .iter()
+            .filter_map(|e| Some((e.key.clone(), e.name.clone()?)));
+        let put_away = entities.iter().filter(|e| e.lifecycle == Lifecycle::Retired);
+        let owner = OwnersWord {
+            names: names.collect(),
+            put_away: put_away.map(|e| e.key.clone()).collect(),
+        };
+        let device = Device::new(meta, readable, |key| known.get(key).copied());
+        devices.push(Arc::new(device.of_owner(owner)));
     }
     Ok(devices)
 }
@@ -94,10 +104,13 @@ pub async fn devices_of(
 /// The store's.
 pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<Vec<discover::FoundBefore>> {
     let mut known = Vec::new();
+    let replaced = registry.replacements().await?;
     for stored in registry.devices_of(connection_id).await? {
         if stored.lifecycle == Lifecycle::Retired {
             continue;
         }
+        let also = replaced.iter().filter(|(_, old)| **old == stored.id);
+        let also = also.map(|(found, _)| found.clone()).collect();
         let readable = ranges(&registry.readable(&stored.id).await?);
         let Some(first) = readable.iter().next() else {
             continue;
@@ -114,6 +127,7 @@ pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<V
                 ledger_text: None,
             },
             register: Span { count: 1, ..first },
+            also,
         });
     }
     Ok(known)

@@ -74,6 +74,7 @@ mod tests {
             unit_id: 1,
             ledger: "a/b".into(),
             name: None,
+            own_name: None,
             model: None,
             serial: None,
             firmware: None,

@@ -111,7 +111,7 @@ pub async fn save(
     mut connection: Connection,
     scan: &mut Scan,
 ) -> Result<Saved> {
-    settle_ids(scan, &connection.id);
+    settle_ids(registry, scan, &connection.id).await?;
     let ledgers = keep_ledgers(registry, catalog, &mut connection, scan).await?;
     let report = &scan.report;
     let now = clock::now_ms();
@@ -187,26 +187,33 @@ async fn keep_ledgers(
 /// # Errors
 /// The store's.
 pub async fn preview(registry: &Registry, connection: &Connection, scan: &mut Scan) -> Result<Diff> {
-    settle_ids(scan, &connection.id);
+    settle_ids(registry, scan, &connection.id).await?;
     Ok(registry
         .preview_scan(&connection.id, &found(scan), clock::now_ms())
         .await?)
 }
 
-/// Devices without a serial number are called after their connection, which only now has an id.
-fn settle_ids(scan: &mut Scan, connection_id: &str) {
+/// Devices without a serial number are called after their connection, which only now has an id; and what took another's
+/// place is called as that one.
+async fn settle_ids(registry: &Registry, scan: &mut Scan, connection_id: &str) -> Result<()> {
     let unsaved = format!("{UNSAVED}_");
-    for (device, shown) in scan.devices.iter_mut().zip(&mut scan.report.devices) {
-        let Some(rest) = device.report.id.strip_prefix(&unsaved) else {
+    let settled = |id: &str| match id.strip_prefix(&unsaved) {
+        Some(rest) => format!("{connection_id}_{rest}"),
+        None => id.to_owned(),
+    };
+    let ids: Vec<String> = scan.devices.iter().map(|d| settled(&d.report.id)).collect();
+    let ids = discover::in_place(ids.iter().map(String::as_str), &registry.replacements().await?);
+    for ((device, shown), id) in scan.devices.iter_mut().zip(&mut scan.report.devices).zip(ids) {
+        if device.report.id == id {
             continue;
-        };
-        let id = format!("{connection_id}_{rest}");
+        }
         for entity in &mut device.report.entities {
             entity.id = entity_id(&id, &entity.key);
         }
         device.report.id = id;
         *shown = device.report.clone();
     }
+    Ok(())
 }
 
 /// A scan in the words of the store.

@@ -13,8 +13,9 @@ use super::target::{Target, all_targets, is_named, leads_to, targets};
 use crate::bus::Device;
 use crate::clock;
 use crate::config::names::Name;
-use crate::config::{AllowEntry, Config, ConnectionConfig, moment};
+use crate::config::{AllowEntry, Config, ConnectionConfig, SiteConfig, WritesConfig, moment};
 use crate::error::HostError;
+use crate::settings::ConnectionOptions;
 
 /// An entity that may be written, and how.
 #[derive(Clone, Debug)]
@@ -88,50 +89,63 @@ struct OnConnection {
     entries: Vec<(Name, AllowEntry)>,
 }
 
-impl Policy {
-    /// What a configuration that was checked says.
-    pub fn of(config: &Config) -> Self {
+/// What the registry keeps of the owner's word: what was said in the wizard, and not in the file.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// How the site is made.
+    pub site: SiteConfig,
+    /// The connections, with what may be written on each.
+    pub connections: Vec<Connection>,
+}
+
+impl OnConnection {
+    fn new(name: &str, writes: &WritesConfig) -> Self {
         let until = |date: &Option<toml::value::Datetime>| date.as_ref().and_then(|date| moment(date).ok());
-        let connections = config.connections.iter().map(|connection| OnConnection {
-            name: connection.name.clone(),
-            level: connection.writes.level,
-            until_ms: until(&connection.writes.until),
-            entries: connection
-                .writes
-                .allow
-                .iter()
-                .filter_map(|allow| {
-                    let entry = allow.entry();
-                    Some((Name::parse(&entry.entity).ok()?, entry))
-                })
-                .collect(),
+        let entries = writes.allow.iter().filter_map(|allow| {
+            let entry = allow.entry();
+            Some((Name::parse(&entry.entity).ok()?, entry))
         });
-        let (site, connections): (_, Vec<_>) =
-            (config.site.site().unwrap_or_default(), connections.collect());
-        let digest = Sha256::digest(format!("{site:?} {connections:?}"));
-        Policy {
-            site,
-            print: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
-            connections,
+        OnConnection {
+            name: name.to_owned(),
+            level: writes.level,
+            until_ms: until(&writes.until),
+            entries: entries.collect(),
         }
     }
+}
 
-    /// Takes in the connections of the registry that the configuration knows by another name: it is the same endpoint, and
-    /// gets the file's name when the host takes it up.
-    pub fn know(&mut self, config: &Config, stored: &[Connection]) {
-        for connection in stored {
+impl Policy {
+    /// What a configuration that was checked says, and where it says nothing, what the registry keeps. A connection of the
+    /// registry that the file knows by another name is the same endpoint, and gets the file's name when the host takes it up.
+    pub fn of(config: &Config, kept: &Kept) -> Self {
+        let said = |c: &ConnectionConfig| Some(OnConnection::new(&c.name, c.writes.as_ref()?));
+        let mut connections: Vec<_> = config.connections.iter().filter_map(said).collect();
+        let mut words = format!("{connections:?}");
+        for connection in &kept.connections {
+            let named = config.connections.iter().find(|c| c.name == connection.name);
             let same = |c: &&ConnectionConfig| {
                 c.url
                     .parse::<Endpoint>()
                     .is_ok_and(|url| url.to_string() == connection.url)
             };
-            let named = config.connections.iter().any(|c| c.name == connection.name);
-            let configured = config.connections.iter().find(same).filter(|_| !named);
-            let on = configured.and_then(|c| self.connections.iter().find(|on| on.name == c.name));
-            if let Some(on) = on.cloned() {
-                let name = connection.name.clone();
-                self.connections.push(OnConnection { name, ..on });
-            }
+            let configured = named.or_else(|| config.connections.iter().find(same));
+            let in_file = configured.and_then(|c| c.writes.as_ref());
+            connections.extend(match in_file {
+                Some(_) if named.is_some() => None,
+                Some(writes) => Some(OnConnection::new(&connection.name, writes)),
+                None => ConnectionOptions::of(connection).writes().map(|writes| {
+                    // Whatever the connection is called.
+                    words.push_str(&format!("{}: {writes:?}", connection.id));
+                    OnConnection::new(&connection.name, &writes)
+                }),
+            });
+        }
+        let site = config.site.or(&kept.site).site().unwrap_or_default();
+        let digest = Sha256::digest(format!("{site:?} {words}"));
+        Policy {
+            site,
+            print: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            connections,
         }
     }
 

@@ -10,7 +10,7 @@ use busbar_ledger::ranges::Ranges;
 use busbar_ledger::value::Value;
 
 use super::path::Wanted;
-use super::policy::Policy;
+use super::policy::{Kept, Policy};
 use super::target::{Target, find};
 use crate::bus::{Device, DeviceMeta};
 use crate::config;
@@ -121,10 +121,11 @@ impl Leave {
         let config = config::parse(config::DEFAULT_FILE, text)
             .map_err(|e| e.to_string())?
             .config;
-        let entries = config.connections.iter().flat_map(|c| &c.writes.allow);
+        let entries = config.connections.iter().filter_map(|c| c.writes.as_ref());
+        let entries = entries.flat_map(|writes| &writes.allow);
         Ok(Leave {
             owners: entries.map(|allow| allow.entry().owner()).collect(),
-            policy: Policy::of(&config),
+            policy: Policy::of(&config, &Kept::default()),
         })
     }
 

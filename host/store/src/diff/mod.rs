@@ -178,6 +178,7 @@ impl Diff {
             unit_id: found.unit_id,
             ledger: found.ledger.clone(),
             name: found.name.clone(),
+            own_name: None,
             model: found.model.clone(),
             serial: found.serial.clone(),
             firmware: found.firmware.clone(),

@@ -157,7 +157,7 @@ async fn a_registry_of_the_first_schema_keeps_what_it_holds() {
             refused,
             StoreError::SchemaOlder {
                 found: 1,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -177,6 +177,7 @@ async fn a_registry_of_the_first_schema_keeps_what_it_holds() {
     let note = crate::NewAudit::new(crate::AuditKind::Note, 3, "ann", "http");
     assert_eq!(registry.audit(note).await.unwrap().seq, 1);
     assert_eq!(registry.verify_audit().await.unwrap().broken, None);
+    registry.name_device("tower", Some("Cellar")).await.unwrap();
     registry.close().await.unwrap();
     drop(registry);
     let command = crate::Registry::open_read_only(dir.path()).await.unwrap();

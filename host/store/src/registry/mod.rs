@@ -5,11 +5,13 @@ mod audit;
 mod backup;
 mod connections;
 mod devices;
+mod owner;
 mod scans;
 
 pub use audit::AuditPruned;
 pub use backup::all as backups;
 pub use devices::Promotion;
+pub use owner::Replaced;
 
 use std::path::Path;
 use std::sync::Arc;

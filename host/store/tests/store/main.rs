@@ -11,6 +11,7 @@ mod history;
 mod journey;
 mod kill;
 mod killed;
+mod owner;
 mod refused;
 mod scans;
 mod tampered;

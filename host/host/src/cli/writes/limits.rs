@@ -10,10 +10,10 @@ use crate::config::{Config, format_duration};
 use crate::control::Client;
 use crate::error::{HostError, Result};
 use crate::format::visible;
-use crate::registry::stored_views;
+use crate::registry::{kept, stored_views};
 use crate::write::limits;
 use crate::write::limits::{EntityLimits, Limits};
-use crate::write::policy::Policy;
+use crate::write::policy::{Kept, Policy};
 use crate::write::target::find;
 use busbar_store::Registry;
 
@@ -29,10 +29,12 @@ pub async fn run(
         return confirm(data_dir, output).await;
     }
     let mut limits = gather(args, data_dir, config, catalog).await?;
-    if limits.configuration != Policy::of(config).fingerprint() && !output.is_json() {
-        output.line(&output.yellow(
-            "The running host has another configuration than the file says now: restart it to carry the file out.",
-        ));
+    if !output.is_json() && is_outdated(&limits, data_dir, config).await? {
+        output.line(
+            &output.yellow(
+                "What you allow has changed since the host started: restart it to have it carried out.",
+            ),
+        );
     }
     if let Some(device) = &args.device {
         let prefix = format!("{device}.");
@@ -72,6 +74,13 @@ pub async fn run(
     }
 }
 
+/// Whether what is allowed now is something else than what the limits were made of.
+async fn is_outdated(limits: &Limits, data_dir: &Path, config: &Config) -> Result<bool> {
+    let registry = Registry::open_read_only(data_dir).await?;
+    let now = Policy::of(config, &kept(&registry).await?);
+    Ok(limits.configuration != now.fingerprint())
+}
+
 /// From the running host, or from the registry as it lies on disk.
 async fn gather(
     args: &LimitsArgs,
@@ -106,14 +115,13 @@ async fn gather(
     let registry = Registry::open_read_only(data_dir).await?;
     let catalog = catalog().await?;
     let bus = stored_views(&registry, &catalog).await?;
-    let mut policy = Policy::of(config);
-    policy
+    Policy::of(config, &Kept::default())
         .check(|name| catalog.ledger(name).ok())
         .map_err(crate::write::policy::Stray::into_error)?;
     let killed = std::fs::symlink_metadata(data_dir.join("kill-switch"))
         .ok()
         .map(|_| String::new());
-    policy.know(config, &registry.connections().await?);
+    let policy = Policy::of(config, &kept(&registry).await?);
     let devices = bus.devices();
     let mut limits = limits::limits(&registry, &policy, &devices, None, killed).await?;
     if let Some(name) = &args.entity {

@@ -1,0 +1,87 @@
+//! What an owner changes while the host runs: it is carried out in the registry, and what it concerns is polled anew.
+
+use std::sync::{Arc, PoisonError};
+
+use busbar_store::Connection;
+
+use super::Host;
+use crate::error::Result;
+use crate::registry::change::{self, Change};
+
+impl Host {
+    /// Carries a change out, in the registry and in what is polled. How far writing goes is read at the start only: a host
+    /// never gets a way to write that it did not have.
+    ///
+    /// # Errors
+    /// Those of [`change::apply`]; then nothing is changed.
+    pub async fn change(self: &Arc<Self>, change: &Change) -> Result<()> {
+        let before = self.concerned(change).await?;
+        change::apply(&self.registry, change).await?;
+        if change.needs_restart() {
+            return Ok(());
+        }
+        for gone in &before {
+            let now = self.registry.connection(&gone.id).await?;
+            if now.is_none_or(|now| now.name != gone.name) {
+                self.forget(gone);
+            }
+        }
+        let mut all = before;
+        for connection in self.concerned(change).await? {
+            if all.iter().all(|known| known.id != connection.id) {
+                all.push(connection);
+            }
+        }
+        for known in all {
+            if let Some(connection) = self.registry.connection(&known.id).await? {
+                self.start_connection(&connection).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connections that a change is about, as the registry has them now.
+    async fn concerned(&self, change: &Change) -> Result<Vec<Connection>> {
+        let device_of = |entity: &str| {
+            entity
+                .split_once('.')
+                .map_or(entity, |(device, _)| device)
+                .to_owned()
+        };
+        let devices = match change {
+            Change::Site { .. } => return Ok(Vec::new()),
+            Change::RenameConnection { connection, .. }
+            | Change::Interval { connection, .. }
+            | Change::Move { connection, .. }
+            | Change::RemoveConnection { connection }
+            | Change::Writes { connection, .. } => {
+                return Ok(self.registry.connection(connection).await?.into_iter().collect());
+            }
+            Change::NameDevice { device, .. }
+            | Change::Choose { device, .. }
+            | Change::RemoveDevice { device } => {
+                vec![device.clone()]
+            }
+            Change::NameEntity { entity, .. } => vec![device_of(entity)],
+            Change::Replace { old, new } => vec![old.clone(), new.clone()],
+        };
+        let known = self.registry.devices().await?;
+        let on: Vec<_> = known.iter().filter(|d| devices.contains(&d.id)).collect();
+        let mut connections = self.registry.connections().await?;
+        connections.retain(|connection| on.iter().any(|device| device.connection_id == connection.id));
+        Ok(connections)
+    }
+
+    /// Polls a connection no more, and shows nothing of it.
+    fn forget(&self, connection: &Connection) {
+        let lane = self
+            .lanes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&connection.id);
+        if let Some(lane) = lane {
+            lane.stop.cancel();
+        }
+        self.bus.put(&connection.name, Vec::new());
+    }
+}
