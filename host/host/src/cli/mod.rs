@@ -4,7 +4,7 @@ pub mod args;
 mod ask;
 pub(crate) mod capture;
 mod discover;
-mod discover_report;
+pub(crate) mod discover_report;
 mod doctor;
 mod endpoint;
 pub mod import;
@@ -21,6 +21,7 @@ mod registry;
 pub(crate) mod run;
 mod scan;
 pub(crate) mod scan_report;
+pub mod setup;
 pub(crate) mod simulate;
 mod writes;
 
@@ -126,6 +127,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
     match cli.command.unwrap_or(Command::Run(RunArgs::default())) {
         Command::Run(args) => run::run(&args, data_dir, config.clone(), catalog().await?, output).await,
         Command::Demo(args) => demo::run(&args, catalog().await?, output).await,
+        Command::Setup(args) => setup::run(&args, data_dir, config.clone(), output, catalog).await,
         Command::Scan(args) => scan::run(&args, data_dir, output, catalog).await,
         Command::Discover(args) => {
             discover::run(

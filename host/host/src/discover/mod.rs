@@ -8,6 +8,7 @@ mod ask;
 mod candidates;
 mod converse;
 mod dialect;
+mod forecast;
 mod glance;
 mod identity;
 mod judge;
@@ -37,6 +38,7 @@ use report::{Coverage, DeviceReport, ScanReport};
 
 pub use again::FoundBefore;
 pub use dialect::dialect;
+pub use forecast::forecast;
 pub use glance::{Glance, Seen, glance};
 pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;

@@ -39,7 +39,8 @@ impl Pause {
         self.is(true).await;
     }
 
-    async fn is(&self, wanted: bool) {
+    /// Waits until it is held up, or until it is not.
+    pub async fn is(&self, wanted: bool) {
         // The sender is this very value: it cannot be gone.
         let _ = self.0.subscribe().wait_for(|on| *on == wanted).await;
     }

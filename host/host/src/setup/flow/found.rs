@@ -1,0 +1,145 @@
+//! What a scan found: with values, with what is doubtful, and with what was not found and why.
+
+use super::super::findings::{self, Findings};
+use super::super::screen::{Answer, Block, Choice};
+use super::super::work::Work;
+use super::{Answered, Flow, Next, Page, Step, choice, key, plural};
+use crate::discover::report::DeviceReport;
+use busbar_ledger::presence::Status;
+
+/// A device is chosen by `device:NUMBER`.
+const DEVICE: &str = "device:";
+
+pub(super) fn scanned(flow: &mut Flow, findings: Findings) {
+    let draft = &mut flow.draft;
+    draft.connection = findings.connection.clone();
+    // Choices about devices that are not among these would never be carried out.
+    let there = |id: &String| findings.report.devices.iter().any(|device| device.id == *id);
+    draft.names.retain(|id, _| there(id));
+    draft.put_away.retain(|id, _| there(id));
+    draft.found = Some(findings);
+    flow.forward(Step::Found);
+}
+
+/// The devices that were found.
+pub(super) fn devices(flow: &Flow) -> &[DeviceReport] {
+    flow.draft
+        .found
+        .as_ref()
+        .map_or(&[], |found| &found.report.devices)
+}
+
+pub(super) fn page(flow: &Flow) -> Page {
+    let draft = &flow.draft;
+    let mut blocks = Vec::new();
+    let devices = devices(flow);
+    for device in devices {
+        blocks.push(Block::Device {
+            name: draft.device_name(&device.id, &device.name).to_owned(),
+            about: findings::about(device),
+            values: findings::telling(device.entities.iter()),
+            rest: findings::remarks(device),
+        });
+    }
+    if let Some(found) = &draft.found {
+        blocks.extend(findings::coverage(found).into_iter().map(Block::text));
+        blocks.extend(found.report.warnings.iter().map(Block::note));
+    }
+    let values: usize = devices.iter().map(|d| findings::count(d).present).sum();
+    let title = match devices.len() {
+        0 => "Nothing was found".to_owned(),
+        n => format!("{} with {} found", plural(n, "device"), plural(values, "value")),
+    };
+    let mut choices = Vec::new();
+    if !devices.is_empty() {
+        choices.push(Choice::new("next", "Go on with these", ""));
+    }
+    for (number, device) in devices.iter().enumerate() {
+        let name = draft.device_name(&device.id, &device.name);
+        choices.push(Choice::new(
+            format!("{DEVICE}{number}"),
+            format!("Show every value of {name}"),
+            format!("unit {}", device.unit_id),
+        ));
+    }
+    choices.push(Choice::new("scan", "Scan again", "further, or after a change"));
+    Page {
+        title,
+        step: Some(3),
+        blocks,
+        ask: choice("What now?", choices, default(flow)),
+        help: "Each value here was read from the device a moment ago. What can be read and never said more than 0 is doubtful: \
+               it may be something that your device does not have. It counts as proven as soon as it says something else. \
+               Nothing is saved yet.",
+    }
+}
+
+fn default(flow: &Flow) -> &'static str {
+    match devices(flow) {
+        [] => "scan",
+        _ => "next",
+    }
+}
+
+pub(super) fn answer(flow: &mut Flow, answer: Answer) -> Answered {
+    let key = key(answer, default(flow))?;
+    match key.as_str() {
+        "next" if !devices(flow).is_empty() => {
+            let known = flow.draft.connection.is_some();
+            Ok(Next::Go(if known { Step::Names } else { Step::Name }))
+        }
+        "scan" => Ok(Next::Go(Step::Recognise)),
+        _ => {
+            let number = key
+                .strip_prefix(DEVICE)
+                .and_then(|number| number.parse::<usize>().ok());
+            match number.filter(|number| *number < devices(flow).len()) {
+                Some(number) => Ok(Next::Go(Step::Detail(number))),
+                None => Err("Choose one of the list.".to_owned()),
+            }
+        }
+    }
+}
+
+/// All values of one device.
+pub(super) fn detail(flow: &Flow, number: usize) -> Page {
+    let mut blocks = Vec::new();
+    let mut title = "Every value".to_owned();
+    if let Some(device) = devices(flow).get(number) {
+        title = format!(
+            "Every value of {}",
+            flow.draft.device_name(&device.id, &device.name)
+        );
+        let of = |status: Status| {
+            let of = device.entities.iter().filter(move |e| e.status == status);
+            of.map(|e| (e.name.clone(), findings::value(e)))
+                .collect::<Vec<_>>()
+        };
+        blocks.push(Block::text(findings::about(device)));
+        blocks.push(Block::Pairs {
+            rows: of(Status::Present),
+        });
+        let unproven = of(Status::Unproven);
+        if !unproven.is_empty() {
+            blocks.push(Block::text("Can be read, and never said more than 0:"));
+            blocks.push(Block::Pairs { rows: unproven });
+        }
+    }
+    Page {
+        title,
+        step: Some(3),
+        blocks,
+        ask: choice(
+            "",
+            vec![Choice::new("back", "Back to what was found", "")],
+            "back",
+        ),
+        help: "`–` stands for a value that the device says is not available now.",
+    }
+}
+
+/// Forgets what is held, and everything that was answered about it.
+pub(super) fn forget(flow: &mut Flow) -> Work {
+    flow.draft.found = None;
+    Work::Drop
+}
