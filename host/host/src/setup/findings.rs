@@ -88,6 +88,24 @@ pub fn value(entity: &EntityReport) -> String {
     )
 }
 
+/// Whether a value is a bound, a target or of the past: what is now tells more.
+fn is_aside(key: &str) -> bool {
+    let words = [
+        "max",
+        "min",
+        "limit",
+        "yesterday",
+        "setpoint",
+        "target",
+        "nominal",
+        "rated",
+        "alarm",
+        "history",
+    ];
+    key.split('_')
+        .any(|part| words.iter().any(|word| part.starts_with(word)))
+}
+
 /// The values that tell most about a device: name and value, a few of each kind.
 pub fn telling<'a>(entities: impl Iterator<Item = &'a EntityReport>) -> Vec<(String, String)> {
     let known: Vec<&EntityReport> = entities
@@ -99,9 +117,13 @@ pub fn telling<'a>(entities: impl Iterator<Item = &'a EntityReport>) -> Vec<(Str
         let of_kind = |e: &&&EntityReport| e.unit.as_deref() == Some(kind);
         // What is 0 now says less than what is not, but it says that it is there.
         let is_zero = |e: &EntityReport| e.value.as_ref().and_then(Value::as_f64) == Some(0.0);
-        let (mut zero, mut other): (Vec<_>, Vec<_>) =
-            known.iter().filter(of_kind).copied().partition(|e| is_zero(e));
-        other.append(&mut zero);
+        let (mut less, mut more): (Vec<_>, Vec<_>) = known
+            .iter()
+            .filter(of_kind)
+            .copied()
+            .partition(|e| is_zero(e) || is_aside(&e.key));
+        more.append(&mut less);
+        let other = more;
         chosen.extend(other.into_iter().take(OF_A_KIND));
     }
     if chosen.is_empty() {
@@ -112,20 +134,57 @@ pub fn telling<'a>(entities: impl Iterator<Item = &'a EntityReport>) -> Vec<(Str
     chosen.iter().map(|e| (e.name.clone(), value(e))).collect()
 }
 
-/// What a device is, in one line: model, serial number, firmware, unit, ledger.
-pub fn about(device: &DeviceReport) -> String {
+/// What a device is, in one line: model, serial number, firmware, unit, ledger; without what all of them have in common.
+pub fn about(device: &DeviceReport, all: &[DeviceReport]) -> String {
+    let common = Common::of(all);
+    let own = |text: &Option<String>, common: Option<&str>| {
+        text.clone().filter(|text| Some(text.as_str()) != common)
+    };
     let mut about = Vec::new();
     about.extend(device.model.clone());
-    about.extend(device.serial.as_ref().map(|serial| format!("serial {serial}")));
-    about.extend(
-        device
-            .firmware
-            .as_ref()
-            .map(|firmware| format!("firmware {firmware}")),
-    );
+    about.extend(own(&device.serial, common.serial).map(|serial| format!("serial {serial}")));
+    about.extend(own(&device.firmware, common.firmware).map(|firmware| format!("firmware {firmware}")));
     about.push(format!("unit {}", device.unit_id));
     about.push(device.ledger.clone());
     about.join(" · ")
+}
+
+/// What all devices have in common, as the services behind one gateway do; `None` for a single one.
+pub fn in_common(all: &[DeviceReport]) -> Option<String> {
+    let common = Common::of(all);
+    let words = [
+        common.serial.map(|s| format!("serial {s}")),
+        common.firmware.map(|f| format!("firmware {f}")),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| format!("All behind one device: {}.", words.join(", ")))
+}
+
+/// What several devices share.
+#[derive(Default)]
+struct Common<'a> {
+    serial: Option<&'a str>,
+    firmware: Option<&'a str>,
+}
+
+impl<'a> Common<'a> {
+    fn of(all: &'a [DeviceReport]) -> Self {
+        let [first, others @ ..] = all else {
+            return Common::default();
+        };
+        let serial = first
+            .serial
+            .as_deref()
+            .filter(|s| others.iter().all(|o| o.serial.as_deref() == Some(s)));
+        if others.is_empty() || serial.is_none() {
+            return Common::default();
+        }
+        let same = |f: &&str| others.iter().all(|o| o.firmware.as_deref() == Some(f));
+        Common {
+            serial,
+            firmware: first.firmware.as_deref().filter(same),
+        }
+    }
 }
 
 /// What there is to know about a device beside its values.

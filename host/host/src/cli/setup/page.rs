@@ -135,9 +135,14 @@ fn shown(block: &Block, paint: Paint) -> Vec<String> {
             values,
             rest,
         } => {
-            let mut lines = vec![String::new(), format!("{INDENT}{}", paint.bold(&visible(name)))];
-            for line in wrapped(&visible(about), paint.room()) {
-                lines.push(format!("{INDENT}{}", paint.dim(&line)));
+            let (name, about) = (visible(name), visible(about));
+            let mut lines = vec![String::new()];
+            if name.width() + about.width() + 3 <= paint.room() {
+                lines.push(format!("{INDENT}{}   {}", paint.bold(&name), paint.dim(&about)));
+            } else {
+                lines.push(format!("{INDENT}{}", paint.bold(&name)));
+                let about = wrapped(&about, paint.room()).into_iter();
+                lines.extend(about.map(|line| format!("{INDENT}{}", paint.dim(&line))));
             }
             lines.extend(columns(values, paint));
             for remark in rest {

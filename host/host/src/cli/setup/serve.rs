@@ -69,17 +69,19 @@ async fn first_values(bus: &Bus, connection: &str, output: Output) {
     };
     let block = |device: &Arc<crate::bus::Device>| {
         let live = live(&view::device(bus, device));
-        Block::Device {
+        // What answers and has nothing to say now is no news.
+        let quiet = live.values.is_empty() && live.state == "online";
+        (!quiet).then_some(Block::Device {
             name: live.name,
             about: live.state,
             values: live.values,
             rest: Vec::new(),
-        }
+        })
     };
     let screen = Screen {
         title: "The first values".to_owned(),
         step: None,
-        blocks: devices.iter().map(block).collect(),
+        blocks: devices.iter().filter_map(block).collect(),
         ask: Ask::End { end: End::Done },
         help: String::new(),
         back: false,

@@ -62,8 +62,8 @@ pub(super) fn page(flow: &Flow) -> Page {
         let name = flow.draft.device_name(&device.id, &device.name);
         choices.push(Choice::new(
             format!("{DEVICE}{number}"),
-            format!("Choose among those of {name}"),
-            format!("{taken} of {of}"),
+            name,
+            format!("{taken} of {of}: choose among them"),
         ));
     }
     Page {

@@ -33,10 +33,11 @@ pub(super) fn page(flow: &Flow) -> Page {
     let draft = &flow.draft;
     let mut blocks = Vec::new();
     let devices = devices(flow);
+    blocks.extend(findings::in_common(devices).map(Block::text));
     for device in devices {
         blocks.push(Block::Device {
             name: draft.device_name(&device.id, &device.name).to_owned(),
-            about: findings::about(device),
+            about: findings::about(device, devices),
             values: findings::telling(device.entities.iter()),
             rest: findings::remarks(device),
         });
@@ -54,13 +55,8 @@ pub(super) fn page(flow: &Flow) -> Page {
     if !devices.is_empty() {
         choices.push(Choice::new("next", "Go on with these", ""));
     }
-    for (number, device) in devices.iter().enumerate() {
-        let name = draft.device_name(&device.id, &device.name);
-        choices.push(Choice::new(
-            format!("{DEVICE}{number}"),
-            format!("Show every value of {name}"),
-            format!("unit {}", device.unit_id),
-        ));
+    if !devices.is_empty() {
+        choices.push(Choice::new("values", "Show every value of a device", ""));
     }
     choices.push(Choice::new("scan", "Scan again", "further, or after a change"));
     Page {
@@ -88,16 +84,45 @@ pub(super) fn answer(flow: &mut Flow, answer: Answer) -> Answered {
             let known = flow.draft.connection.is_some();
             Ok(Next::Go(if known { Step::Names } else { Step::Name }))
         }
+        "values" if devices(flow).len() == 1 => Ok(Next::Go(Step::Detail(0))),
+        "values" if !devices(flow).is_empty() => Ok(Next::Go(Step::Which)),
         "scan" => Ok(Next::Go(Step::Recognise)),
-        _ => {
-            let number = key
-                .strip_prefix(DEVICE)
-                .and_then(|number| number.parse::<usize>().ok());
-            match number.filter(|number| *number < devices(flow).len()) {
-                Some(number) => Ok(Next::Go(Step::Detail(number))),
-                None => Err("Choose one of the list.".to_owned()),
-            }
-        }
+        _ => Err("Choose one of the list.".to_owned()),
+    }
+}
+
+/// Of which device every value is to be shown.
+pub(super) fn which(flow: &Flow) -> Page {
+    let device = |(number, device): (usize, &DeviceReport)| {
+        let name = flow.draft.device_name(&device.id, &device.name);
+        Choice::new(
+            format!("{DEVICE}{number}"),
+            name,
+            findings::about(device, devices(flow)),
+        )
+    };
+    let mut choices: Vec<Choice> = devices(flow).iter().enumerate().map(device).collect();
+    choices.push(Choice::new("back", "Back to what was found", ""));
+    Page {
+        title: "Every value of which device?".to_owned(),
+        step: Some(3),
+        blocks: Vec::new(),
+        ask: choice("Which one?", choices, "back"),
+        help: "",
+    }
+}
+
+pub(super) fn chosen(flow: &mut Flow, answer: Answer) -> Answered {
+    let key = key(answer, "back")?;
+    if key == "back" {
+        return Ok(Next::Return);
+    }
+    let number = key
+        .strip_prefix(DEVICE)
+        .and_then(|number| number.parse::<usize>().ok());
+    match number.filter(|number| *number < devices(flow).len()) {
+        Some(number) => Ok(Next::Go(Step::Detail(number))),
+        None => Err("Choose one of the list.".to_owned()),
     }
 }
 
@@ -115,7 +140,7 @@ pub(super) fn detail(flow: &Flow, number: usize) -> Page {
             of.map(|e| (e.name.clone(), findings::value(e)))
                 .collect::<Vec<_>>()
         };
-        blocks.push(Block::text(findings::about(device)));
+        blocks.push(Block::text(findings::about(device, &[])));
         blocks.push(Block::Pairs {
             rows: of(Status::Present),
         });

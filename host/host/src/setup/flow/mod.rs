@@ -11,8 +11,10 @@ mod recognise;
 mod run;
 mod save;
 mod start;
-
 mod unknown;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,8 @@ pub enum Step {
     Units,
     /// What was found.
     Found,
+    /// Of which device that was found all values are to be shown.
+    Which,
     /// All values of a device that was found, by its place in the report.
     Detail(usize),
     /// What the connection is called.
@@ -194,6 +198,7 @@ impl Flow {
             Step::Ledger => unknown::ledger(self),
             Step::Units => recognise::units(self),
             Step::Found => found::page(self),
+            Step::Which => found::which(self),
             Step::Detail(device) => found::detail(self, *device),
             Step::Name => names::connection(self),
             Step::Names => names::page(self),
@@ -269,6 +274,7 @@ impl Flow {
             Step::Ledger => unknown::chosen(self, answer),
             Step::Units => recognise::listed(self, answer),
             Step::Found => found::answer(self, answer),
+            Step::Which => found::chosen(self, answer),
             Step::Detail(_) => Ok(Next::Return),
             Step::Name => names::named(self, answer),
             Step::Names => names::answer(self, answer),

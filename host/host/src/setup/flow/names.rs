@@ -71,7 +71,7 @@ pub(super) fn page(flow: &Flow) -> Page {
         choices.push(Choice::new(
             format!("{DEVICE}{number}"),
             name,
-            format!("{own}{}", findings::about(device)),
+            format!("{own}{}", findings::about(device, found::devices(flow))),
         ));
     }
     Page {
@@ -106,7 +106,7 @@ pub(super) fn device(flow: &Flow, number: usize) -> Page {
     let device = found::devices(flow).get(number);
     let (own, name, about) = device.map_or_else(Default::default, |device| {
         let name = flow.draft.device_name(&device.id, &device.name);
-        (device.name.clone(), name.to_owned(), findings::about(device))
+        (device.name.clone(), name.to_owned(), findings::about(device, &[]))
     });
     Page {
         title: format!("A name for {own}"),

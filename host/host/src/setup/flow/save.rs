@@ -87,6 +87,7 @@ pub(super) fn saved(flow: &mut Flow, kept: Kept) {
     if let Some(ground) = kept.ground {
         flow.ground = *ground;
     }
+    let was_known = flow.draft.connection.is_some();
     flow.draft.anew("");
     flow.draft.name = None;
     flow.draft.interval_ms = None;
@@ -104,7 +105,25 @@ pub(super) fn saved(flow: &mut Flow, kept: Kept) {
     }
     flow.live.clear();
     flow.said = vec![Block::good(format!("Saved as \"{}\".", kept.connection))];
-    flow.said.extend(kept.lines.into_iter().map(Block::text));
+    let here = flow
+        .ground
+        .connections
+        .iter()
+        .find(|here| here.name == kept.connection);
+    match here.filter(|_| !was_known) {
+        // Of a new connection everything is new.
+        Some(here) => {
+            let values = here
+                .devices
+                .iter()
+                .flat_map(|d| &d.entities)
+                .filter(|e| !e.put_away)
+                .count();
+            let (devices, values) = (plural(here.devices.len(), "device"), plural(values, "value"));
+            flow.said.push(Block::text(format!("{devices} with {values}.")));
+        }
+        None => flow.said.extend(kept.lines.into_iter().map(Block::text)),
+    }
     flow.start_over(Step::Run);
     if flow.ground.host_runs {
         flow.go(Next::Do(Work::Live {

@@ -108,7 +108,7 @@ impl Held {
             report: scan.report.clone(),
             url: order.url.clone(),
             connection: connection.as_ref().map(|connection| connection.name.clone()),
-            proposed: registry::connection_name(&order.url),
+            proposed: proposed(registry, &order.url, &scan).await?,
             moved_from: moved.map(|connection| connection.url.clone()),
             changes,
             reads: u32::try_from(reads(&devices(&scan))).unwrap_or(u32::MAX),
@@ -158,6 +158,30 @@ impl Held {
         let connection = connection.unwrap_or_else(|| saved.connection.clone());
         Ok((Saved { connection, ..saved }, lines))
     }
+}
+
+/// A name for a connection that nobody has named: the host's, where it has one; else what is there.
+async fn proposed(registry: Option<&Registry>, url: &str, scan: &Scan) -> Result<String> {
+    let by_url = registry::connection_name(url);
+    let is_number = |c: char| c.is_ascii_digit() || ".:[]".contains(c);
+    let name = match (&scan.report.plugin, &scan.report.devices[..]) {
+        _ if !by_url.chars().all(is_number) => return Ok(by_url),
+        (Some(plugin), _) if plugin == "victron-gx" => "gx".to_owned(),
+        (_, [only]) => only.ledger.rsplit('/').next().unwrap_or_default().to_owned(),
+        _ => return Ok(by_url),
+    };
+    let taken: Vec<String> = match registry {
+        Some(registry) => registry
+            .connections()
+            .await?
+            .into_iter()
+            .map(|c| c.name)
+            .collect(),
+        None => Vec::new(),
+    };
+    let numbered = (2..).map(|n| format!("{name}-{n}"));
+    let mut names = std::iter::once(name.clone()).chain(numbered);
+    Ok(names.find(|name| !taken.contains(name)).unwrap_or(by_url))
 }
 
 /// What its owner wants beside what was found.

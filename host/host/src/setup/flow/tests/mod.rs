@@ -1,0 +1,4 @@
+//! The conversation, step by step, with a world that only tells what would come of the work.
+
+mod first;
+mod world;
