@@ -23,7 +23,7 @@ mod scan;
 pub(crate) mod scan_report;
 pub mod setup;
 pub(crate) mod simulate;
-mod writes;
+pub(crate) mod writes;
 
 use std::env::ArgsOs;
 use std::io::IsTerminal;

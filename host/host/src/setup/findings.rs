@@ -41,6 +41,12 @@ pub struct Findings {
 pub struct Changes {
     /// A line each, as people read it.
     pub lines: Vec<String>,
+    /// Names of values that were not known, of devices that were.
+    pub new_values: Vec<String>,
+    /// Names of values that were looked for in vain, of devices that are there.
+    pub gone_values: Vec<String>,
+    /// What is otherwise than it was, a line each.
+    pub changed: Vec<String>,
     /// Ids of devices that were not known.
     pub new: Vec<String>,
     /// Ids of devices that were looked for in vain.

@@ -6,6 +6,7 @@ use busbar_plugin_sdk::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
+use crate::config::{SiteConfig, WritesConfig};
 use crate::discover::progress;
 use crate::find::Found;
 use crate::registry::change::Change;
@@ -170,23 +171,16 @@ pub struct Ground {
     pub ports_seconds: u64,
     /// What is set up.
     pub connections: Vec<ConnectionBrief>,
-    /// The site's limits as the owner has stored them.
-    pub site: SiteBrief,
+    /// How the site is made, as the owner has stored it.
+    pub site: SiteConfig,
+    /// And as the configuration file says, which wins.
+    pub site_of_file: SiteConfig,
     /// Whether a host runs.
     pub host_runs: bool,
     /// Where all of it is kept.
     pub data_dir: String,
     /// Names of all ledgers, and what they are for: those that do not recognise their devices by themselves first.
     pub ledgers: Vec<LedgerBrief>,
-}
-
-/// The site's limits as they are stored, as an owner writes them; empty where not said.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SiteBrief {
-    /// Key and value, as in `[site]` of the configuration.
-    pub values: BTreeMap<String, String>,
-    /// The keys that the file says: they win.
-    pub by_file: BTreeSet<String>,
 }
 
 /// A ledger.
@@ -215,10 +209,10 @@ pub struct ConnectionBrief {
     pub interval_ms: Option<u64>,
     /// Whether the configuration file names it: what the file says wins.
     pub by_file: bool,
-    /// How far writing goes, as stored.
-    pub level: u8,
-    /// The entities that may be written, as stored.
-    pub allow: Vec<String>,
+    /// What may be written, as stored.
+    pub writes: WritesConfig,
+    /// Whether the file says what may be written, which wins.
+    pub writes_by_file: bool,
     /// What is behind it.
     pub devices: Vec<DeviceBrief>,
 }

@@ -34,7 +34,7 @@ pub async fn run(wish: Wish, hands: &mut Hands, output: Output) -> Result<Option
         shown: None,
         saved: false,
     };
-    talk.to_the_end(hands).await
+    talk.until_the_end(hands).await
 }
 
 struct Talk {
@@ -61,7 +61,7 @@ impl Talk {
         Paint::new(self.output.colour(), width)
     }
 
-    async fn to_the_end(&mut self, hands: &mut Hands) -> Result<Option<String>> {
+    async fn until_the_end(&mut self, hands: &mut Hands) -> Result<Option<String>> {
         loop {
             if let Some(work) = self.flow.work().cloned() {
                 let saves = matches!(work, Work::Save(_) | Work::Change { .. });

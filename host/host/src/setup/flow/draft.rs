@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::findings::Findings;
 use super::super::work::{Keep, Sight};
-use crate::config::DEFAULT_INTERVAL;
+use crate::config::{AllowEntry, DEFAULT_INTERVAL};
 use crate::find::Found;
+use crate::write::limits::Limits;
 
 /// What is known of the owner's wishes before the first question.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -68,6 +69,16 @@ pub struct Draft {
     pub trouble: Option<String>,
     /// A device that is known, and the found one that is to be it.
     pub replace: Option<(String, String)>,
+    /// The connection whose devices are looked for, by name, where it is about one.
+    pub about: Option<String>,
+    /// The device that has been replaced, where somebody has said so.
+    pub replaced: Option<String>,
+    /// What a change takes with it, a line each.
+    pub consequences: Vec<String>,
+    /// What may be written.
+    pub limits: Option<Box<Limits>>,
+    /// What is being allowed.
+    pub entry: AllowEntry,
 }
 
 impl Draft {

@@ -18,7 +18,8 @@ pub(super) fn scanned(flow: &mut Flow, findings: Findings) {
     draft.names.retain(|id, _| there(id));
     draft.put_away.retain(|id, _| there(id));
     draft.found = Some(findings);
-    flow.forward(Step::Found);
+    let known = draft.found.as_ref().is_some_and(|found| found.changes.is_some());
+    flow.forward(if known { Step::Diff } else { Step::Found });
 }
 
 /// The devices that were found.
@@ -80,10 +81,7 @@ fn default(flow: &Flow) -> &'static str {
 pub(super) fn answer(flow: &mut Flow, answer: Answer) -> Answered {
     let key = key(answer, default(flow))?;
     match key.as_str() {
-        "next" if !devices(flow).is_empty() => {
-            let known = flow.draft.connection.is_some();
-            Ok(Next::Go(if known { Step::Names } else { Step::Name }))
-        }
+        "next" if !devices(flow).is_empty() => Ok(Next::Go(Step::Name)),
         "values" if devices(flow).len() == 1 => Ok(Next::Go(Step::Detail(0))),
         "values" if !devices(flow).is_empty() => Ok(Next::Go(Step::Which)),
         "scan" => Ok(Next::Go(Step::Recognise)),

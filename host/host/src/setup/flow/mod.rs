@@ -1,10 +1,12 @@
 //! The conversation, as a state machine: no input, no output, no clock. Each step has a file; what they share is here.
 
 mod address;
+mod advanced;
 mod draft;
 mod entities;
 mod found;
 mod interval;
+mod later;
 mod names;
 mod places;
 mod recognise;
@@ -19,8 +21,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::screen::{Answer, Ask, Block, Choice, End, Screen};
-use super::work::{Event, Failure, Ground, Live, Order, Search, Work};
+use super::work::{ConnectionBrief, DeviceBrief, Event, Failure, Ground, Live, Order, Search, Work};
 use crate::discover::progress;
+use crate::registry::change::Change;
 pub use draft::{Draft, Wish};
 
 /// The steps of the way from nothing to saved.
@@ -29,7 +32,7 @@ const WAY: u8 = 7;
 const HISTORY: usize = 64;
 
 /// A question of the conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// What is there to begin from is looked at.
@@ -72,6 +75,62 @@ pub enum Step {
     Save,
     /// What now.
     Run,
+    /// What is set up.
+    Menu,
+    /// What to do with a connection, by its id.
+    Connection(String),
+    /// What to do with a device, by its id.
+    Device(String),
+    /// Where the devices of a connection are now.
+    Moving(String),
+    /// Take over what has changed?
+    Diff,
+    /// What has taken whose place.
+    Replace,
+    /// Make this change?
+    Confirm(Box<Change>),
+    /// Another name for a connection.
+    RenameConnection(String),
+    /// How often a connection is polled.
+    IntervalOf(String),
+    /// Another name for a device.
+    RenameDevice(String),
+    /// Which values of a device are taken.
+    PickStored(String),
+    /// Which limit of the site.
+    Site,
+    /// What one limit of the site is, by its key.
+    SiteValue(String),
+    /// What may be written on a connection.
+    Writes(String),
+    /// How far writing goes on a connection.
+    Level(String),
+    /// Which value of a connection may be written.
+    Allow(String),
+    /// The owner's own lowest value of it.
+    AllowMin(String),
+    /// The owner's own highest.
+    AllowMax(String),
+    /// What is written when a held value of it ends.
+    AllowSafe(String),
+    /// May it be written?
+    AllowSure(String),
+}
+
+impl Step {
+    /// The connection whose writing it is about.
+    fn of_writes(&self) -> Option<&str> {
+        match self {
+            Step::Writes(id)
+            | Step::Level(id)
+            | Step::Allow(id)
+            | Step::AllowMin(id)
+            | Step::AllowMax(id)
+            | Step::AllowSafe(id)
+            | Step::AllowSure(id) => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// What an answer leads to.
@@ -208,6 +267,26 @@ impl Flow {
             Step::Pick(device) => entities::pick(self, *device),
             Step::Save => save::page(self),
             Step::Run => run::page(self),
+            Step::Menu => later::menu::page(self),
+            Step::Connection(id) => later::connection::page(self, id),
+            Step::Device(id) => later::connection::device(self, id),
+            Step::Moving(id) => later::moving::page(self, id),
+            Step::Diff => later::diff::page(self),
+            Step::Replace => later::replace::page(self),
+            Step::Confirm(change) => later::confirm::page(self, change),
+            Step::RenameConnection(id) => later::change::connection_name(self, id),
+            Step::IntervalOf(id) => later::change::interval_of(self, id),
+            Step::RenameDevice(id) => later::change::device_name(self, id),
+            Step::PickStored(id) => later::change::pick(self, id),
+            Step::Site => advanced::site::page(self),
+            Step::SiteValue(key) => advanced::site::one(self, key),
+            Step::Writes(id) => advanced::writes::page(self, id),
+            Step::Level(id) => advanced::writes::level(self, id),
+            Step::Allow(id) => advanced::allow::page(self, id),
+            Step::AllowMin(_) => advanced::allow::lowest(self),
+            Step::AllowMax(_) => advanced::allow::highest(self),
+            Step::AllowSafe(_) => advanced::allow::safe(self),
+            Step::AllowSure(_) => advanced::allow::sure(self),
         }
     }
 
@@ -284,6 +363,26 @@ impl Flow {
             Step::Pick(device) => entities::picked(self, device, answer),
             Step::Save => save::answer(self, &answer),
             Step::Run => run::answer(self, answer),
+            Step::Menu => later::menu::answer(self, answer),
+            Step::Connection(id) => later::connection::answer(self, &id, answer),
+            Step::Device(id) => later::connection::answer_device(self, &id, answer),
+            Step::Moving(id) => later::moving::answer(self, &id, answer),
+            Step::Diff => later::diff::answer(self, answer),
+            Step::Replace => later::replace::answer(self, answer),
+            Step::Confirm(change) => later::confirm::answer(self, &change, &answer),
+            Step::RenameConnection(id) => later::change::rename_connection(self, &id, answer),
+            Step::IntervalOf(id) => later::change::set_interval(self, &id, answer),
+            Step::RenameDevice(id) => later::change::rename_device(self, &id, answer),
+            Step::PickStored(id) => later::change::picked(self, &id, answer),
+            Step::Site => advanced::site::answer(answer),
+            Step::SiteValue(key) => advanced::site::set(self, &key, answer),
+            Step::Writes(id) => advanced::writes::answer(self, &id, answer),
+            Step::Level(id) => advanced::writes::set_level(self, &id, answer),
+            Step::Allow(id) => advanced::allow::answer(self, &id, answer),
+            Step::AllowMin(id) => advanced::allow::set_lowest(self, &id, answer),
+            Step::AllowMax(id) => advanced::allow::set_highest(self, &id, answer),
+            Step::AllowSafe(id) => advanced::allow::set_safe(self, &id, answer),
+            Step::AllowSure(id) => advanced::allow::allow(self, &id, &answer),
         }
     }
 
@@ -367,6 +466,13 @@ impl Flow {
             (Work::Save(_), Event::Saved(kept)) => save::saved(self, *kept),
             (Work::Drop, Event::Dropped) => save::dropped(self),
             (Work::Live { .. }, Event::Live { devices }) => self.live = devices,
+            (Work::Change { changes }, Event::Changed(ground)) => {
+                later::confirm::changed(self, *ground, &changes)
+            }
+            (Work::Consequences { change }, Event::Consequences { lines }) => {
+                later::confirm::told(self, change, lines);
+            }
+            (Work::Limits, Event::Limits(limits)) => self.draft.limits = Some(limits),
             (_, _) => self.fault = Some("That came out of turn: please report this.".to_owned()),
         }
     }
@@ -387,6 +493,32 @@ impl Flow {
             }
             _ => self.fault = Some(text),
         }
+    }
+
+    /// A connection that is set up, by its id.
+    fn connection(&self, id: &str) -> Option<&ConnectionBrief> {
+        self.ground
+            .connections
+            .iter()
+            .find(|connection| connection.id == id)
+    }
+
+    /// The same by its name.
+    fn connection_named(&self, name: &str) -> Option<&ConnectionBrief> {
+        self.ground
+            .connections
+            .iter()
+            .find(|connection| connection.name == name)
+    }
+
+    /// A device that is set up, by its id.
+    fn device(&self, id: &str) -> Option<&DeviceBrief> {
+        let mut all = self
+            .ground
+            .connections
+            .iter()
+            .flat_map(|connection| &connection.devices);
+        all.find(|device| device.id == id)
     }
 
     /// The scan that the draft describes.

@@ -3,13 +3,23 @@
 use busbar_plugin_sdk::Mode;
 
 use super::super::screen::{Answer, Ask, Block, Choice};
-use super::super::work::{Forecast, Sight};
+use super::super::work::{Forecast, LedgerBrief, Sight};
 use super::{Answered, Flow, Next, Page, Step, choice, key, text};
 use crate::units::UnitList;
 
 pub(super) fn looked(flow: &mut Flow, sight: Sight) {
+    let (about, replaced) = (flow.draft.about.take(), flow.draft.replaced.take());
     flow.draft.anew(&sight.url);
-    let nothing = sight.recognised.is_empty() && sight.known_as.is_none();
+    let known = about.clone().or_else(|| sight.known_as.clone());
+    if let Some(connection) = known
+        .as_ref()
+        .filter(|_| sight.recognised.is_empty() && sight.answered)
+    {
+        by_its_ledger(flow, connection);
+    }
+    flow.draft.about = about;
+    flow.draft.replaced = replaced;
+    let nothing = sight.recognised.is_empty() && (known.is_none() || !sight.answered);
     let named = flow.draft.ledger.is_some();
     if nothing && !named {
         flow.draft.trouble = Some(match sight.answered {
@@ -24,13 +34,34 @@ pub(super) fn looked(flow: &mut Flow, sight: Sight) {
             }
         });
     }
-    flow.draft.connection = sight.known_as.clone();
+    flow.draft.connection = known;
     flow.draft.sight = Some(sight);
     flow.forward(if nothing && !named {
         Step::Unknown
     } else {
         Step::Recognise
     });
+}
+
+/// A device that does not tell what it is is looked for as what it is known to be.
+fn by_its_ledger(flow: &mut Flow, connection: &str) {
+    let Some(connection) = flow.connection_named(connection) else {
+        return;
+    };
+    let Some(first) = connection.devices.first() else {
+        return;
+    };
+    let ledger = first.ledger.clone();
+    let silent = |known: &LedgerBrief| known.name == ledger && !known.recognises;
+    if !flow.ground.ledgers.iter().any(silent)
+        || connection.devices.iter().any(|device| device.ledger != ledger)
+    {
+        return;
+    }
+    let units = connection.devices.iter().map(|device| device.unit_id).collect();
+    flow.draft.ledger = Some(ledger);
+    flow.draft.units = units;
+    flow.draft.mode = Mode::Listed;
 }
 
 pub(super) fn page(flow: &Flow) -> Page {

@@ -40,6 +40,11 @@ pub(super) fn page(flow: &Flow) -> Page {
             n => format!("{n} more were found"),
         },
     ));
+    choices.push(Choice::new(
+        "menu",
+        "Look at what is set up",
+        "change it, or allow writing (advanced)",
+    ));
     Page {
         title: title.to_owned(),
         step: None,
@@ -60,6 +65,7 @@ pub(super) fn answer(flow: &mut Flow, answer: Answer) -> Answered {
             connection: flow.draft.connection.clone().unwrap_or_default(),
         })),
         "done" => Ok(Next::End(End::Done)),
+        "menu" => Ok(Next::Go(Step::Menu)),
         "more" => {
             let found = flow.draft.places.iter().any(|place| !place.known);
             Ok(Next::Go(if found { Step::Places } else { Step::Start }))

@@ -110,6 +110,7 @@ pub(super) fn saved(flow: &mut Flow, kept: Kept) {
         .connections
         .iter()
         .find(|here| here.name == kept.connection);
+    let here_id = here.map(|here| here.id.clone());
     match here.filter(|_| !was_known) {
         // Of a new connection everything is new.
         Some(here) => {
@@ -124,6 +125,11 @@ pub(super) fn saved(flow: &mut Flow, kept: Kept) {
         }
         None => flow.said.extend(kept.lines.into_iter().map(Block::text)),
     }
+    if let Some(id) = here_id.filter(|_| was_known) {
+        flow.start_over(Step::Menu);
+        flow.forward(Step::Connection(id));
+        return;
+    }
     flow.start_over(Step::Run);
     if flow.ground.host_runs {
         flow.go(Next::Do(Work::Live {
@@ -134,11 +140,19 @@ pub(super) fn saved(flow: &mut Flow, kept: Kept) {
 
 /// What was found is forgotten, at the owner's word.
 pub(super) fn dropped(flow: &mut Flow) {
-    match flow.ground.connections.is_empty() {
-        true => flow.end = Some(End::Nothing),
-        false => {
-            flow.said = vec![Block::text("Nothing was changed.")];
-            flow.start_over(Step::Start);
-        }
+    if flow.ground.connections.is_empty() {
+        flow.end = Some(End::Nothing);
+        return;
+    }
+    let known = flow
+        .draft
+        .connection
+        .as_ref()
+        .and_then(|name| flow.connection_named(name));
+    let known = known.map(|connection| connection.id.clone());
+    flow.said = vec![Block::text("Nothing was changed.")];
+    flow.start_over(Step::Menu);
+    if let Some(id) = known {
+        flow.forward(Step::Connection(id));
     }
 }

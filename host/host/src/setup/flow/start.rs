@@ -22,7 +22,10 @@ pub(super) fn begin() -> Page {
 
 /// What is there to begin from is known.
 pub(super) fn loaded(flow: &mut Flow) {
-    flow.start_over(Step::Start);
+    flow.start_over(match flow.ground.connections.is_empty() {
+        true => Step::Start,
+        false => Step::Menu,
+    });
     if let Some(wished) = flow.draft.wished.take() {
         match address::urls(&wished) {
             Ok(urls) => {

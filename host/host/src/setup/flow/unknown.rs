@@ -76,7 +76,17 @@ pub(super) fn answer(flow: &mut Flow, answer: Answer) -> Answered {
             flow.draft.units.clear();
             Ok(Next::Do(flow.scan()))
         }
-        "address" => Ok(Next::Go(Step::Address)),
+        "address" => Ok(Next::Go(
+            match flow
+                .draft
+                .about
+                .as_ref()
+                .and_then(|name| flow.connection_named(name))
+            {
+                Some(connection) => Step::Moving(connection.id.clone()),
+                None => Step::Address,
+            },
+        )),
         _ => Err("Choose one of the list.".to_owned()),
     }
 }

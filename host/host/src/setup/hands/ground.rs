@@ -1,16 +1,15 @@
 //! What there is to begin from: this machine, what is set up, what is known.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use busbar_ledger::presence::Status;
 use busbar_store::{Lifecycle, Registry};
 
-use super::super::work::{ConnectionBrief, DeviceBrief, EntityBrief, Ground, LedgerBrief, SiteBrief};
+use super::super::work::{ConnectionBrief, DeviceBrief, EntityBrief, Ground, LedgerBrief};
 use super::{Hands, find};
 use crate::bus::Device;
 use crate::cli::discover_report::doors;
-use crate::config::{SiteConfig, parse_duration};
+use crate::config::parse_duration;
 use crate::error::Result;
 use crate::find::{Plan, serial};
 use crate::registry::change::{stored_site, stored_writes};
@@ -39,6 +38,7 @@ impl Hands {
             ports_seconds: on_one_port.unwrap_or(Duration::ZERO).as_secs(),
             data_dir: self.data_dir.display().to_string(),
             ledgers: self.ledgers(),
+            site_of_file: self.config.site.clone(),
             ..Ground::default()
         };
         let mut live = Devices::default();
@@ -48,7 +48,7 @@ impl Hands {
         }
         if let Some(stored) = self.stored().await? {
             ground.connections = self.connections(stored.get(), &live).await?;
-            ground.site = self.site(&stored_site(stored.get()).await?);
+            ground.site = stored_site(stored.get()).await?;
         }
         Ok(ground)
     }
@@ -70,14 +70,6 @@ impl Hands {
         ledgers.map(brief).collect()
     }
 
-    fn site(&self, stored: &SiteConfig) -> SiteBrief {
-        let by_file = words(&self.config.site);
-        SiteBrief {
-            values: words(&self.config.site.or(stored)),
-            by_file: by_file.into_keys().collect(),
-        }
-    }
-
     async fn connections(&self, registry: &Registry, live: &Devices) -> Result<Vec<ConnectionBrief>> {
         let bus = stored_views(registry, &self.catalog).await?;
         let devices = bus.devices();
@@ -88,7 +80,7 @@ impl Hands {
                 .interval
                 .as_deref()
                 .and_then(|text| parse_duration(text).ok());
-            let writes = stored_writes(&connection);
+            let in_file = self.config.connections.iter().find(|c| c.name == connection.name);
             let mut briefs = Vec::new();
             for stored in registry.devices_of(&connection.id).await? {
                 if stored.lifecycle == Lifecycle::Retired {
@@ -112,10 +104,10 @@ impl Hands {
                 });
             }
             all.push(ConnectionBrief {
-                by_file: self.config.connections.iter().any(|c| c.name == connection.name),
+                by_file: in_file.is_some(),
+                writes_by_file: in_file.is_some_and(|c| c.writes.is_some()),
                 interval_ms: interval.and_then(|interval| u64::try_from(interval.as_millis()).ok()),
-                level: writes.level,
-                allow: writes.allow.iter().map(|allow| allow.entry().entity).collect(),
+                writes: stored_writes(&connection),
                 devices: briefs,
                 id: connection.id,
                 name: connection.name,
@@ -153,19 +145,4 @@ fn entities(device: &Device) -> Vec<EntityBrief> {
         put_away: true,
     }));
     all
-}
-
-/// The limits of a site as their owner writes them.
-fn words(site: &SiteConfig) -> BTreeMap<String, String> {
-    let Ok(serde_json::Value::Object(site)) = serde_json::to_value(site) else {
-        return BTreeMap::new();
-    };
-    let word = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    };
-    site.into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, value)| (key, word(value)))
-        .collect()
 }

@@ -10,7 +10,7 @@ use super::super::findings::{Changes, Findings};
 use super::super::work::{Keep, Order};
 use crate::bus::{Device, DeviceMeta};
 use crate::catalog::Catalog;
-use crate::cli::scan_report::diff_lines;
+use crate::cli::scan_report::{change_line, diff_lines};
 use crate::discover::{Request, Scan};
 use crate::error::{HostError, Result};
 use crate::poll::blocks::reads;
@@ -153,7 +153,8 @@ impl Held {
         for one in changes(keep, &saved.connection, &now) {
             change::apply(registry, &one).await?;
         }
-        let lines = told(&saved.diff)?.lines;
+        let told = told(&saved.diff)?;
+        let lines = told.lines;
         let connection = registry.connection(&saved.connection.id).await?;
         let connection = connection.unwrap_or_else(|| saved.connection.clone());
         Ok((Saved { connection, ..saved }, lines))
@@ -221,7 +222,24 @@ fn ids(scan: &Scan) -> Vec<String> {
 fn told(diff: &Diff) -> Result<Changes> {
     let value = serde_json::to_value(diff)
         .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+    let of_others = |ids: &[String], devices: &[String]| -> Vec<String> {
+        let is_of = |id: &str| {
+            devices
+                .iter()
+                .any(|device| id.split_once('.').is_some_and(|(of, _)| of == device))
+        };
+        ids.iter().filter(|id| !is_of(id)).cloned().collect()
+    };
+    let empty = Vec::new();
+    let changed = value["changed"]
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .map(change_line);
     Ok(Changes {
+        new_values: of_others(&diff.new.entities, &diff.new.devices),
+        gone_values: of_others(&diff.gone.entities, &diff.gone.devices),
+        changed: changed.collect(),
         lines: diff_lines(&value),
         new: diff.new.devices.clone(),
         gone: diff.gone.devices.clone(),

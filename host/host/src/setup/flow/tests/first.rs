@@ -128,7 +128,7 @@ fn wrong_answers_say_what_to_write_and_change_nothing() {
     let mut world = World::empty();
     world.ground.connections = World::set_up().ground.connections;
     let mut flow = begun(&mut world, Wish::default());
-    let mut wrong = |flow: &mut Flow, wrong: Answer, word: &str| {
+    let wrong = |flow: &mut Flow, wrong: Answer, word: &str| {
         let before = flow.step().clone();
         flow.answer(wrong.clone());
         let fault = flow.screen().fault.unwrap_or_default();
@@ -372,10 +372,10 @@ fn any_answer() -> impl Strategy<Value = (usize, Answer)> {
 /// What the screen offers, or the answer as it is.
 fn offered(flow: &Flow, pick: usize, answer: Answer) -> Answer {
     match flow.screen().ask {
-        Ask::Choice { choices, .. } if pick % 3 > 0 && !choices.is_empty() => {
+        Ask::Choice { choices, .. } if !pick.is_multiple_of(3) && !choices.is_empty() => {
             choose(&choices[pick / 3 % choices.len()].key)
         }
-        Ask::Many { choices, .. } if pick % 3 > 0 && !choices.is_empty() => {
+        Ask::Many { choices, .. } if !pick.is_multiple_of(3) && !choices.is_empty() => {
             Answer::Toggle(vec![choices[pick / 3 % choices.len()].key.clone()])
         }
         _ => answer,

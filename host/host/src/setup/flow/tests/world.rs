@@ -10,6 +10,7 @@ use super::super::super::work::{
 use super::super::{Answer, Event, Flow, Step, Wish, Work};
 use crate::discover::report::{Coverage, DeviceReport, EntityReport, ScanReport};
 use crate::find::{Confidence, Found, Via};
+use crate::registry::change::Change;
 
 pub const URL: &str = "modbus+tcp://192.168.1.20:502";
 
@@ -123,7 +124,10 @@ impl World {
                 }))
             }
             Work::Drop => Event::Dropped,
-            Work::Change { .. } => Event::Changed(Box::new(self.ground.clone())),
+            Work::Change { changes } => {
+                changes.iter().for_each(|change| self.make(change));
+                Event::Changed(Box::new(self.ground.clone()))
+            }
             Work::Consequences { .. } => Event::Consequences {
                 lines: self.consequences.clone(),
             },
@@ -141,6 +145,30 @@ impl World {
         }
     }
 
+    /// Changes what is set up, as far as it shows.
+    fn make(&mut self, change: &Change) {
+        match change {
+            Change::RemoveConnection { connection } => {
+                self.ground.connections.retain(|known| known.name != *connection);
+            }
+            Change::RemoveDevice { device } => {
+                for connection in &mut self.ground.connections {
+                    connection.devices.retain(|known| known.id != *device);
+                }
+            }
+            Change::Site { site } => self.ground.site = site.clone(),
+            Change::Writes { connection, writes } => {
+                let known = self
+                    .ground
+                    .connections
+                    .iter_mut()
+                    .find(|known| known.name == *connection);
+                known.expect("it is set up").writes = writes.clone();
+            }
+            _ => {}
+        }
+    }
+
     /// The last save that was asked for.
     pub fn saved(&self) -> &super::super::super::work::Keep {
         let saves = self.asked.iter().rev().find_map(|work| match work {
@@ -151,7 +179,7 @@ impl World {
     }
 
     /// Everything that was changed.
-    pub fn changes(&self) -> Vec<crate::registry::change::Change> {
+    pub fn changes(&self) -> Vec<Change> {
         let changes = self.asked.iter().filter_map(|work| match work {
             Work::Change { changes } => Some(changes.clone()),
             _ => None,
@@ -316,8 +344,8 @@ fn connection() -> ConnectionBrief {
         url: URL.into(),
         interval_ms: None,
         by_file: false,
-        level: 0,
-        allow: Vec::new(),
+        writes: crate::config::WritesConfig::default(),
+        writes_by_file: false,
         devices: vec![
             device("c0ffee_system", "System"),
             device("c0ffee_grid_u30", "Grid"),
