@@ -10,6 +10,7 @@
 )]
 
 mod capture;
+mod change;
 mod commands;
 mod common;
 
@@ -17,6 +18,7 @@ mod devices;
 mod discover;
 mod doctor;
 mod errors;
+mod examples;
 #[path = "../fuzz/properties.rs"]
 mod hostile;
 mod http;

@@ -7,6 +7,7 @@ use busbar_ledger::span::Function;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::change::ChangeCommand;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
@@ -16,6 +17,9 @@ use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetA
 use crate::config::parse_duration;
 use crate::find::networks::Network;
 use crate::units::UnitList;
+
+/// What the program's own help says before its examples.
+pub(super) const START: &str = "Start here:";
 
 /// Busbar finds the energy devices of a site, learns what each one really has, and reads them for years.
 #[derive(Debug, Parser)]
@@ -73,6 +77,10 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Poll everything in the registry and serve the live page (the default)
+    #[command(after_help = "Examples:\n  \
+        busbar run\n  \
+        busbar run --once\n\n\
+        Ctrl-C ends it; so does the signal that a service manager sends. One host runs on a data directory.")]
     Run(RunArgs),
     /// Try Busbar on a simulated house: nothing is installed, nothing is kept
     Demo(DemoArgs),
@@ -87,11 +95,15 @@ pub enum Command {
     /// Read registers as they are, with every plausible meaning
     Raw(RawArgs),
     /// List the devices of the registry
+    #[command(after_help = "Examples:\n  busbar devices\n  busbar devices --json")]
     Devices,
     /// List the entities of the registry, with live values while a host runs
     Entities(EntitiesArgs),
     /// Show how bytes become an entity's value, and why Busbar believes that it exists
     Explain(ExplainArgs),
+    /// Change what was set up: names, intervals, addresses, what is put away or replaced or removed
+    #[command(subcommand)]
+    Change(ChangeCommand),
     /// Set a value on a device, within your limits (off until you allow it)
     Set(SetArgs),
     /// Look at values that the host keeps alive, and end them
@@ -125,9 +137,22 @@ pub enum Command {
     /// Serve a device made from a capture
     Replay(ReplayArgs),
     /// Print a completion script for your shell
+    #[command(after_help = "Examples:\n  \
+        busbar completions bash > busbar.bash\n  \
+        busbar completions fish > busbar.fish")]
     Completions {
         /// The shell to complete for
         shell: Shell,
+    },
+    /// Print the manual page, or write one for each command
+    #[command(after_help = "Examples:\n  \
+        busbar man > busbar.1\n  \
+        busbar man --dir man1\n\n\
+        `man -l busbar.1` shows it; below /usr/local/share/man/man1 `man busbar` finds it.")]
+    Man {
+        /// Write busbar.1 and a page for each command into this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
 }
 
@@ -166,7 +191,7 @@ pub enum ModeArg {
 #[command(after_help = "Examples:\n  \
     busbar scan modbus+tcp://192.168.1.20\n  \
     busbar scan modbus+tcp://192.168.1.20 --mode full --save\n  \
-    busbar scan modbus+tcp://192.168.1.20 --units 1,3-9 --json\n\n\
+    busbar scan modbus+tcp://192.168.1.20 --units 100,220-229 --json\n\n\
     A scan only reads. Ctrl-C ends it and keeps what was found.")]
 pub struct ScanArgs {
     /// Where to look: modbus+tcp://HOST, modbus+udp://HOST, modbus+rtu:///dev/ttyUSB0, modbus+rtu+tcp://HOST:PORT
@@ -316,7 +341,7 @@ impl FunctionArg {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar raw modbus+tcp://192.168.1.20 --unit 100 --at 800 --count 6\n  \
-    busbar raw modbus+tcp://192.168.1.30 --unit 1 --at 0x1000 --count 2 --type f32\n\n\
+    busbar raw modbus+tcp://192.168.1.30 --unit 1 --at 0x000C --count 2 --function input --type f32\n\n\
     Meanings that a device could have in mind stand first: mains voltages and frequencies, measurements of a sane\n\
     size, counters, texts, times; swapped words and bytes are tried, too.")]
 pub struct RawArgs {
@@ -344,6 +369,9 @@ pub struct RawArgs {
 
 /// `busbar entities`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar entities\n  \
+    busbar entities --device c0619ab5_system_u100 --json")]
 pub struct EntitiesArgs {
     /// Only those of this device
     #[arg(long, value_name = "ID")]
@@ -352,6 +380,9 @@ pub struct EntitiesArgs {
 
 /// `busbar explain`
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    busbar explain c0619ab5_system_u100.dc_battery_soc\n  \
+    busbar explain victron/gx-hub4:2716")]
 pub struct ExplainArgs {
     /// The entity's id, as `busbar entities` shows it
     pub entity: String,
@@ -361,8 +392,12 @@ pub struct ExplainArgs {
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
     /// List the ledgers that the plugins bring
+    #[command(after_help = "Examples:\n  busbar ledger list\n  busbar ledger list --json")]
     List,
     /// Show a ledger's points
+    #[command(
+        after_help = "Examples:\n  busbar ledger show victron/vm-3p75ct\n  busbar ledger show my-meter.toml"
+    )]
     Show {
         /// A ledger's name, or a file
         name: String,
@@ -370,12 +405,17 @@ pub enum LedgerCommand {
     /// Make a ledger of a register list, or by asking about a device's registers
     New(NewArgs),
     /// Check ledger files and register lists; every fault is shown where it stands
+    #[command(after_help = "Examples:\n  \
+        busbar ledger check my-meter.toml\n  \
+        busbar ledger check registers.csv my-meter.toml --json\n\n\
+        Exit 1 when there is a fault.")]
     Check {
         /// Files or directories
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Print the JSON Schema of ledger files, for editors
+    #[command(after_help = "Examples:\n  busbar ledger schema\n  busbar ledger schema > ledger.schema.json")]
     Schema,
 }
 
@@ -383,8 +423,15 @@ pub enum LedgerCommand {
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
     /// List the plugins found, what each brings, and what was refused
+    #[command(
+        after_help = "Examples:\n  busbar plugin list\n  busbar plugin list --plugin-dir my-plugins --json"
+    )]
     List,
     /// Look into a plugin file without running any of it
+    #[command(after_help = "Examples:\n  \
+        busbar plugin inspect libbusbar_plugin_acme.so\n  \
+        busbar plugin inspect libbusbar_plugin_acme.so --json\n\n\
+        The sha256 is what [plugins] pin takes.")]
     Inspect {
         /// The library
         file: PathBuf,

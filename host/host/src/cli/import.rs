@@ -23,7 +23,7 @@ pub enum Tool {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar import energy-meter my_meter.py\n  \
-    busbar import energy-meter my_meter.py --output ledgers/acme/em3.toml --name acme/em3\n\n\
+    busbar import energy-meter my_meter.py --output em3.toml --name acme/em3\n\n\
     energy-meter is FlexpowerTech's reader (PyPI: flex-modbus-reader). The file is read, never executed. What was not understood is told with its line.")]
 pub struct ImportArgs {
     /// The tool

@@ -3,6 +3,7 @@
 pub mod args;
 mod ask;
 pub(crate) mod capture;
+pub mod change;
 mod discover;
 pub(crate) mod discover_report;
 mod doctor;
@@ -11,6 +12,7 @@ pub mod import;
 mod ledger;
 pub mod ledger_new;
 mod live;
+mod man;
 pub mod map;
 pub(crate) mod output;
 mod plugin;
@@ -145,6 +147,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Devices => registry::devices(data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, &config, output, catalog).await,
+        Command::Change(command) => change::run(command, data_dir, &config, output).await,
         Command::Set(args) => writes::set::run(&args, data_dir, config.clone(), output, catalog).await,
         Command::Lease(command) => writes::lease::run(command, data_dir, output).await,
         Command::Limits(args) => writes::limits::run(&args, data_dir, &config, output, catalog).await,
@@ -157,6 +160,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Capture(args) => capture::run(&args, data_dir, output, catalog).await,
         Command::Replay(args) => capture::replay(&args, output).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,
+        Command::Man { dir } => man::run(dir.as_deref(), output),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "busbar", &mut std::io::stdout());
             Ok(())
