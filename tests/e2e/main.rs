@@ -32,6 +32,7 @@ mod registry;
 mod rs485;
 mod scan;
 mod serial;
+mod setup;
 mod shipped;
 mod sunspec;
 mod writes;

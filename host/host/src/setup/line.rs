@@ -1,6 +1,6 @@
 //! What a typed line means as an answer: numbers, first letters, and a few words that do everywhere. Pure.
 
-use super::screen::{Answer, Ask, Choice};
+use super::screen::{Answer, Ask, Choice, numbers};
 
 /// A typed line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,15 @@ pub fn understand(ask: &Ask, line: &str) -> Result<Typed, String> {
                 None => Err(match choices.len() {
                     0 => "Nothing is listed: type / and another part of a name, or b to go back.".to_owned(),
                     1 => "Type 1, or Enter.".to_owned(),
-                    n => format!("Type a number from 1 to {n}."),
+                    _ => {
+                        let numbers = numbers(choices);
+                        let (first, last) = (numbers.first().cloned(), numbers.last().cloned());
+                        format!(
+                            "Type a number from {} to {}.",
+                            first.unwrap_or_default(),
+                            last.unwrap_or_default()
+                        )
+                    }
                 }),
             }
         }
@@ -62,7 +70,7 @@ pub fn understand(ask: &Ask, line: &str) -> Result<Typed, String> {
                 return answer(Answer::Filter(text.trim().to_owned()));
             }
             let keys: Vec<String> = choices.iter().map(|choice| choice.key.clone()).collect();
-            numbers(line, keys.len())
+            listed(line, keys.len())
                 .map(|chosen| {
                     let key = |n: &usize| keys.get(n - 1).cloned();
                     Typed::Answer(Answer::Toggle(chosen.iter().filter_map(key).collect()))
@@ -80,10 +88,9 @@ pub fn understand(ask: &Ask, line: &str) -> Result<Typed, String> {
 
 /// The choice that a line names: by its number, its whole label, or the one label that begins so.
 fn chosen(choices: &[Choice], line: &str) -> Option<String> {
-    if let Ok(number) = line.parse::<usize>() {
-        return choices
-            .get(number.checked_sub(1)?)
-            .map(|choice| choice.key.clone());
+    if line.parse::<u64>().is_ok() {
+        let number = numbers(choices).iter().position(|number| number == line)?;
+        return choices.get(number).map(|choice| choice.key.clone());
     }
     let line = line.to_lowercase();
     let key = |choice: &Choice| choice.key.clone();
@@ -102,7 +109,7 @@ fn chosen(choices: &[Choice], line: &str) -> Option<String> {
 }
 
 /// Numbers of a list: `3`, `1,4-6`, `all`.
-fn numbers(line: &str, most: usize) -> Option<Vec<usize>> {
+fn listed(line: &str, most: usize) -> Option<Vec<usize>> {
     if line.eq_ignore_ascii_case("all") {
         return Some((1..=most).collect());
     }
@@ -161,6 +168,23 @@ mod tests {
             understand(&choice(Some("")), "meter"),
             Ok(Typed::Answer(Answer::Filter("meter".into())))
         );
+    }
+
+    #[test]
+    fn levels_are_typed_as_what_they_are() {
+        let levels = Ask::Choice {
+            prompt: "Which level".into(),
+            choices: (0..4)
+                .map(|level| Choice::new(level.to_string(), format!("{level}: so far"), ""))
+                .collect(),
+            default: "0".into(),
+            filter: None,
+        };
+        for level in ["0", "3"] {
+            let chosen = Ok(Typed::Answer(Answer::Choose(level.into())));
+            assert_eq!(understand(&levels, level), chosen);
+        }
+        assert!(understand(&levels, "4").unwrap_err().contains("0 to 3"));
     }
 
     #[test]

@@ -180,6 +180,15 @@ impl Choice {
     }
 }
 
+/// The numbers that choices are typed by: from 1, or their keys where these are numbers, as levels are.
+pub fn numbers(choices: &[Choice]) -> Vec<String> {
+    let numeric = |choice: &Choice| choice.key.parse::<u8>().is_ok();
+    match choices.iter().all(numeric) {
+        true => choices.iter().map(|choice| choice.key.clone()).collect(),
+        false => (1..=choices.len()).map(|number| number.to_string()).collect(),
+    }
+}
+
 /// Something to switch on or off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Toggle {

@@ -28,7 +28,7 @@ use crate::units::UnitList;
 #[derive(Clone, Debug, Default, Args)]
 #[command(after_help = "Examples:\n  \
     busbar setup\n  \
-    busbar setup 192.168.1.20 --name home --interval 5s --yes\n\n\
+    busbar setup modbus+tcp://192.168.1.20 --name home --interval 5s --yes\n\n\
     The first asks, step by step; the second takes what is found, without a question, and says what it has saved. Run\n\
     again, it shows what is set up and changes it. It only reads from devices.")]
 pub struct SetupArgs {

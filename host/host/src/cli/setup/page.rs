@@ -3,6 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::format::visible;
+use crate::setup::screen::numbers;
 use crate::setup::{Ask, Block, Choice, Screen, Toggle};
 
 /// Wider lines are hard to read.
@@ -74,7 +75,11 @@ pub fn page(screen: &Screen, paint: Paint) -> Vec<String> {
     let mut lines = vec![String::new()];
     lines.push(title(screen, paint));
     lines.push(paint.dim(&"─".repeat(paint.width)));
-    for block in &screen.blocks {
+    for (number, block) in screen.blocks.iter().enumerate() {
+        let before = number.checked_sub(1).and_then(|number| screen.blocks.get(number));
+        if before.is_some_and(|before| is_apart(before, block)) {
+            lines.push(String::new());
+        }
         lines.extend(shown(block, paint));
     }
     let listed = match &screen.ask {
@@ -90,6 +95,25 @@ pub fn page(screen: &Screen, paint: Paint) -> Vec<String> {
     }
     lines.push(String::new());
     lines
+}
+
+/// Whether a block stands apart from the one before: a new thought does, what belongs to it does not.
+fn is_apart(before: &Block, block: &Block) -> bool {
+    let is_text = |block: &Block| {
+        matches!(
+            block,
+            Block::Text { .. } | Block::Good { .. } | Block::Note { .. }
+        )
+    };
+    matches!(
+        before,
+        Block::Device { .. } | Block::Pairs { .. } | Block::Command { .. }
+    ) && is_text(block)
+        || matches!(
+            (before, block),
+            (Block::Text { .. } | Block::Good { .. }, Block::Text { .. })
+        )
+        || matches!(block, Block::Note { .. }) && !matches!(before, Block::Note { .. })
 }
 
 fn title(screen: &Screen, paint: Paint) -> String {
@@ -217,7 +241,8 @@ fn list(choices: &[Choice], default: &str, paint: Paint) -> Vec<String> {
         // Nothing to choose: Enter goes on.
         return Vec::new();
     }
-    let digits = choices.len().to_string().len();
+    let numbers = numbers(choices);
+    let digits = numbers.iter().map(String::len).max().unwrap_or_default();
     let widest = choices
         .iter()
         .map(|choice| visible(&choice.label).width())
@@ -230,7 +255,7 @@ fn list(choices: &[Choice], default: &str, paint: Paint) -> Vec<String> {
         let label = visible(&choice.label);
         let taken = choice.key == default;
         let mark = if taken { paint.green("›") } else { " ".to_owned() };
-        let number = format!("{:>digits$}", number + 1);
+        let number = format!("{:>digits$}", numbers[number]);
         let shown = if taken { paint.bold(&label) } else { label.clone() };
         let number = paint.cyan(&number);
         let mut hints = wrapped(&visible(&choice.hint), hint_room).into_iter();
@@ -296,8 +321,8 @@ pub fn prompt(screen: &Screen, paint: Paint) -> (String, String) {
             ..
         } => {
             let number = choices.iter().position(|choice| choice.key == *default);
-            let number = number.map(|number| (number + 1).to_string()).unwrap_or_default();
-            (prompt.clone(), number)
+            let number = number.and_then(|number| numbers(choices).into_iter().nth(number));
+            (prompt.clone(), number.unwrap_or_default())
         }
         Ask::Text { prompt, default } => (prompt.clone(), default.clone()),
         Ask::YesNo { prompt, default } => {

@@ -236,7 +236,10 @@ impl Flow {
         blocks.extend(page.blocks);
         Screen {
             title: page.title,
-            step: page.step.map(|step| (step, WAY)),
+            step: page
+                .step
+                .filter(|_| self.draft.connection.is_none())
+                .map(|step| (step, WAY)),
             blocks,
             ask,
             help: page.help.to_owned(),

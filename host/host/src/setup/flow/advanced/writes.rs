@@ -130,8 +130,7 @@ pub(in super::super) fn level(flow: &Flow, id: &str) -> Page {
         .connection(id)
         .map_or(0, |connection| connection.writes.level);
     let choices = LEVELS.iter().enumerate();
-    let choices = choices
-        .map(|(level, (label, about))| Choice::new(level.to_string(), format!("{level}: {label}"), *about));
+    let choices = choices.map(|(level, (label, about))| Choice::new(level.to_string(), *label, *about));
     Page {
         title: "How far writing goes".to_owned(),
         step: None,
