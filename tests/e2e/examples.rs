@@ -53,11 +53,11 @@ const ENDLESS: [(&str, &str); 8] = [
 ];
 
 /// Examples about what a running host holds.
-const WITH_HOST: [&str; 3] = ["busbar lease", "busbar limits --confirm", "busbar set"];
+const WITH_HOST: [&str; 3] = ["busbar lease", "busbar limits --confirm", "busbar set "];
 
 /// Examples that ask somebody: here nobody is there, who would say yes.
 const ASKING: [&str; 4] = [
-    "busbar set",
+    "busbar set ",
     "busbar change replace",
     "busbar change remove",
     "busbar restore",
@@ -287,7 +287,7 @@ async fn every_example_does_what_it_says() {
 /// Runs an example; what is wrong with it.
 async fn run(stage: &Stage, example: &str) -> Option<String> {
     let home = stage.copy();
-    let writes = ["busbar set", "busbar lease"]
+    let writes = ["busbar set ", "busbar lease"]
         .iter()
         .any(|begins| example.starts_with(begins));
     let _turn = match writes {
