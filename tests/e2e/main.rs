@@ -9,6 +9,7 @@
     reason = "what cannot be set up fails the test, loudly"
 )]
 
+mod abuse;
 mod capture;
 mod change;
 mod commands;
@@ -34,6 +35,7 @@ mod scan;
 mod serial;
 mod setup;
 mod shipped;
+mod strangers;
 mod sunspec;
 mod writes;
 mod writes_faults;

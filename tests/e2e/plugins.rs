@@ -19,12 +19,18 @@ fn built(name: &str) -> PathBuf {
 #[tokio::test]
 async fn the_plugins_that_ship_are_ready() {
     let document = Home::new().run(&["plugin", "list", "--json"]).await.json();
-    for (name, ledgers) in [("victron-gx", 33), ("generic", 1)] {
+    for (name, ledgers) in [
+        ("victron-gx", 33),
+        ("generic", 1),
+        ("sunspec", 0),
+        ("vm-3p75ct", 1),
+    ] {
         let plugin = list(&document, "plugins")
             .iter()
             .find(|p| p["name"] == name)
             .expect("it is listed");
         assert_eq!(plugin["state"], "loaded", "{plugin:#}");
+        assert_eq!(plugin["ships"], true, "{plugin:#}");
         assert!(list(plugin, "ledgers").len() >= ledgers, "{plugin:#}");
     }
 }
@@ -34,6 +40,7 @@ async fn a_refused_plugin_is_listed_with_its_reason_and_the_rest_works() {
     let home = Home::new();
     let dir = home.path().join("mine");
     std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     let file = |name: &str| dir.join(format!("libbusbar_plugin_{name}.so"));
     // No library at all; a library of another program; one that anybody may exchange.
     std::fs::write(file("text"), "not a library").unwrap();

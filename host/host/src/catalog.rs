@@ -1,7 +1,9 @@
 //! Everything that plugins bring: ledgers, and who can discover what.
 
+mod foreign;
+
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,12 +16,16 @@ use tracing::warn;
 use crate::config::PluginsConfig;
 use crate::error::{HostError, Result};
 
+/// The plugins that are built and installed with the program.
+const SHIPPED: [&str; 4] = ["generic", "sunspec", "victron-gx", "vm-3p75ct"];
 /// Ledgers are small; a larger file is a mistake.
 const MAX_LEDGER_BYTES: u64 = 4 << 20;
 
 /// All plugins and their ledgers. A ledger is parsed when it is first asked for.
 pub struct Catalog {
     plugins: Plugins,
+    /// What is wrong with what plugins bring, or with how they are set up, a line for each.
+    notes: Vec<String>,
     texts: BTreeMap<String, Text>,
     parsed: Mutex<HashMap<String, Arc<Ledger>>>,
     /// Texts of ledgers that no plugin brings: the owner's own, by name.
@@ -39,7 +45,9 @@ impl Catalog {
     pub async fn load(given: &[PathBuf], config: &PluginsConfig) -> Self {
         let mut options = Options::new(busbar_loader::plugin_dirs(given, config.dir.as_deref()));
         options.pins = config.pin.clone();
+        options.shipped = SHIPPED.map(str::to_owned).into();
         let mut plugins = Plugins::load(options).await;
+        let mut notes = plugins.notes().to_vec();
         for plugin in plugins.list() {
             if plugin.state == PluginState::Refused {
                 warn!(
@@ -49,8 +57,25 @@ impl Catalog {
                 );
             }
         }
-        let mut texts = BTreeMap::new();
-        for PluginLedger { plugin, ledger } in plugins.take_ledgers() {
+        // Those that ship first: another plugin cannot take the place of a ledger that the limits of writes come from.
+        let ships: HashSet<String> = plugins
+            .list()
+            .into_iter()
+            .filter(|plugin| plugin.ships && plugin.state == PluginState::Loaded)
+            .filter_map(|plugin| plugin.name)
+            .collect();
+        let (own, others): (Vec<_>, Vec<_>) = plugins
+            .take_ledgers()
+            .into_iter()
+            .partition(|brought| ships.contains(&brought.plugin));
+        // One with faults would be in the way of every scan that looks through all ledgers.
+        let others = foreign::sound(others, &mut notes).await.into_iter();
+        let brought = own
+            .into_iter()
+            .map(|brought| (brought, None))
+            .chain(others.map(|(brought, checked)| (brought, Some(checked))));
+        let (mut texts, mut parsed) = (BTreeMap::new(), HashMap::new());
+        for (PluginLedger { plugin, ledger }, checked) in brought {
             let name = ledger
                 .file
                 .strip_suffix(".toml")
@@ -58,6 +83,7 @@ impl Catalog {
                 .to_owned();
             match texts.entry(name) {
                 Entry::Vacant(free) => {
+                    parsed.extend(checked.map(|checked| (free.key().clone(), Arc::new(checked))));
                     free.insert(Text {
                         plugin,
                         text: ledger.text,
@@ -65,17 +91,21 @@ impl Catalog {
                 }
                 Entry::Occupied(first) => {
                     let first: &Text = first.get();
-                    warn!(
+                    notes.push(format!(
                         "{} of plugin {plugin} is not used: {} brings it too",
                         ledger.file, first.plugin
-                    );
+                    ));
                 }
             }
         }
+        for note in &notes {
+            warn!("{note}");
+        }
         Catalog {
             plugins,
+            notes,
             texts,
-            parsed: Mutex::default(),
+            parsed: Mutex::new(parsed),
             own: Mutex::default(),
             composed: Mutex::default(),
         }
@@ -84,6 +114,11 @@ impl Catalog {
     /// The plugins, refused ones included.
     pub fn plugins(&self) -> &Plugins {
         &self.plugins
+    }
+
+    /// What is wrong with what plugins bring, or with how they are set up, a line for each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Names of all ledgers, sorted.
@@ -173,8 +208,14 @@ impl Catalog {
     ///
     /// # Errors
     /// Its faults, or that it is called otherwise than the plugin said or may say.
-    pub fn composed(&self, plugin: &str, name: &str, text: &str) -> Result<Arc<Ledger>> {
-        let ledger = busbar_ledger::parse(name, text).map_err(|d| HostError::ledger(name, &d))?;
+    pub async fn composed(&self, plugin: &str, name: &str, text: &str) -> Result<Arc<Ledger>> {
+        let ledger = foreign::parse(name, text).await.map_err(|fault| {
+            HostError::failed(
+                "plugin",
+                format!("plugin {plugin} made a ledger {name:?} for a device, and it has faults: {fault}"),
+                "This is a fault of the plugin; scan with --ledger or another --plugin.",
+            )
+        })?;
         let owned = name.split_once('/').is_some_and(|(maker, _)| maker == plugin);
         if ledger.name != name || !owned || self.texts.contains_key(name) {
             return Err(HostError::failed(
@@ -192,11 +233,18 @@ impl Catalog {
     /// What a plugin reads a device by that it has found: a ledger made for it, or one that is known.
     ///
     /// # Errors
-    /// As [`Catalog::composed`] and [`Catalog::ledger`].
-    pub fn ledger_found(&self, plugin: &str, found: &Found) -> Result<Arc<Ledger>> {
+    /// As [`Catalog::composed`] and [`Catalog::ledger`]; the plugin's fault where nobody brings it.
+    pub async fn ledger_found(&self, plugin: &str, found: &Found) -> Result<Arc<Ledger>> {
         match &found.ledger_text {
-            Some(text) => self.composed(plugin, &found.ledger, text),
-            None => self.ledger(&found.ledger),
+            Some(text) => self.composed(plugin, &found.ledger, text).await,
+            None => self.ledger(&found.ledger).map_err(|error| match error {
+                HostError::Usage { message, .. } => HostError::failed(
+                    "plugin",
+                    format!("plugin {plugin} found {}, but {message}", found.id),
+                    "This is a fault of the plugin; `busbar plugin check FILE` shows it to its author.",
+                ),
+                faults => faults,
+            }),
         }
     }
 

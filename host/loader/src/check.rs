@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use busbar_plugin_sdk::abi::MAX_PROBES;
-use busbar_plugin_sdk::{Found, Probe, Step};
+use busbar_plugin_sdk::{Forecast, Found, Probe, Step};
 
 use crate::Described;
 
@@ -11,10 +11,14 @@ use crate::Described;
 const MAX_LINE: usize = 1024;
 /// The longest id or file name.
 const MAX_NAME: usize = 128;
-const MAX_DEVICES: usize = 4096;
-const MAX_LEDGERS: usize = 1024;
-/// The longest ledger.
-const MAX_LEDGER: usize = 4 * 1024 * 1024;
+/// How many devices one verdict may name.
+pub(crate) const MAX_DEVICES: usize = 4096;
+/// Ten times what a scan of every service at every unit takes.
+const MAX_FORECAST: u32 = 100_000;
+/// How many ledgers one plugin may bring.
+pub(crate) const MAX_LEDGERS: usize = 1024;
+/// The longest ledger, in bytes: twenty times the longest that is known.
+const MAX_LEDGER: usize = 1024 * 1024;
 
 fn fits(what: &str, text: &str, limit: usize) -> Result<(), String> {
     if text.len() > limit {
@@ -47,9 +51,14 @@ pub(crate) fn described(described: &Described) -> Result<(), String> {
             .file
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
-        if ledger.file.is_empty() || !plain {
+        // Names without an empty part and without one that leads out of its folder.
+        let inside = ledger
+            .file
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..");
+        if !plain || !inside {
             return Err(format!(
-                "the ledger file name {:?} is not made of letters, digits and . _ - /",
+                "the ledger file name {:?} is not made of names of letters, digits and . _ - with / between",
                 ledger.file
             ));
         }
@@ -71,6 +80,18 @@ pub(crate) fn step(step: &Step) -> Result<(), String> {
     fits("note", &verdict.note, MAX_LINE)?;
     count("devices", verdict.devices.len(), MAX_DEVICES)?;
     verdict.devices.iter().try_for_each(device)
+}
+
+/// A forecast is shown, and reckoned with: numbers that nothing could come near are made smaller.
+pub(crate) fn modest(forecast: &mut Forecast) {
+    let Forecast {
+        remaining,
+        expected_exceptions,
+        possible,
+    } = forecast;
+    for number in [remaining, expected_exceptions, possible] {
+        *number = (*number).min(MAX_FORECAST);
+    }
 }
 
 fn probe(probe: &Probe) -> Result<(), String> {

@@ -23,5 +23,6 @@ pub struct Described {
     /// Whether it takes part in discovery.
     pub discovers: bool,
     /// The ledgers that it brings.
+    #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::check::MAX_LEDGERS }>")]
     pub ledgers: Vec<BroughtLedger>,
 }

@@ -1,8 +1,8 @@
 //! Finds a plugin's record in an ELF file without loading it.
 
 use busbar_plugin_sdk::abi::{ENTRY_SYMBOL, RECORD_SECTION};
-use object::read::elf::{ElfFile, ProgramHeader};
-use object::{Endianness, Object, ObjectSection, ObjectSymbol, elf};
+use object::read::elf::{ElfFile, FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::{Endianness, SectionIndex, elf};
 
 use crate::LoaderError;
 use crate::record::RECORD_SIZE;
@@ -20,6 +20,9 @@ const MACHINE: u16 = elf::EM_AARCH64.0;
 #[cfg(target_arch = "arm")]
 const MACHINE: u16 = elf::EM_ARM.0;
 
+/// More sections than any library has.
+const MAX_SECTIONS: usize = 4096;
+
 /// The record's bytes, once the file is known to be a library for this machine whose tables lie inside the file.
 pub(crate) fn find_record(file: &[u8]) -> Result<[u8; RECORD_SIZE], LoaderError> {
     check_header(file)?;
@@ -34,22 +37,52 @@ pub(crate) fn find_record(file: &[u8]) -> Result<[u8; RECORD_SIZE], LoaderError>
             return Err(LoaderError::Damaged("a segment lies outside of the file".into()));
         }
     }
-    let section = parsed
-        .section_by_name(RECORD_SECTION)
+    // Names are compared where they begin, and their ends are not looked for: in a table without an end, each search would
+    // go through the whole file.
+    let sections = parsed.elf_section_table();
+    if sections.len() > MAX_SECTIONS {
+        return Err(LoaderError::Damaged(format!(
+            "it has {} sections; a library has at most {MAX_SECTIONS}",
+            sections.len()
+        )));
+    }
+    let named = |index: SectionIndex| -> Result<&[u8], LoaderError> {
+        let section = sections.section(index).map_err(damaged)?;
+        section.data(endian, file).map_err(damaged)
+    };
+    let index = parsed.elf_header().shstrndx(endian, file).map_err(damaged)?;
+    let names = named(SectionIndex(index as usize))?;
+    let section = sections
+        .iter()
+        .find(|section| begins(names, section.sh_name(endian), RECORD_SECTION))
         .ok_or(LoaderError::NoRecord)?;
-    let data = section.data().map_err(damaged)?;
-    let record = data
+    let record = section
+        .data(endian, file)
+        .map_err(damaged)?
         .first_chunk()
         .copied()
         .ok_or_else(|| LoaderError::Damaged("its plugin record is cut short".into()))?;
-    let entry = parsed
-        .dynamic_symbols()
-        .any(|symbol| symbol.is_definition() && symbol.name() == Ok(ENTRY_SYMBOL));
+    let symbols = parsed.elf_dynamic_symbol_table();
+    let names = match symbols.string_section() {
+        SectionIndex(0) => &[],
+        index => named(index)?,
+    };
+    let entry = symbols.iter().any(|symbol| {
+        symbol.st_shndx(endian) != elf::SHN_UNDEF && begins(names, symbol.st_name(endian), ENTRY_SYMBOL)
+    });
     if entry {
         Ok(record)
     } else {
         Err(LoaderError::NoEntry)
     }
+}
+
+/// Whether a table of names has this one at this place.
+fn begins(names: &[u8], at: u32, name: &str) -> bool {
+    let rest = names
+        .get(at as usize..)
+        .and_then(|rest| rest.strip_prefix(name.as_bytes()));
+    rest.is_some_and(|rest| rest.first() == Some(&0))
 }
 
 /// What can be said from the first 20 bytes, which are alike in every ELF file.

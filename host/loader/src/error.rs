@@ -40,6 +40,35 @@ pub enum LoaderError {
         /// The file to mend.
         path: PathBuf,
     },
+    /// Somebody else may exchange it, from a directory above it.
+    #[error(
+        "the directory {} belongs to user {owner}, who could exchange what is in it; run: chown {user} {}",
+        path.display(), path.display()
+    )]
+    DirectoryOwner {
+        /// Who owns the directory.
+        owner: u32,
+        /// The user that runs busbar.
+        user: u32,
+        /// The directory to mend.
+        path: PathBuf,
+    },
+    /// Somebody else may exchange it, from a directory above it.
+    #[error(
+        "the directory {} is writable by {who} (mode {mode:04o}), who could exchange what is in it; run: chmod go-w {}",
+        path.display(), path.display()
+    )]
+    DirectoryWritable {
+        /// `"everybody"` or `"its group"`.
+        who: &'static str,
+        /// Its permission bits.
+        mode: u32,
+        /// The directory to mend.
+        path: PathBuf,
+    },
+    /// Somebody put a link where a directory was.
+    #[error("the directory {} was exchanged while it was looked at; look again", .0.display())]
+    Moved(PathBuf),
     /// Larger than any plugin.
     #[error("has {size} bytes; a plugin has at most {limit}")]
     TooLarge {
@@ -67,12 +96,15 @@ pub enum LoaderError {
     Damaged(String),
     /// A library, but no plugin.
     #[error(
-        "is not a Busbar plugin (no section {}); does it call busbar_plugin_sdk::export!?",
+        "is not a Busbar plugin (no section {}); does it call busbar_plugin_sdk::export!, or BUSBAR_PLUGIN in C?",
         busbar_plugin_sdk::abi::RECORD_SECTION
     )]
     NoRecord,
     /// A record, but nothing to load.
-    #[error("does not export {}", busbar_plugin_sdk::abi::ENTRY_SYMBOL)]
+    #[error(
+        "does not export {}; is it hidden by a linker script, or was the library stripped of its exports?",
+        busbar_plugin_sdk::abi::ENTRY_SYMBOL
+    )]
     NoEntry,
     /// The section holds something else.
     #[error("its plugin record does not begin with the magic bytes")]
@@ -113,5 +145,11 @@ pub enum LoaderError {
         found: String,
         /// The hash that it should have.
         pinned: String,
+    },
+    /// What the owner wrote as its pin can be no file's hash.
+    #[error("its pin is no sha256 (64 hexadecimal digits); this file has {found}")]
+    NoPin {
+        /// The hash of this file.
+        found: String,
     },
 }

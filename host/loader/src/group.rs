@@ -7,6 +7,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::inspect::Image;
+use crate::line::{MAX_CAUSE, one_line};
 use crate::process::{Deadlines, Death, Process, WorkerProgram};
 use crate::protocol::{Reply, Request};
 use crate::{PluginError, Protection};
@@ -131,11 +132,12 @@ impl Group {
             };
             let reply = process.call(member, &request).await;
             let outcome = match reply {
-                Ok(Reply::Failed(reason)) => Err(reason),
-                Ok(reply) => accept(reply),
+                Ok(Reply::Failed(reason)) => Err(cause(&reason)),
+                Ok(reply) => accept(reply).map_err(|reason| cause(&reason)),
                 Err(Death::Start(error)) => return Err(PluginError::Start(error)),
                 Err(Death::Call(reason)) => {
                     drop(process);
+                    let reason = cause(&reason);
                     turn.rest_until = Some(Instant::now() + self.failed(member, reason));
                     continue;
                 }
@@ -203,12 +205,30 @@ impl Group {
     }
 }
 
+/// Why a call failed, on one line, whatever the plugin said.
+fn cause(reason: &str) -> String {
+    let line = one_line(reason, MAX_CAUSE);
+    if line.is_empty() {
+        "it failed without a reason".into()
+    } else {
+        line
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
     use super::*;
     use crate::inspect::take;
+    use crate::place::Place;
+
+    /// A directory that only its owner can change, whatever the umask is.
+    fn private_dir() -> tempfile::TempDir {
+        let mode = PermissionsExt::from_mode(0o755);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
 
     /// Not a test: the worker, in which this program is started again.
     #[test]
@@ -220,14 +240,14 @@ mod tests {
 
     /// A copy of the generic plugin, as if this system had no memory files that may be executed.
     fn unsealed() -> (Image, PathBuf, tempfile::TempDir) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private_dir();
         let path = dir.path().join("plugin.so");
         let built = std::env::current_exe()
             .unwrap()
             .with_file_name("libbusbar_plugin_generic.so");
         std::fs::write(&path, std::fs::read(built).unwrap()).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        let mut image = take(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        let mut image = take(&Place::check(dir.path()).unwrap(), &path).unwrap();
         assert!(image.sealed.take().is_some(), "this system has them");
         (image, path, dir)
     }

@@ -1,14 +1,15 @@
-//! Opens a plugin's file once and judges what that descriptor holds. Nothing of the plugin has run.
+//! Opens a plugin's file once, below a directory that was looked at, and judges what that descriptor holds. Nothing of the plugin has run.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, OFlags, fstat};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::place::{Place, is_build_output};
 use crate::record::{Identity, Language, RECORD_SIZE, judge};
 use crate::{LoaderError, elf, image};
 
@@ -47,29 +48,47 @@ pub(crate) struct Image {
     pub(crate) file: OwnedFd,
 }
 
-/// Inspects a file: its kind, owner, mode and size, its ELF header, and its record.
+/// Inspects a file: the owners and modes of all directories above it, its kind, owner, mode and size, its ELF header, and
+/// its record.
 pub fn inspect(path: &Path) -> Result<Inspected, LoaderError> {
-    let (opened, _) = examine(path)?;
+    look(&above(path)?, path)
+}
+
+/// As [`inspect`], and copies what was inspected.
+pub(crate) fn take_file(path: &Path) -> Result<Image, LoaderError> {
+    take(&above(path)?, path)
+}
+
+/// The directory of a file, once all above it was looked at.
+fn above(path: &Path) -> Result<Place, LoaderError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Place::check(directory.unwrap_or(Path::new(".")))
+}
+
+/// Inspects a file of a directory that was looked at.
+pub(crate) fn look(place: &Place, path: &Path) -> Result<Inspected, LoaderError> {
+    let (opened, _) = examine(place, path)?;
     Ok(opened.inspected)
 }
 
 /// Inspects a file and copies what was inspected, so that a later change of the file changes nothing.
-pub(crate) fn take(path: &Path) -> Result<Image, LoaderError> {
-    let (mut opened, bytes) = examine(path)?;
+pub(crate) fn take(place: &Place, path: &Path) -> Result<Image, LoaderError> {
+    let (mut opened, bytes) = examine(place, path)?;
     opened.sealed = image::seal(&opened.inspected.name, &bytes)
         .inspect_err(|error| tracing::debug!(plugin = opened.inspected.name, %error, "no sealed copy; loading the file"))
         .ok();
     Ok(opened)
 }
 
-fn examine(path: &Path) -> Result<(Image, Vec<u8>), LoaderError> {
+fn examine(place: &Place, path: &Path) -> Result<(Image, Vec<u8>), LoaderError> {
+    let name = path.file_name().ok_or(LoaderError::NotAFile)?;
     // NONBLOCK: opening a pipe must not wait for its other end.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let descriptor = open(path, flags, Mode::empty()).map_err(|error| match error {
+    let descriptor = place.open(name, flags).map_err(|error| match error {
         rustix::io::Errno::LOOP => LoaderError::Symlink,
         other => LoaderError::Io(other.into()),
     })?;
-    let size = check_stat(path, &descriptor)?;
+    let size = check_stat(place, path, &descriptor)?;
     let mut file = File::from(descriptor);
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     // It may grow while it is read; one byte more than allowed tells.
@@ -113,7 +132,7 @@ fn examine(path: &Path) -> Result<(Image, Vec<u8>), LoaderError> {
 }
 
 /// Kind, owner, mode and size; returns the size.
-fn check_stat(path: &Path, descriptor: &OwnedFd) -> Result<u64, LoaderError> {
+fn check_stat(place: &Place, path: &Path, descriptor: &OwnedFd) -> Result<u64, LoaderError> {
     let stat = fstat(descriptor).map_err(std::io::Error::from)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(LoaderError::NotAFile);
@@ -129,7 +148,7 @@ fn check_stat(path: &Path, descriptor: &OwnedFd) -> Result<u64, LoaderError> {
     if stat.st_mode & 0o002 != 0 {
         return Err(writable("everybody"));
     }
-    if stat.st_mode & 0o020 != 0 && !is_build_output(path) {
+    if stat.st_mode & 0o020 != 0 && !is_build_output(place.real()) {
         return Err(writable("its group"));
     }
     let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
@@ -140,16 +159,4 @@ fn check_stat(path: &Path, descriptor: &OwnedFd) -> Result<u64, LoaderError> {
         });
     }
     Ok(size)
-}
-
-/// Whether this lies in the `deps` of a cargo build. Under umask 002 what a build writes is writable by its group, and
-/// whoever could change it could change the program beside it too.
-fn is_build_output(path: &Path) -> bool {
-    let Some(deps) = path.parent().and_then(|parent| parent.canonicalize().ok()) else {
-        return false;
-    };
-    deps.file_name().is_some_and(|name| name == "deps")
-        && deps
-            .parent()
-            .is_some_and(|profile| profile.join(".fingerprint").is_dir())
 }

@@ -7,6 +7,7 @@
 //! The host's promises to a plugin's owner: what is loaded is byte for byte what was inspected; a call has a deadline, and
 //! all that it gives back is bounded and checked; a plugin that fails three times in a row is set aside, with the reason.
 
+mod bounded;
 mod check;
 mod described;
 mod elf;
@@ -14,6 +15,8 @@ mod error;
 mod group;
 mod image;
 mod inspect;
+mod line;
+mod place;
 mod plugins;
 mod process;
 mod protocol;
@@ -28,5 +31,5 @@ pub use inspect::{Inspected, MAX_SIZE, inspect};
 pub use plugins::{Options, PluginError, PluginInfo, PluginLedger, PluginState, Plugins};
 pub use process::{Deadlines, WORKER_COMMAND, WorkerProgram};
 pub use record::Language;
-pub use search::{Candidate, PluginDir, SYSTEM_DIR, plugin_dirs, search};
+pub use search::{Candidate, PluginDir, SYSTEM_DIR, is_plugin_name, plugin_dirs, search};
 pub use worker::{Protection, Shield, worker_main};

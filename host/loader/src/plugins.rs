@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_plugin_sdk::{Conversation, Step};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::group::{Group, Rules};
+use crate::inspect::Image;
+use crate::line::{MAX_CAUSE, one_line};
 use crate::process::{Deadlines, WorkerProgram};
 use crate::protocol::{Reply, Request};
-use crate::search::{PluginDir, search_images};
+use crate::search::{Candidate, PluginDir, image_of, search_images};
 use crate::{BroughtLedger, Described, Inspected, Language, LoaderError, Protection, check};
 
 /// How to find and run plugins.
@@ -23,8 +25,12 @@ pub struct Options {
     pub dirs: Vec<PluginDir>,
     /// Plugin name to the sha256, in hexadecimal, that its file must have.
     pub pins: BTreeMap<String, String>,
-    /// The program's version: a plugin of the same one, in a directory of Busbar's own, ships with it.
+    /// The program's version: a plugin of the same one, in a directory of Busbar's own and of a name in `shipped`, ships
+    /// with it.
     pub version: String,
+    /// The names of the plugins that ship with the program. They share a worker, so that none can be among them only
+    /// because of what it says of itself.
+    pub shipped: Vec<String>,
     /// How a worker is started.
     pub program: WorkerProgram,
     /// How long a call may take.
@@ -40,6 +46,7 @@ impl Options {
             dirs,
             pins: BTreeMap::new(),
             version: env!("CARGO_PKG_VERSION").into(),
+            shipped: Vec::new(),
             program: WorkerProgram::default(),
             deadlines: Deadlines::default(),
             idle: Duration::from_secs(10),
@@ -72,7 +79,7 @@ pub enum PluginError {
 }
 
 /// What became of a library that was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginState {
     /// It can be used.
@@ -86,7 +93,7 @@ pub enum PluginState {
 }
 
 /// One line of `busbar plugin list`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PluginInfo {
     /// The library, or a directory that could not be searched.
     pub path: PathBuf,
@@ -147,16 +154,35 @@ struct Plugin {
 pub struct Plugins {
     all: Vec<Plugin>,
     ledgers: Vec<PluginLedger>,
+    notes: Vec<String>,
 }
 
 impl Plugins {
     /// Searches, inspects, starts workers and lets every plugin describe itself. A plugin that cannot is refused; the
     /// others are there all the same.
-    pub async fn load(options: Options) -> Plugins {
+    pub async fn load(mut options: Options) -> Plugins {
+        let dirs = std::mem::take(&mut options.dirs);
+        // Hashing takes a while.
+        let found = tokio::task::spawn_blocking(move || search_images(&dirs))
+            .await
+            .unwrap_or_default();
+        Plugins::start(found, options).await
+    }
+
+    /// The same for one file, whatever it is called; `options.dirs` are not searched.
+    pub async fn load_file(path: PathBuf, options: Options) -> Plugins {
+        let found = tokio::task::spawn_blocking(move || vec![image_of(&path)])
+            .await
+            .unwrap_or_default();
+        Plugins::start(found, options).await
+    }
+
+    async fn start(found: Vec<(Candidate, Option<Image>)>, options: Options) -> Plugins {
         let Options {
-            dirs,
+            dirs: _,
             pins,
             version,
+            shipped: names,
             program,
             deadlines,
             idle,
@@ -166,11 +192,6 @@ impl Plugins {
             deadlines,
             idle,
         };
-        // Hashing takes a while.
-        let found = tokio::task::spawn_blocking(move || search_images(&dirs))
-            .await
-            .unwrap_or_default();
-
         let mut all = Vec::new();
         let mut shipped = (Vec::new(), Vec::new());
         let mut groups: Vec<(Arc<Group>, Vec<usize>)> = Vec::new();
@@ -186,7 +207,8 @@ impl Plugins {
                 member: None,
             };
             let usable = candidate.outcome.and_then(|inspected| {
-                plugin.ships = candidate.ours && inspected.version == version;
+                plugin.ships =
+                    candidate.ours && inspected.version == version && names.contains(&inspected.name);
                 let pinned = check_pin(&pins, &inspected);
                 plugin.inspected = Some(inspected);
                 pinned
@@ -210,6 +232,7 @@ impl Plugins {
             groups.push((Arc::new(Group::new(rules, shipped.0)), shipped.1));
         }
         let mut plugins = Plugins {
+            notes: idle_pins(&pins, &all),
             all,
             ledgers: Vec::new(),
         };
@@ -275,6 +298,11 @@ impl Plugins {
         self.all.iter().map(Plugin::info).collect()
     }
 
+    /// What is wrong with the options, a line for each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The names of the plugins that take part in discovery.
     pub fn discoverers(&self) -> impl Iterator<Item = &str> {
         let discover = self
@@ -301,7 +329,14 @@ impl Plugins {
             conversation: conversation.clone(),
         };
         let accept = |reply| match reply {
-            Reply::Stepped(step) => check::step(&step).map(|()| step),
+            Reply::Stepped(mut step) => {
+                check::step(&step)?;
+                check::modest(&mut step.forecast);
+                if let Some(verdict) = &mut step.verdict {
+                    verdict.note = one_line(&verdict.note, verdict.note.len());
+                }
+                Ok(step)
+            }
             _ => Err("its worker answered something else".into()),
         };
         group.call(*member, request, accept).await
@@ -310,7 +345,17 @@ impl Plugins {
 
 async fn describe(group: &Arc<Group>, member: usize) -> Result<Described, PluginError> {
     let accept = |reply| match reply {
-        Reply::Described(described) => check::described(&described).map(|()| described),
+        Reply::Described(mut described) => {
+            check::described(&described)?;
+            for text in [
+                &mut described.title,
+                &mut described.summary,
+                &mut described.licence,
+            ] {
+                *text = one_line(text, text.len());
+            }
+            Ok(described)
+        }
         _ => Err("its worker answered something else".into()),
     };
     group
@@ -320,12 +365,36 @@ async fn describe(group: &Arc<Group>, member: usize) -> Result<Described, Plugin
 
 fn check_pin(pins: &BTreeMap<String, String>, inspected: &Inspected) -> Result<(), LoaderError> {
     match pins.get(&inspected.name) {
+        Some(pinned) if !is_sha256(pinned) => Err(LoaderError::NoPin {
+            found: inspected.sha256.clone(),
+        }),
         Some(pinned) if !pinned.eq_ignore_ascii_case(&inspected.sha256) => Err(LoaderError::Pin {
             found: inspected.sha256.clone(),
             pinned: pinned.clone(),
         }),
         _ => Ok(()),
     }
+}
+
+fn is_sha256(pin: &str) -> bool {
+    pin.len() == 64 && pin.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Pins that hold nothing fast: whoever wrote one believes that it does.
+fn idle_pins(pins: &BTreeMap<String, String>, all: &[Plugin]) -> Vec<String> {
+    let is_here = |name: &str| {
+        all.iter()
+            .any(|plugin| plugin.inspected.as_ref().is_some_and(|found| found.name == name))
+    };
+    let idle = pins.iter().filter(|(name, _)| !is_here(name));
+    idle.map(|(name, pin)| {
+        let name = one_line(&format!("{name:?}"), MAX_CAUSE);
+        let malformed = if is_sha256(pin) { "" } else { ", and it is no sha256 (64 hexadecimal digits)" };
+        format!(
+            "[plugins] pin names {name}, and there is no such plugin{malformed}; see `busbar plugin list` for the names"
+        )
+    })
+    .collect()
 }
 
 impl Plugin {

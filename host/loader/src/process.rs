@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{RecvFlags, recv};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -21,7 +23,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::Protection;
 use crate::inspect::Image;
 use crate::protocol::{FrameError, Load, Reply, Request, exchange};
-use crate::stderr::Log;
+use crate::stderr::{Log, MAX_PRINTED};
 
 /// The single argument with which the program starts itself as a worker.
 pub const WORKER_COMMAND: &str = "plugin-worker";
@@ -50,7 +52,7 @@ impl Default for WorkerProgram {
 pub struct Deadlines {
     /// Processor time of the worker. A busy machine costs a plugin nothing.
     pub cpu: Duration,
-    /// Time that it sleeps, for which a pure function has no reason.
+    /// Time that it sleeps or stands still, for which a pure function has no reason.
     pub asleep: Duration,
     /// The outer bound.
     pub wall: Duration,
@@ -60,7 +62,7 @@ impl Default for Deadlines {
     fn default() -> Deadlines {
         Deadlines {
             cpu: Duration::from_secs(1),
-            asleep: Duration::from_secs(2),
+            asleep: Duration::from_secs(1),
             wall: Duration::from_secs(15),
         }
     }
@@ -90,6 +92,8 @@ pub(crate) struct Process {
     images: Vec<Arc<Image>>,
     /// Which of the images are loaded, in the worker's order.
     loaded: Vec<usize>,
+    /// How many questions were asked.
+    asked: u64,
 }
 
 impl Process {
@@ -163,6 +167,7 @@ impl Process {
             deadlines,
             images,
             loaded: Vec::new(),
+            asked: 0,
         };
         Ok((process, Request::Begin { keep, files }))
     }
@@ -216,17 +221,30 @@ impl Process {
     }
 
     async fn ask_within(&mut self, deadlines: Deadlines, request: &Request) -> Result<Reply, Death> {
+        if self.has_leftovers() {
+            return Err(Death::Call("it sent more than it was asked for".into()));
+        }
+        self.log.begin_call();
         let mut watch = Watch::begin(self.pid, deadlines);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outcome = {
-            let answer = exchange(&mut self.channel, request);
+            let number = self.asked;
+            self.asked += 1;
+            let (answer, log) = (exchange(&mut self.channel, number, request), &self.log);
             tokio::pin!(answer);
             loop {
                 tokio::select! {
                     biased;
                     outcome = &mut answer => break Ok(outcome),
-                    _ = look.tick() => if let Some(overdue) = watch.look() { break Err(overdue) },
+                    _ = look.tick() => {
+                        if log.is_flooded() {
+                            break Err(format!("it printed more than {MAX_PRINTED} bytes in one call"));
+                        }
+                        if let Some(overdue) = watch.look() {
+                            break Err(overdue);
+                        }
+                    }
                 }
             }
         };
@@ -238,17 +256,44 @@ impl Process {
         }
     }
 
+    /// Whether something waits in the channel that nobody asked for. A plugin can write there itself: what it left would
+    /// be taken for the answer to the next question.
+    fn has_leftovers(&self) -> bool {
+        let mut byte = [0; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(recv(&self.channel, &mut byte, flags), Ok((1.., _)))
+    }
+
     /// It closed its channel: in what way, and what it said last.
     async fn how_it_ended(&mut self) -> String {
         let Ok(Ok(status)) = timeout(LAST_WORDS, self.child.wait()).await else {
             return "it closed its channel".into();
         };
+        // Whatever it may have started, where seccomp did not keep it from that.
+        end_group(self.pid);
         let mut reason = describe_end(status);
         if let Some(words) = self.log.last_words(LAST_WORDS).await {
             reason.push_str(": ");
             reason.push_str(&words);
         }
         reason
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // While it is not reaped, its number is its own. The child itself is ended by `kill_on_drop`, too.
+        if self.child.id().is_some() {
+            end_group(self.pid);
+        }
+    }
+}
+
+/// Ends all processes of a worker's group.
+fn end_group(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // There may be none left.
+        let _ = kill_process_group(pid, Signal::KILL);
     }
 }
 
@@ -321,7 +366,8 @@ impl Watch {
     }
 }
 
-/// Whether all threads of a process sleep; one that waits for a processor does not.
+/// Whether all threads of a process stand still: asleep, stopped or ended. One that waits for a processor does not, nor
+/// one that waits for a disk.
 fn is_asleep(pid: u32) -> bool {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;
@@ -330,7 +376,7 @@ fn is_asleep(pid: u32) -> bool {
     let mut stats = threads
         .take(64)
         .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
-    stats.all(|stat| parse_stat(&stat).is_some_and(|(state, _)| state == b'S'))
+    stats.all(|stat| parse_stat(&stat).is_some_and(|(state, _)| !b"RD".contains(&state)))
 }
 
 /// State letter (of its first thread) and processor time of a process.

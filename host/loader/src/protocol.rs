@@ -1,4 +1,6 @@
-//! What host and worker say to each other: postcard in frames with a length before them.
+//! What host and worker say to each other: postcard in frames with a length before them. Each question has a number, which
+//! its answer repeats: a plugin can write to the channel, too, and what it leaves there must not be taken for the answer to
+//! the next question.
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::{Described, Protection};
 
 /// The largest frame, either way. A full scan's evidence has about 300 KB, all GX ledgers about 1 MB.
-pub(crate) const MAX_FRAME: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_FRAME: usize = 5 * 1024 * 1024;
+/// A larger one is taken apart beside the thread that polls.
+const SMALL: usize = 64 * 1024;
 
 /// What the host asks, one at a time.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +56,7 @@ pub(crate) enum Reply {
     Began(Protection),
     Done,
     Described(Described),
-    Stepped(Step),
+    Stepped(#[serde(deserialize_with = "crate::bounded::step")] Step),
     /// The call failed, for this reason; the worker is well.
     Failed(String),
 }
@@ -66,6 +70,8 @@ pub(crate) enum FrameError {
     TooLarge(usize),
     #[error("a message that makes no sense")]
     Garbage,
+    #[error("an answer to another question than the one that was asked")]
+    Other,
 }
 
 fn encode(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
@@ -112,13 +118,18 @@ pub(crate) fn write(to: &mut impl Write, message: &impl Serialize) -> Result<(),
     Ok(to.write_all(&encode(message)?)?)
 }
 
-/// Sends a message and waits for the answer. The buffer grows with what really arrives, not with what was announced.
-pub(crate) async fn exchange<S, T>(stream: &mut S, message: &impl Serialize) -> Result<T, FrameError>
+/// Sends a message under this number and waits for the answer of the same number. The buffer grows with what really
+/// arrives, not with what was announced.
+pub(crate) async fn exchange<S, T>(
+    stream: &mut S,
+    number: u64,
+    message: &impl Serialize,
+) -> Result<T, FrameError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    T: DeserializeOwned,
+    T: DeserializeOwned + Send + 'static,
 {
-    stream.write_all(&encode(message)?).await?;
+    stream.write_all(&encode(&(number, message))?).await?;
     let mut prefix = [0; 4];
     stream.read_exact(&mut prefix).await?;
     let len = length(prefix)?;
@@ -127,7 +138,17 @@ where
     if body.len() < len {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    decode(&body)
+    let (answered, answer): (u64, T) = if body.len() <= SMALL {
+        decode(&body)?
+    } else {
+        let apart = tokio::task::spawn_blocking(move || decode(&body));
+        apart.await.map_err(io::Error::other)??
+    };
+    if answered == number {
+        Ok(answer)
+    } else {
+        Err(FrameError::Other)
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +198,20 @@ mod tests {
         let (mut here, mut there) = tokio::io::duplex(64);
         there.write_all(&[200, 0, 0, 0, 1, 2, 3]).await.unwrap();
         there.shutdown().await.unwrap();
-        let answer = exchange::<_, Reply>(&mut here, &Request::Describe { plugin: 0 }).await;
+        let answer = exchange::<_, Reply>(&mut here, 0, &Request::Describe { plugin: 0 }).await;
         assert!(matches!(answer, Err(FrameError::Io(_))), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn only_the_answer_to_this_question_is_one() {
+        let (mut here, mut there) = tokio::io::duplex(256);
+        let answers = [(7_u64, Reply::Done), (7, Reply::Done)];
+        for answer in answers {
+            there.write_all(&encode(&answer).unwrap()).await.unwrap();
+        }
+        let ask = Request::Describe { plugin: 0 };
+        assert!(matches!(exchange(&mut here, 7, &ask).await, Ok(Reply::Done)));
+        let late = exchange::<_, Reply>(&mut here, 8, &ask).await;
+        assert!(matches!(late, Err(FrameError::Other)), "{late:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use busbar_plugin_sdk::abi::{ABI_MAJOR, MAGIC, Record, layout};
 use busbar_plugin_sdk::{is_name, is_version};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::LoaderError;
 
@@ -10,7 +10,7 @@ use crate::LoaderError;
 pub(crate) const RECORD_SIZE: usize = size_of::<Record>();
 
 /// In which language a plugin says that it was written. For people only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// C.

@@ -1,9 +1,12 @@
 //! Where plugins lie, and which one of a name counts.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::inspect::{Image, take};
-use crate::{Inspected, LoaderError, inspect};
+use crate::inspect::{Image, look, take, take_file};
+use crate::place::Place;
+use crate::{Inspected, LoaderError};
 
 /// Where a distribution's packages put plugins.
 pub const SYSTEM_DIR: &str = "/usr/lib/busbar/plugins";
@@ -61,7 +64,7 @@ pub struct Candidate {
 /// Inspects every library in these directories; the first of a name counts. A directory that is searched twice is
 /// searched once.
 pub fn search(dirs: &[PluginDir]) -> Vec<Candidate> {
-    let outcomes = find(dirs, inspect).into_iter();
+    let outcomes = find(dirs, look).into_iter();
     let candidates = outcomes.map(|(path, ours, outcome)| Candidate {
         path,
         ours,
@@ -73,25 +76,31 @@ pub fn search(dirs: &[PluginDir]) -> Vec<Candidate> {
 
 /// As [`search`], and keeps what was inspected ready for loading.
 pub(crate) fn search_images(dirs: &[PluginDir]) -> Vec<(Candidate, Option<Image>)> {
-    let split = |(path, ours, outcome): (PathBuf, bool, Result<Image, LoaderError>)| {
-        let (outcome, image) = match outcome {
-            Ok(image) => (Ok(image.inspected.clone()), Some(image)),
-            Err(error) => (Err(error), None),
-        };
-        (
-            Candidate {
-                path,
-                ours,
-                outcome,
-                shadowed_by: None,
-            },
-            image,
-        )
-    };
     shadow(
-        find(dirs, take).into_iter().map(split).collect(),
+        find(dirs, take).into_iter().map(with_image).collect(),
         |(candidate, _)| candidate,
     )
+}
+
+/// This one file, whatever it is called.
+pub(crate) fn image_of(path: &Path) -> (Candidate, Option<Image>) {
+    with_image((path.to_path_buf(), false, take_file(path)))
+}
+
+fn with_image(
+    (path, ours, outcome): (PathBuf, bool, Result<Image, LoaderError>),
+) -> (Candidate, Option<Image>) {
+    let (outcome, image) = match outcome {
+        Ok(image) => (Ok(image.inspected.clone()), Some(image)),
+        Err(error) => (Err(error), None),
+    };
+    let candidate = Candidate {
+        path,
+        ours,
+        outcome,
+        shadowed_by: None,
+    };
+    (candidate, image)
 }
 
 fn shadow<T>(mut found: Vec<T>, candidate: fn(&mut T) -> &mut Candidate) -> Vec<T> {
@@ -109,7 +118,7 @@ fn shadow<T>(mut found: Vec<T>, candidate: fn(&mut T) -> &mut Candidate) -> Vec<
 
 fn find<T>(
     dirs: &[PluginDir],
-    look: fn(&Path) -> Result<T, LoaderError>,
+    look: fn(&Place, &Path) -> Result<T, LoaderError>,
 ) -> Vec<(PathBuf, bool, Result<T, LoaderError>)> {
     let mut found = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
@@ -126,10 +135,17 @@ fn find<T>(
             continue;
         }
         seen.push(real);
-        match libraries(dir) {
+        let place = match Place::check(dir) {
+            Ok(place) => place,
+            Err(error) => {
+                found.push((dir.clone(), *ours, Err(error)));
+                continue;
+            }
+        };
+        match libraries(&place) {
             Ok((files, crowded)) => {
                 found.extend(files.into_iter().map(|file| {
-                    let outcome = look(&file);
+                    let outcome = look(&place, &file);
                     (file, *ours, outcome)
                 }));
                 if crowded {
@@ -143,15 +159,16 @@ fn find<T>(
 }
 
 /// The plugin libraries of a directory by name, and whether there are more than are looked at.
-fn libraries(dir: &Path) -> std::io::Result<(Vec<PathBuf>, bool)> {
+fn libraries(place: &Place) -> std::io::Result<(Vec<PathBuf>, bool)> {
     let mut files = Vec::new();
-    for entry in dir.read_dir()? {
-        let entry = entry?;
-        if is_plugin_name(&entry.file_name()) {
+    for name in place.entries()? {
+        let name = name?;
+        let name = OsStr::from_bytes(&name);
+        if is_plugin_name(name) {
             if files.len() == MAX_LIBRARIES {
                 return Ok((sorted(files), true));
             }
-            files.push(entry.path());
+            files.push(place.path().join(name));
         }
     }
     Ok((sorted(files), false))
@@ -162,8 +179,9 @@ fn sorted(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
     files
 }
 
-/// A build's `deps` also holds libraries of procedural macros, so that only the prefix tells.
-fn is_plugin_name(name: &std::ffi::OsStr) -> bool {
+/// Whether a search looks at a file of this name: `libbusbar_plugin_….so`. A build's `deps` also holds libraries of
+/// procedural macros, so that only the prefix tells.
+pub fn is_plugin_name(name: &OsStr) -> bool {
     name.to_str()
         .is_some_and(|name| name.starts_with("libbusbar_plugin_") && name.ends_with(".so"))
 }

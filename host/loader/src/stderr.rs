@@ -1,10 +1,12 @@
 //! What a worker's plugins print: logged, but only so much of it, and the last line kept as a hint at why one ended.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// The longest line that is logged, in bytes.
@@ -12,15 +14,26 @@ const MAX_LINE: usize = 400;
 /// How many lines are logged in [`WINDOW`].
 const MAX_LINES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
+/// How much a plugin may print in one call, in bytes. What is beyond is not even read: reading a flood would keep this
+/// thread from polling.
+pub(crate) const MAX_PRINTED: u64 = 256 * 1024;
+
+/// How much was printed in the present call, and who waits for the next one.
+#[derive(Default)]
+struct Meter {
+    printed: AtomicU64,
+    next_call: Notify,
+}
 
 /// Follows one worker's standard error until it ends.
 pub(crate) struct Log {
     last: Arc<Mutex<String>>,
+    meter: Arc<Meter>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Log {
-    /// Begins to read. What is not logged is read all the same, so that the worker never waits for it.
+    /// Begins to read. What is not logged is read all the same, so that a worker that prints no flood never waits for it.
     pub(crate) fn follow(stderr: Option<ChildStderr>, label: &str) -> Log {
         let last = Arc::default();
         let lines = Lines {
@@ -28,10 +41,24 @@ impl Log {
             last: Arc::clone(&last),
             ..Lines::new()
         };
+        let meter = Arc::<Meter>::default();
+        let count = Arc::clone(&meter);
         Log {
             last,
-            task: stderr.map(|stderr| tokio::spawn(drain(stderr, lines))),
+            meter,
+            task: stderr.map(|stderr| tokio::spawn(drain(stderr, lines, count))),
         }
+    }
+
+    /// A call begins: it may print anew.
+    pub(crate) fn begin_call(&self) {
+        self.meter.printed.store(0, Ordering::Relaxed);
+        self.meter.next_call.notify_one();
+    }
+
+    /// Whether more was printed in this call than is read.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.meter.printed.load(Ordering::Relaxed) > MAX_PRINTED
     }
 
     /// The last line, once all is read.
@@ -44,10 +71,13 @@ impl Log {
     }
 }
 
-async fn drain(mut stderr: ChildStderr, mut lines: Lines) {
+async fn drain(mut stderr: ChildStderr, mut lines: Lines, meter: Arc<Meter>) {
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
         lines.take(&buffer[..read]);
+        if meter.printed.fetch_add(read as u64, Ordering::Relaxed) + read as u64 > MAX_PRINTED {
+            meter.next_call.notified().await;
+        }
     }
     lines.end_line();
     lines.end_window();

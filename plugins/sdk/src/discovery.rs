@@ -1,10 +1,12 @@
 //! Discovery as a conversation without memory: the host hands over everything learned so far, the plugin answers
 //! with what it wants to know next, or with its verdict.
 
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// How thorough a scan is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub enum Mode {
     /// The units that the maker uses for each kind.
     #[default]
@@ -17,7 +19,8 @@ pub enum Mode {
 
 /// One small read. Address and count are in registers (or bits for functions 1 and 2), zero-based.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Probe {
     /// Modbus unit identifier.
     pub unit: u8,
@@ -31,7 +34,8 @@ pub struct Probe {
 
 /// What became of one probe. The words lie in [`Ask::words`]; [`Ask::outcome`] looks them up.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Evidence {
     /// What was asked.
     pub probe: Probe,
@@ -101,7 +105,8 @@ impl<'a> Ask<'a> {
 }
 
 /// The host's side of the conversation: it owns what an [`Ask`] lends. Tests of plugins use it too.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Conversation {
     /// How thorough to be.
     pub mode: Mode,
@@ -156,7 +161,8 @@ impl Conversation {
 
 /// What is still to come, as far as the plugin can tell; shown to the owner before and during a scan.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Forecast {
     /// Probes still to come, those of this step included.
     pub remaining: u32,
@@ -167,7 +173,8 @@ pub struct Forecast {
 }
 
 /// A device that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Found {
     /// Modbus unit identifier.
     pub unit: u8,
@@ -190,7 +197,8 @@ pub struct Found {
 }
 
 /// What the evidence amounts to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Verdict {
     /// What was found, in the order to show it.
     pub devices: Vec<Found>,
@@ -199,7 +207,8 @@ pub struct Verdict {
 }
 
 /// The answer to an [`Ask`].
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Step {
     /// What to read next, likeliest first. Empty ends the conversation, and then there is a verdict.
     pub probes: Vec<Probe>,

@@ -7,14 +7,18 @@
 //!
 //! # Writing one
 //!
-//! `Cargo.toml`:
+//! `busbar plugin new NAME` makes a project that builds, tests and loads as it is, with these sources in `sdk/`;
+//! `docs/plugins.md` in Busbar's repository goes on from there. For a plugin in C there is `include/busbar_plugin.h`
+//! (`busbar plugin new NAME --lang c`).
+//!
+//! By hand, `Cargo.toml`:
 //!
 //! ```toml
 //! [lib]
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! busbar-plugin-sdk = "0.1"
+//! busbar-plugin-sdk = { path = "sdk" }
 //! ```
 //!
 //! Keep `panic = "unwind"` (the default): the host refuses a plugin whose panics cannot be caught. Name the crate
@@ -88,7 +92,9 @@
 //!
 //! - [`Plugin::discover`] is called again and again with all evidence so far; nothing is kept in between.
 //! - A panic is an error of that call, shown with its message. Three failures in a row set the plugin aside.
-//! - A call has two seconds, and its process bounded memory, output, files and threads.
+//! - A call has one second of processor time and may sleep for at most another; its process has bounded memory and
+//!   output, and no files and threads. A discovery is bounded in questions, answers and time.
+//! - `busbar plugin check FILE` shows what is wrong with a library that was built.
 
 pub mod abi;
 mod description;

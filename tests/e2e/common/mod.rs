@@ -27,7 +27,13 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("busbar-e2e-").tempdir().unwrap();
+        // Only its owner may change it, whatever the umask is: plugins lie in it.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let home = tempfile::Builder::new()
+            .prefix("busbar-e2e-")
+            .permissions(mode)
+            .tempdir();
+        let dir = home.unwrap();
         Home { dir }
     }
 

@@ -102,7 +102,7 @@ async fn a_scan_that_is_held_up_asks_nothing_and_goes_on() {
     terminal.shows("p pauses").await;
     assert!(!terminal.is_as_it_was(), "keys come one by one");
     terminal.key("p").await;
-    terminal.shows("paused, nothing is asked").await;
+    terminal.shows("paused: nothing asked").await;
     // Whatever was on the way when it was held up has been answered when a whole command has been run beside it.
     home.run(&["ledger", "list"]).await;
     let asked = running.stats("gx").unwrap().requests;

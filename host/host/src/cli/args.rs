@@ -11,6 +11,7 @@ use super::change::ChangeCommand;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
+use super::plugin_new::PluginNewArgs;
 use super::setup::SetupArgs;
 use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetArgs};
 
@@ -127,7 +128,7 @@ pub enum Command {
     /// Look at ledgers: the descriptions of devices
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Look at plugins: what is loaded, what is refused and why
+    /// Look at plugins: what is loaded, what is refused and why; make and check your own
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Serve a ledger or a whole site as simulated devices
@@ -436,6 +437,13 @@ pub enum PluginCommand {
         /// The library
         file: PathBuf,
     },
+    /// Load a plugin file as the host would, and show all that is wrong with it
+    Check {
+        /// The library
+        file: PathBuf,
+    },
+    /// Make a project for a plugin of your own, in Rust or C
+    New(PluginNewArgs),
 }
 
 /// `busbar simulate`

@@ -15,7 +15,9 @@ mod live;
 mod man;
 pub mod map;
 pub(crate) mod output;
-mod plugin;
+pub(crate) mod plugin;
+mod plugin_check;
+pub mod plugin_new;
 mod progress;
 pub mod raw;
 mod read;
@@ -156,7 +158,17 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Doctor => doctor::run(data_dir, output, catalog).await,
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
-        Command::Plugin(command) => plugin::run(command, output, catalog).await,
+        Command::Plugin(command) => {
+            plugin::run(
+                command,
+                data_dir,
+                &global.plugin_dir,
+                &config.plugins,
+                output,
+                catalog,
+            )
+            .await
+        }
         Command::Capture(args) => capture::run(&args, data_dir, output, catalog).await,
         Command::Replay(args) => capture::replay(&args, output).await,
         Command::Simulate(args) => simulate::run(&args, output, catalog).await,

@@ -26,6 +26,7 @@ use super::place;
 use super::setup::{HeldScans, KeepCall};
 use super::writes::{self, Peer};
 use crate::capture::{self, Wanted};
+use crate::cli::plugin::PluginReport;
 use crate::cli::scan_report::SavedAs;
 use crate::cli::{self, raw};
 use crate::discover::progress::{Event, Progress};
@@ -198,6 +199,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
     let router = Router::new()
         .route("/control/urls", get(urls))
         .route("/control/links", get(links))
+        .route("/control/plugins", get(plugins))
         .route("/control/explain/{id}", get(explain_entity))
         .route("/control/read", post(read))
         .route("/control/raw", post(read_raw))
@@ -243,6 +245,10 @@ async fn urls(State(door): State<Door>) -> Json<Vec<String>> {
 
 async fn links(State(door): State<Door>) -> Json<Vec<LinkReport>> {
     Json(door.host.links())
+}
+
+async fn plugins(State(door): State<Door>) -> Json<PluginReport> {
+    Json(PluginReport::of(&door.host.catalog))
 }
 
 async fn explain_entity(

@@ -7,7 +7,7 @@ use busbar_plugin_sdk::{Found, Mode};
 
 use super::{Identity, Request, Search, converse, device_id, recognise, scheme};
 use crate::catalog::Catalog;
-use crate::error::Result;
+use crate::error::{HostError, Result};
 
 /// A device that is known to be there and still has to be learned.
 pub(super) struct Candidate {
@@ -58,7 +58,14 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
             all.plugin = Some(plugin);
             return Ok(all);
         }
-        let talk = converse::converse(search, &plugin).await?;
+        let talk = match converse::converse(search, &plugin).await {
+            Err(fault) if may_do_without(search, &plugin, &fault) => {
+                all.notes
+                    .push(format!("{fault}; the others were asked without it"));
+                continue;
+            }
+            talk => talk?,
+        };
         all.probes += talk.probes;
         if talk.verdict.devices.is_empty() && !talk.cancelled {
             continue;
@@ -68,7 +75,7 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
             if found.serial.is_none() {
                 found.id = format!("{}_{}", request.connection_id, found.id);
             }
-            let ledger = catalog.ledger_found(&plugin, &found)?;
+            let ledger = catalog.ledger_found(&plugin, &found).await?;
             all.candidates.push(Candidate { found, ledger });
         }
         all.possible = talk.possible;
@@ -84,6 +91,16 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         by_identity(search, &mut all).await?;
     }
     Ok(all)
+}
+
+/// Whether a scan goes on after the fault of one plugin: its own devices are all that it costs. Not where the owner asked
+/// for this one, and not where it is what some of the known devices were found by, for these would seem to be gone.
+pub(super) fn may_do_without(search: &Search<'_>, plugin: &str, fault: &HostError) -> bool {
+    let &Search { catalog, request, .. } = search;
+    let its_own = |ledger: &str| catalog.plugin_of(ledger).as_deref() == Some(plugin);
+    fault.code() == "plugin"
+        && request.plugin.is_none()
+        && !request.known.iter().any(|known| its_own(&known.found.ledger))
 }
 
 /// The plugins that recognise devices on this kind of wire: those without ledgers of their own know by themselves.

@@ -10,15 +10,10 @@ use futures_util::stream::{self, StreamExt};
 
 use super::Search;
 use super::ask::in_turn;
+use super::caps::Caps;
 use super::progress::Event;
 use crate::error::{HostError, Result};
 
-/// Batches that a plugin may ask for in one scan.
-const MAX_ROUNDS: usize = 400;
-/// Probes in one batch.
-const MAX_BATCH: usize = 20_000;
-/// Probes in one scan: every service of a GX at every unit, twice.
-const MAX_PROBES: usize = 40_000;
 /// Reads handed to the wire at once; the wire itself decides how many are in flight.
 const AHEAD: usize = 256;
 /// How often the progress is told, in probes.
@@ -55,7 +50,9 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
     let mut possible = 0;
     // A unit that was silent once is not asked again in this scan: each further question would cost a whole time-out.
     let silent: Mutex<HashSet<u8>> = Mutex::default();
-    for round in 0..MAX_ROUNDS {
+    let mut caps = Caps::new();
+    let out_of_hand = |what: String| out_of_hand(plugin, &what);
+    for round in 0_usize.. {
         let step = catalog.discover(plugin, &talk).await?;
         possible = step.forecast.possible.max(possible);
         if let Some(verdict) = step.verdict {
@@ -69,9 +66,7 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
                 cancelled: false,
             });
         }
-        if step.probes.len() > MAX_BATCH || talk.evidence.len() + step.probes.len() > MAX_PROBES {
-            return Err(out_of_hand(plugin, "asks for more probes than a scan may take"));
-        }
+        caps.batch(&step.probes).map_err(out_of_hand)?;
         // The first batch only recognises; the forecast is worth telling once there is something to scan.
         if round == 1 {
             progress.event(Event::Forecast {
@@ -132,7 +127,10 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
                 None => talk.record(probe, sdk::Outcome::Silent),
                 Some(answer) => {
                     match &answer? {
-                        Outcome::Words(words) => talk.record(probe, sdk::Outcome::Words(words)),
+                        Outcome::Words(words) => {
+                            caps.answer(words.len()).map_err(out_of_hand)?;
+                            talk.record(probe, sdk::Outcome::Words(words));
+                        }
                         Outcome::Exception(code) => talk.record(probe, sdk::Outcome::Exception(*code)),
                         Outcome::Silent => talk.record(probe, sdk::Outcome::Silent),
                         Outcome::Broken => talk.record(probe, sdk::Outcome::Broken),
@@ -154,10 +152,10 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
             remaining,
         });
     }
-    Err(out_of_hand(plugin, "does not come to an end"))
+    Err(out_of_hand("does not come to an end".to_owned()))
 }
 
-fn span_of(probe: sdk::Probe) -> Option<Span> {
+pub(super) fn span_of(probe: sdk::Probe) -> Option<Span> {
     let function = Function::from_code(probe.function)?;
     let span = Span {
         function,

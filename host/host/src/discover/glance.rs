@@ -80,11 +80,17 @@ pub async fn glance(
             progress: &Quiet,
             cancel,
         };
-        let talk = converse::converse(&search, &plugin).await?;
+        let talk = match converse::converse(&search, &plugin).await {
+            Err(fault) if candidates::may_do_without(&search, &plugin, &fault) => {
+                tracing::warn!("{fault}; the others are asked without it");
+                continue;
+            }
+            talk => talk?,
+        };
         let ids: Vec<String> = talk.verdict.devices.iter().map(|d| d.id.clone()).collect();
         if let Some(found) = talk.verdict.devices.into_iter().next() {
             let identified = found.serial.is_some();
-            let ledger = catalog.ledger_found(&plugin, &found)?;
+            let ledger = catalog.ledger_found(&plugin, &found).await?;
             return Ok(Glance {
                 answered: true,
                 seen: vec![Seen {

@@ -6,6 +6,7 @@
 mod again;
 mod ask;
 mod candidates;
+mod caps;
 mod converse;
 mod dialect;
 mod forecast;
@@ -17,6 +18,7 @@ mod pause;
 mod places;
 pub mod progress;
 mod recognise;
+mod rehearse;
 pub mod report;
 mod tally;
 mod who;
@@ -46,6 +48,7 @@ pub use learn::{Known, learn, learn_either};
 pub use pause::Pause;
 pub use places::in_place;
 pub use recognise::{Identity, identity};
+pub use rehearse::{Answer, Heard, rehearse};
 pub use tally::{Asked, Tally};
 pub use who::{Who, who};
 

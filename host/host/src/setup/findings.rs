@@ -200,17 +200,19 @@ pub fn remarks(device: &DeviceReport) -> Vec<String> {
         unproven,
         absent,
     } = count(device);
-    let mut rest = vec![match (present, unproven) {
-        (1, 0) => "1 value".to_owned(),
-        (n, 0) => format!("{n} values"),
-        (n, unproven) => format!("{n} values, and {unproven} that can be read but never said more than 0"),
+    let mut words = vec![match present {
+        1 => "1 value".to_owned(),
+        n => format!("{n} values"),
     }];
+    if unproven > 0 {
+        words.push(format!("{unproven} doubtful"));
+    }
     if absent > 0 {
-        rest.push(format!(
-            "{absent} that its kind can have and this one lacks: it refuses them, or says that they are not there"
+        words.push(format!(
+            "{absent} that others of its kind have and this one lacks"
         ));
     }
-    rest
+    vec![words.join(" · ")]
 }
 
 /// How much of what is possible was looked at, and what was not: in sentences.

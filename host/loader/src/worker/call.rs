@@ -9,7 +9,7 @@ use busbar_plugin_sdk::{Ask, Forecast, Found, Mode, Probe, Step, Verdict};
 use crate::{BroughtLedger, Described};
 
 /// How much text one call may give.
-const MAX_TEXT: usize = 8 * 1024 * 1024;
+const MAX_TEXT: usize = 4 * 1024 * 1024;
 /// How many texts one call may give.
 const MAX_TEXTS: usize = 65_536;
 /// How much of an error is kept.
@@ -87,7 +87,10 @@ pub(crate) fn describe(vtable: Vtable) -> Result<Described, String> {
             Tag::TITLE => described.title = text,
             Tag::SUMMARY => described.summary = text,
             Tag::LICENCE => described.licence = text,
-            Tag::DISCOVERS => described.discovers = vtable.discover.is_some(),
+            Tag::DISCOVERS if vtable.discover.is_none() => {
+                return Err("it says that it discovers, but has no discover function".into());
+            }
+            Tag::DISCOVERS => described.discovers = true,
             Tag::LEDGER => described.ledgers.push(BroughtLedger {
                 file: text,
                 text: String::new(),
@@ -223,6 +226,11 @@ mod tests {
         unsafe { (sink.put)(sink.context, Tag::LEDGER_TEXT, b"x".as_ptr(), 1) }
     }
 
+    unsafe extern "C" fn discovers_without_a_function(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        unsafe { (sink.put)(sink.context, Tag::DISCOVERS, std::ptr::null(), 0) }
+    }
+
     unsafe extern "C" fn speaks_of_the_future(out: *const Sink) -> i32 {
         let sink = unsafe { &*out };
         unsafe { (sink.put)(sink.context, 4711, b"x".as_ptr(), 1) }
@@ -254,6 +262,11 @@ mod tests {
             describe_with(has_a_nameless_ledger)
                 .unwrap_err()
                 .contains("without a name")
+        );
+        assert!(
+            describe_with(discovers_without_a_function)
+                .unwrap_err()
+                .contains("no discover function")
         );
         assert_eq!(describe_with(speaks_of_the_future), Ok(Described::default()));
     }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 pub use sandbox::{Protection, Shield};
 
+use crate::check;
 use crate::protocol::{Reply, Request, read, write};
 use library::Library;
 
@@ -36,7 +37,7 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
     let mut channel = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut libraries: Vec<Library> = Vec::new();
     let mut begun = false;
-    while let Some(request) = read::<Request>(&mut channel)? {
+    while let Some((number, request)) = read::<(u64, Request)>(&mut channel)? {
         let reply = match request {
             Request::Begin { keep, files } if !begun => {
                 begun = true;
@@ -48,7 +49,8 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
                 Ok(library) => {
                     libraries.push(library);
                     if load.alone {
-                        sandbox::open_no_more()?;
+                        let keep: Vec<i32> = load.sealed.into_iter().chain([load.file]).collect();
+                        sandbox::open_no_more(&channel, &keep)?;
                     }
                     Reply::Done
                 }
@@ -57,6 +59,7 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
             Request::Describe { plugin } => match libraries
                 .get(plugin)
                 .map(|library| call::describe(library.vtable))
+                .map(|answer| answer.and_then(|described| check::described(&described).map(|()| described)))
             {
                 Some(Ok(described)) => Reply::Described(described),
                 Some(Err(reason)) => Reply::Failed(reason),
@@ -66,6 +69,7 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
                 match libraries
                     .get(plugin)
                     .map(|library| call::discover(library.vtable, &conversation.ask()))
+                    .map(|answer| answer.and_then(|step| check::step(&step).map(|()| step)))
                 {
                     Some(Ok(step)) => Reply::Stepped(step),
                     Some(Err(reason)) => Reply::Failed(reason),
@@ -73,7 +77,7 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
                 }
             }
         };
-        write(&mut channel, &reply)?;
+        write(&mut channel, &(number, reply))?;
     }
     Ok(())
 }

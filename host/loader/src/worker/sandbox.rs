@@ -12,6 +12,7 @@ use landlock::{
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 
 use super::seccomp;
@@ -22,6 +23,9 @@ const ADDRESS_SPACE: u64 = 1024 * 1024 * 1024;
 const DATA: u64 = 256 * 1024 * 1024;
 /// Open files while libraries are loaded.
 const FILES: u64 = 64;
+/// Seconds of processor time in the life of one worker. Calls have deadlines of their own; this is for one whose host is
+/// gone and whose plugin never comes back.
+const CPU: u64 = 900;
 /// Where the system's libraries lie, which a plugin may be linked to.
 const LIBRARY_PATHS: [&str; 8] = [
     "/lib",
@@ -49,11 +53,11 @@ pub enum Shield {
 /// What keeps a worker's plugins from doing harm, as its kernel offers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protection {
-    /// No new privileges; bounded memory, files, processes and core files.
+    /// No new privileges and none of root's; bounded memory, files, processes and core files.
     pub limits: Shield,
     /// Landlock: no files but the system's libraries, no network.
     pub landlock: Shield,
-    /// Seccomp: no sockets, no programs, no processes, no threads.
+    /// Seccomp: no sockets, no programs, no processes, no threads, no files for writing, nothing to other processes.
     pub seccomp: Shield,
 }
 
@@ -82,26 +86,51 @@ pub(crate) fn enter(channel: &File, keep: &[i32], files: &[i32]) -> io::Result<P
     close_others(channel, keep)?;
     // Where memory is short, this goes before anything else. Not every system lets a process say so.
     let _ = std::fs::write("/proc/self/oom_score_adj", "900");
-    let limits = limit().map_or_else(|error| Shield::Off(error.to_string()), |()| Shield::On);
-    let landlock = match restrict_files(files) {
-        Ok(shield) => shield,
-        Err(error) => Shield::Off(error.to_string()),
-    };
+    let limits = limit();
+    let landlock = restrict_files(files).map_or_else(|error| Shield::Off(error.to_string()), landlock_shield);
     // After Landlock, which holds for the threads that come later, and before seccomp and the last limit, which forbid to
     // make any.
     end_with_host()?;
     let _ = set(Resource::Nproc, 0);
     let seccomp = seccomp::enter();
     Ok(Protection {
-        limits,
+        limits: limits_shield(limits, rustix::process::geteuid().is_root(), &seccomp),
         landlock,
         seccomp,
     })
 }
 
-/// No file may be opened any more; what is open stays. One is left, because poll(2) refuses more than the limit.
-pub(crate) fn open_no_more() -> io::Result<()> {
+/// No file may be opened any more, and what a constructor may have left open is closed: only `keep` stays, and the three
+/// standard streams. The limit leaves one, because poll(2) refuses more than the limit.
+pub(crate) fn open_no_more(channel: &File, keep: &[i32]) -> io::Result<()> {
+    for descriptor in 3..FILES as i32 {
+        if descriptor != channel.as_raw_fd() && !keep.contains(&descriptor) {
+            // SAFETY: nothing in this process owns it but what the plugin itself opened.
+            unsafe { libc::close(descriptor) };
+        }
+    }
     set(Resource::Nofile, 1)
+}
+
+/// What the limits are worth. The kernel never counts the processes of root, which only seccomp keeps from having any.
+fn limits_shield(limits: io::Result<()>, root: bool, seccomp: &Shield) -> Shield {
+    match limits {
+        Err(error) => Shield::Off(error.to_string()),
+        Ok(()) if root && *seccomp != Shield::On => {
+            Shield::Partly("root's processes are not counted; run busbar as another user".into())
+        }
+        Ok(()) => Shield::On,
+    }
+}
+
+fn landlock_shield(status: RulesetStatus) -> Shield {
+    match status {
+        RulesetStatus::FullyEnforced => Shield::On,
+        RulesetStatus::PartiallyEnforced => {
+            Shield::Partly("this kernel, older than 6.12, knows files only, or files and TCP".into())
+        }
+        RulesetStatus::NotEnforced => Shield::Off("not in this kernel".into()),
+    }
 }
 
 fn set(resource: Resource, value: u64) -> io::Result<()> {
@@ -117,6 +146,16 @@ fn set(resource: Resource, value: u64) -> io::Result<()> {
 
 fn limit() -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    set(Resource::Cpu, CPU)?;
     set(Resource::As, ADDRESS_SPACE)?;
     set(Resource::Data, DATA)?;
     set(Resource::Core, 0)?;
@@ -139,7 +178,7 @@ fn close_others(channel: &File, keep: &[i32]) -> io::Result<()> {
     Ok(())
 }
 
-fn restrict_files(files: &[i32]) -> Result<Shield, RulesetError> {
+fn restrict_files(files: &[i32]) -> Result<RulesetStatus, RulesetError> {
     // Files, TCP, and signals to others. What later versions add, seccomp forbids.
     let abi = ABI::V6;
     let files = files
@@ -153,13 +192,7 @@ fn restrict_files(files: &[i32]) -> Result<Shield, RulesetError> {
         .add_rules(path_beneath_rules(LIBRARY_PATHS, AccessFs::from_read(abi)))?
         .add_rules(path_beneath_rules(files, AccessFs::from_read(abi)))?
         .restrict_self()?;
-    Ok(match status.ruleset {
-        RulesetStatus::FullyEnforced => Shield::On,
-        RulesetStatus::PartiallyEnforced => {
-            Shield::Partly("this kernel, older than 6.12, knows files only, or files and TCP".into())
-        }
-        RulesetStatus::NotEnforced => Shield::Off("not in this kernel".into()),
-    })
+    Ok(status.ruleset)
 }
 
 /// Ends this process when its host is gone, whatever a plugin is doing. A parent-death signal would not do: it comes when
@@ -177,4 +210,35 @@ fn end_with_host() -> io::Result<()> {
         .stack_size(64 * 1024)
         .spawn(watch)
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_lacks_is_said() {
+        let protection = |limits, landlock, seccomp: Shield| Protection {
+            limits: limits_shield(limits, true, &seccomp),
+            landlock: landlock_shield(landlock),
+            seccomp,
+        };
+        let whole = protection(Ok(()), RulesetStatus::FullyEnforced, Shield::On);
+        assert_eq!(whole.to_string(), "limits, Landlock, seccomp");
+        let off = Shield::Off("not available for this processor".into());
+        let poor = protection(Ok(()), RulesetStatus::NotEnforced, off).to_string();
+        assert_eq!(
+            poor,
+            "limits in part (root's processes are not counted; run busbar as another user), no Landlock (not in this \
+             kernel), no seccomp (not available for this processor)"
+        );
+        let denied = Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        let old = protection(denied, RulesetStatus::PartiallyEnforced, Shield::On).to_string();
+        assert!(
+            old.starts_with("no limits (permission denied), Landlock in part (this kernel"),
+            "{old}"
+        );
+        let counted = limits_shield(Ok(()), false, &Shield::Off(String::new()));
+        assert_eq!(counted, Shield::On, "the processes of other users are counted");
+    }
 }

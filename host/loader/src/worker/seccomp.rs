@@ -69,7 +69,6 @@ mod filters {
     const ALLOWED: &[i64] = &[
         // Memory.
         libc::SYS_brk,
-        libc::SYS_mmap,
         libc::SYS_munmap,
         libc::SYS_mremap,
         libc::SYS_mprotect,
@@ -83,14 +82,12 @@ mod filters {
         libc::SYS_write,
         libc::SYS_writev,
         libc::SYS_close,
-        libc::SYS_openat,
         libc::SYS_fstat,
         libc::SYS_newfstatat,
         libc::SYS_statx,
         libc::SYS_fstatfs,
         libc::SYS_statfs,
         libc::SYS_lseek,
-        libc::SYS_fcntl,
         libc::SYS_faccessat,
         libc::SYS_faccessat2,
         libc::SYS_readlinkat,
@@ -133,12 +130,9 @@ mod filters {
         libc::SYS_uname,
         libc::SYS_sysinfo,
         libc::SYS_getrandom,
-        // Limits can only be made narrower: the hard ones are set.
-        libc::SYS_prlimit64,
+        // Limits of its own can only be made narrower: the hard ones are set.
         libc::SYS_getrlimit,
         libc::SYS_setrlimit,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_open,
         #[cfg(target_arch = "x86_64")]
         libc::SYS_stat,
         #[cfg(target_arch = "x86_64")]
@@ -161,11 +155,27 @@ mod filters {
         let fatal = FATAL.iter().map(|&call| (call, vec![])).collect();
         let mut allowed: BTreeMap<i64, Vec<SeccompRule>> =
             ALLOWED.iter().map(|&call| (call, vec![])).collect();
-        // abort() sends its signal with these: to itself, and to nobody else.
+        // abort() sends its signal with this one: to itself, and no other signal, for one that stops would be a pause
+        // without an end.
         let own = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
-        allowed.insert(libc::SYS_tgkill, vec![when_first_is(own)?]);
+        let abort = [is(0, own)?, is(2, libc::SIGABRT as u64)?];
+        allowed.insert(libc::SYS_tgkill, vec![SeccompRule::new(abort.into())?]);
         // Names for memory areas, which glibc gives.
-        allowed.insert(libc::SYS_prctl, vec![when_first_is(libc::PR_SET_VMA as u64)?]);
+        allowed.insert(libc::SYS_prctl, vec![when(is(0, libc::PR_SET_VMA as u64)?)?]);
+        // Of this process only: those of another one of the same user, the host, could be changed as well.
+        allowed.insert(libc::SYS_prlimit64, vec![when(is(0, 0)?)?]);
+        // Not the commands that name an owner and a signal for a descriptor: the kernel would send it to the host.
+        let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
+        let commands = commands.map(|command| when(is(1, command as u64)?));
+        allowed.insert(libc::SYS_fcntl, commands.into_iter().collect::<Result<_, _>>()?);
+        // Files are opened for reading, whatever Landlock knows: a constructor could empty one, or write to a port.
+        allowed.insert(libc::SYS_openat, vec![when(reads(2)?)?]);
+        #[cfg(target_arch = "x86_64")]
+        allowed.insert(libc::SYS_open, vec![when(reads(1)?)?]);
+        // Shared memory does not count towards the limit of data.
+        let private = SeccompCmpOp::MaskedEq(libc::MAP_TYPE as u64);
+        let private = SeccompCondition::new(3, SeccompCmpArgLen::Dword, private, libc::MAP_PRIVATE as u64)?;
+        allowed.insert(libc::SYS_mmap, vec![when(private)?]);
         // Both are made before the first holds: it lets no further one in.
         let inner = program(
             allowed,
@@ -185,8 +195,29 @@ mod filters {
         Ok(SeccompFilter::new(rules, otherwise, listed, ARCH)?.try_into()?)
     }
 
-    fn when_first_is(value: u64) -> Result<SeccompRule, Error> {
-        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?;
+    fn when(condition: SeccompCondition) -> Result<SeccompRule, Error> {
         Ok(SeccompRule::new(vec![condition])?)
+    }
+
+    fn is(argument: u8, value: u64) -> Result<SeccompCondition, Error> {
+        let equal = SeccompCmpOp::Eq;
+        Ok(SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            equal,
+            value,
+        )?)
+    }
+
+    /// Whether the flags of an open, in this argument, neither write nor make anything.
+    fn reads(argument: u8) -> Result<SeccompCondition, Error> {
+        let writes = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND) as u64;
+        let masked = SeccompCmpOp::MaskedEq(writes);
+        Ok(SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            masked,
+            0,
+        )?)
     }
 }

@@ -99,6 +99,11 @@ impl Plugin for Hostile {
                     ..Step::default()
                 };
             }
+            // As a plugin that was built with panic=abort and says that it was not.
+            Some(22) => {
+                std::panic::set_hook(Box::new(|_| std::process::abort()));
+                panic!("on purpose");
+            }
             _ => {}
         }
         note("fine")

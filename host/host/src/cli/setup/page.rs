@@ -194,7 +194,7 @@ fn pairs(rows: &[(String, String)], paint: Paint) -> Vec<String> {
         let mut parts = wrapped(&visible(text), room).into_iter();
         let head = parts.next().unwrap_or_default();
         if name.width() > first {
-            lines.push(format!("{INDENT}  {name}"));
+            lines.push(format!("{INDENT}  {}", paint.dim(&name)));
             lines.push(format!("{INDENT}  {:first$}  {head}", ""));
         } else {
             lines.push(

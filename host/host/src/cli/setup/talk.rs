@@ -249,12 +249,12 @@ impl Line {
         };
         let paint = self.paint;
         let mark = match paused {
-            true => "⏸",
+            true => "‖",
             false => SPINNER[turns % SPINNER.len()],
         };
         let keys = match (pausable, paused, stopping) {
             (_, _, true) => "stopping",
-            (true, true, _) => "paused, nothing is asked · p goes on · c stops",
+            (true, true, _) => "paused: nothing asked · p goes on · c stops",
             (true, false, _) => "p pauses · c stops and keeps what was found",
             (false, ..) => "Ctrl-C stops",
         };

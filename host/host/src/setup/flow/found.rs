@@ -35,13 +35,28 @@ pub(super) fn page(flow: &Flow) -> Page {
     let mut blocks = Vec::new();
     let devices = devices(flow);
     blocks.extend(findings::in_common(devices).map(Block::text));
-    for device in devices {
+    // Those that say something first: the others are told in one line.
+    let (telling, silent): (Vec<_>, Vec<_>) = devices.iter().partition(|d| findings::count(d).present > 0);
+    for device in telling {
         blocks.push(Block::Device {
             name: draft.device_name(&device.id, &device.name).to_owned(),
             about: findings::about(device, devices),
             values: findings::telling(device.entities.iter()),
             rest: findings::remarks(device),
         });
+    }
+    if !silent.is_empty() {
+        let names: Vec<&str> = silent.iter().map(|d| draft.device_name(&d.id, &d.name)).collect();
+        blocks.push(Block::text(format!(
+            "Also there, with nothing but doubtful values so far: {}.",
+            names.join(", ")
+        )));
+    }
+    if devices.iter().any(|d| findings::count(d).unproven > 0) {
+        blocks.push(Block::text(
+            "Doubtful is what can be read and never said more than 0: your device may not have it. It is taken, marked as \
+             unproven, and counts as soon as it says something else.",
+        ));
     }
     if let Some(found) = &draft.found {
         blocks.extend(findings::coverage(found).into_iter().map(Block::text));
@@ -65,9 +80,8 @@ pub(super) fn page(flow: &Flow) -> Page {
         step: Some(3),
         blocks,
         ask: choice("What now?", choices, default(flow)),
-        help: "Each value here was read from the device a moment ago. What can be read and never said more than 0 is doubtful: \
-               it may be something that your device does not have. It counts as proven as soon as it says something else. \
-               Nothing is saved yet.",
+        help: "Each value here was read from the device a moment ago. Nothing is saved yet. What one device lacks that others of \
+               its kind have was refused by it, or it says itself that it is not there.",
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn page(flow: &Flow) -> Page {
     if reads > 0 {
         let often = |interval: Duration| {
             format!(
-                "{} a minute",
+                "{} reads a minute",
                 (f64::from(reads) * 60.0 / interval.as_secs_f64()).round()
             )
         };

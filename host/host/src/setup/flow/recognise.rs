@@ -75,8 +75,13 @@ pub(super) fn page(flow: &Flow) -> Page {
         (all, None) => format!("{}: {}", sight.url, all.join("; ")),
     };
     blocks.push(Block::good(what));
-    for (url, why) in &sight.others {
-        blocks.push(Block::text(format!("Not taken: {url} ({why}).")));
+    if !sight.others.is_empty() {
+        let other = |(url, why): &(String, String)| format!("{url} ({why})");
+        let others: Vec<String> = sight.others.iter().map(other).collect();
+        blocks.push(Block::text(format!(
+            "Tried, too, and not taken: {}.",
+            others.join("; ")
+        )));
     }
     match (&sight.known_as, &sight.moved_from) {
         (Some(name), Some(from)) => blocks.push(Block::text(format!(
@@ -89,11 +94,9 @@ pub(super) fn page(flow: &Flow) -> Page {
     }
     blocks.push(Block::text(
         "The scan finds out which devices are behind this address, and which values each of them really has. It only \
-         reads; you can pause it and stop it.",
+         reads; you can pause it and stop it. The reads below find the devices, and a few more learn what each one has. \
+         What a device refuses costs it nothing, but it may note it in its log.",
     ));
-    if let Some(quick) = sight.quick {
-        blocks.push(Block::text(cost(quick)));
-    }
     let full = match sight.full {
         Some(full) => format!("every unit from 1 to 247: {}", brief(full)),
         None => "every unit from 1 to 247; each that is silent costs a time-out".to_owned(),
@@ -130,25 +133,14 @@ fn mode(mode: Mode) -> &'static str {
     }
 }
 
-/// What a scan costs, as a sentence.
-fn cost(forecast: Forecast) -> String {
-    let refused = match forecast.exceptions {
-        0 => "none of them is likely to be refused".to_owned(),
-        1 => "one of them will probably be refused, which the device may note in its log".to_owned(),
-        n => format!("about {n} of them will probably be refused, which the device may note in its log"),
-    };
-    format!(
-        "A quick scan takes about {} small reads to find devices; {refused}. Learning what each device has takes a few \
-         reads more.",
-        forecast.requests
-    )
-}
-
-/// The same in a few words.
+/// What a scan costs, in a few words.
 fn brief(forecast: Forecast) -> String {
     match forecast.exceptions {
         0 => format!("about {} reads", forecast.requests),
-        n => format!("about {} reads, {n} of them refused", forecast.requests),
+        n => format!(
+            "about {} reads, of which it will probably refuse {n}",
+            forecast.requests
+        ),
     }
 }
 
