@@ -77,7 +77,7 @@ async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> R
         }
         return Err(HostError::nothing_found(
             "there is nothing to poll",
-            "Find a device with `busbar scan URL --save`.",
+            "`busbar setup` sets a device up, step by step; `busbar scan URL --save` does it at once.",
         ));
     }
     let online = devices
@@ -137,7 +137,7 @@ pub async fn serve_until_stopped(
     } else {
         let empty = match host.bus.devices().is_empty() {
             true => {
-                "Nothing is set up yet. Find a device with `busbar scan URL --save`; this host takes it up at once.\n"
+                "Nothing is set up yet: `busbar setup` does it step by step, and this host takes it up at once.\n"
             }
             false => "",
         };

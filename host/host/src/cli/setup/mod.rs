@@ -80,7 +80,7 @@ impl SetupArgs {
         Ok(Wish {
             url: self.address.clone().or_else(|| self.url.clone()),
             plugin: self.plugin.clone(),
-            ledger: self.ledger.clone(),
+            ledger: self.ledger.as_deref().map(super::endpoint::ledger_for_host),
             mode,
             units,
             name: self.name.clone(),

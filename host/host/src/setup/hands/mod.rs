@@ -102,17 +102,26 @@ impl Hands {
 
     async fn done(&mut self, work: Work, tell: &Tell) -> Result<Event> {
         Ok(match work {
-            Work::Load => Event::Loaded(Box::new(self.ground().await?)),
+            Work::Load => {
+                if self.is_of_an_older_version().await {
+                    // Whoever writes to it brings it up to date.
+                    self.own().await?;
+                    self.let_go().await;
+                }
+                Event::Loaded(Box::new(self.ground().await?))
+            }
             Work::Find { places } => self.find(places, tell).await?,
             Work::Look { urls } => Event::Looked(Box::new(self.look(urls).await?)),
             Work::Scan(order) => Event::Scanned(Box::new(self.scan(&order, tell).await?)),
             Work::Save(keep) => {
                 let mut kept = self.save(&keep).await?;
+                self.let_go().await;
                 kept.ground = Some(Box::new(self.ground().await?));
                 Event::Saved(Box::new(kept))
             }
             Work::Drop => {
                 self.drop_held().await?;
+                self.let_go().await;
                 Event::Dropped
             }
             Work::Change { changes } => {
@@ -122,6 +131,7 @@ impl Hands {
                         None => change::apply(self.own().await?, one).await?,
                     }
                 }
+                self.let_go().await;
                 Event::Changed(Box::new(self.ground().await?))
             }
             Work::Consequences { change } => {
@@ -196,9 +206,22 @@ impl Hands {
         }
     }
 
-    /// Lets go of the registry, so that a host can have it.
+    async fn is_of_an_older_version(&self) -> bool {
+        let read = Registry::open_read_only(&self.data_dir).await;
+        self.registry.is_none() && matches!(read, Err(StoreError::SchemaOlder { .. }))
+    }
+
+    /// Forgets what is held, and lets go of the registry.
     pub async fn close(&mut self) {
-        self.held = None;
+        if let Err(error) = self.drop_held().await {
+            // The host forgets it by itself, later.
+            tracing::debug!("what was held could not be dropped: {error}");
+        }
+        self.let_go().await;
+    }
+
+    /// Lets go of the registry, so that a host can have it. What a scan holds is still to be saved.
+    async fn let_go(&mut self) {
         if let Some(registry) = self.registry.take()
             && let Err(error) = registry.close().await
         {
