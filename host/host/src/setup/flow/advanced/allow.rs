@@ -1,5 +1,7 @@
 //! Allowing one value to be written: its range, what binds it, what there is to know, and the owner's own bounds.
 
+use busbar_guard::Amount;
+
 use super::super::super::screen::{Answer, Ask, Block, Choice};
 use super::super::super::work::Work;
 use super::super::{Answered, Flow, Next, Page, Step, key, text};
@@ -51,7 +53,7 @@ pub(in super::super) fn page(flow: &Flow, id: &str) -> Page {
     let choices: Vec<Choice> = all
         .iter()
         .take(LISTED)
-        .map(|entity| Choice::new(&entity.entity, &entity.name, brief(entity)))
+        .map(|entity| Choice::new(&entity.entity, &entity.name, brief(flow, entity)))
         .chain(std::iter::once(Choice::new("back", "None of them", "")))
         .collect();
     let mut blocks = Vec::new();
@@ -80,23 +82,41 @@ pub(in super::super) fn page(flow: &Flow, id: &str) -> Page {
     }
 }
 
-/// Range, what binds, level: in one line.
-fn brief(entity: &EntityLimits) -> String {
+/// Who sets a bound, as people say it.
+fn who(by: &str) -> String {
+    match by.strip_prefix("site.") {
+        Some(key) => format!("your site's {key}"),
+        None => format!("the {by}"),
+    }
+}
+
+/// What the site does not say and this needs.
+fn keys(entity: &EntityLimits) -> String {
+    let key = |key: &String| key.trim_start_matches("site.").to_owned();
+    entity.needs.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
+/// Whose it is, range, what binds, level: in one line.
+fn brief(flow: &Flow, entity: &EntityLimits) -> String {
     let mut words = Vec::new();
     let id = entity.entity.split_once('.').map_or("", |(device, _)| device);
     if entity.needs.is_empty() {
         words.extend(Some(entity.range()).filter(|range| !range.is_empty()));
     } else {
-        words.push(format!("needs {} of your site", entity.needs.join(", ")));
+        words.push(format!("needs {} of your site", keys(entity)));
     }
     if let Some((low, high)) = entity.limits.as_ref().and_then(|limits| limits.range.as_ref()) {
         words.push(match low.by == high.by {
-            true => format!("bound by the {}", high.by),
-            false => format!("bound by {} and {}", low.by, high.by),
+            true => format!("bound by {}", who(&high.by)),
+            false => format!("bound by {} and {}", who(&low.by), who(&high.by)),
         });
     }
     words.extend(entity.needs_level.map(|level| format!("level {level}")));
-    words.push(id.to_owned());
+    words.insert(
+        0,
+        flow.device(id)
+            .map_or_else(|| id.to_owned(), |device| device.name.clone()),
+    );
     words.join(" · ")
 }
 
@@ -143,7 +163,7 @@ fn about(flow: &Flow) -> Vec<Block> {
     if !entity.needs.is_empty() {
         blocks.push(Block::note(format!(
             "Your site does not say {}: until it does, every write of this is refused.",
-            entity.needs.join(", ")
+            keys(entity)
         )));
     }
     blocks
@@ -179,7 +199,10 @@ fn bound(flow: &Flow, prompt: &str, now: Option<f64>, mut blocks: Vec<Block>) ->
         step: None,
         blocks,
         ask: Ask::Text {
-            prompt: prompt.to_owned(),
+            prompt: match chosen(flow).and_then(|entity| entity.unit.as_ref()) {
+                Some(unit) => format!("{prompt}, in {unit}"),
+                None => prompt.to_owned(),
+            },
             default: now.map_or_else(|| NONE.to_owned(), |n| n.to_string()),
         },
         help: "A number in the unit of the value, or `none`. Nothing is allowed before you have said so at the end.",
@@ -246,13 +269,15 @@ pub(in super::super) fn set_safe(flow: &mut Flow, id: &str, answer: Answer) -> A
 /// May it be allowed?
 pub(in super::super) fn sure(flow: &Flow) -> Page {
     let entry = &flow.draft.entry;
-    let number = |n: Option<f64>| n.map_or_else(|| "no bound of yours".to_owned(), |n| n.to_string());
+    let unit = chosen(flow).and_then(|entity| entity.unit.clone());
+    let amount = |n: f64| Amount(n, unit.as_deref()).to_string();
+    let number = |n: Option<f64>| n.map_or_else(|| "no bound of yours".to_owned(), amount);
     let mut rows = vec![
         ("value".to_owned(), entry.entity.clone()),
         ("lowest".to_owned(), number(entry.min)),
         ("highest".to_owned(), number(entry.max)),
     ];
-    rows.extend(entry.safe.map(|safe| ("safe value".to_owned(), safe.to_string())));
+    rows.extend(entry.safe.map(|safe| ("safe value".to_owned(), amount(safe))));
     let mut blocks = vec![Block::Pairs { rows }];
     if chosen(flow).is_some_and(|entity| entity.risky) {
         blocks.push(Block::note(

@@ -66,8 +66,8 @@ pub(in super::super) fn page(flow: &Flow, id: &str) -> Page {
         };
         choices.push(Choice::new(
             format!("{ALLOWED}{number}"),
-            format!("Take back {}", entry.entity),
-            format!("is allowed{own}"),
+            format!("Take back {}", name(flow, &entry.entity)),
+            format!("{}{own}", entry.entity),
         ));
     }
     choices.push(Choice::new(
@@ -86,6 +86,17 @@ pub(in super::super) fn page(flow: &Flow, id: &str) -> Page {
         ask: choice("What shall be changed?", choices, "back"),
         help: "Both are needed: a level above 1, and the value by itself. Nothing is chosen for you, and there is no `all`. The kill \
                switch (`busbar kill-switch on`) stops all of it at any time.",
+    }
+}
+
+/// What an allowed entity is called; its id where that is not known.
+fn name(flow: &Flow, entity: &str) -> String {
+    let (device, key) = entity.split_once('.').unwrap_or((entity, ""));
+    let known = flow.device(device);
+    let value = known.and_then(|device| device.entities.iter().find(|entity| entity.key == key));
+    match (known, value) {
+        (Some(device), Some(value)) => format!("{}: {}", device.name, value.name),
+        _ => entity.to_owned(),
     }
 }
 
