@@ -36,6 +36,7 @@ mod registry;
 mod rs485;
 mod scan;
 mod serial;
+mod setup;
 mod shipped;
 mod strangers;
 mod sunspec;

@@ -14,7 +14,7 @@ use crate::common::site::{HOUSE, pairs, true_pairs, truths};
 use crate::common::{Home, Run, finish, list, text};
 
 /// Two services, which is enough to see whether they are still there.
-const SMALL: &str = "[[device.service]]\nservice = \"system\"\nvalues = { serial = \"c0ffee\", dc_battery_soc = 50 }\n\
+pub const SMALL: &str = "[[device.service]]\nservice = \"system\"\nvalues = { serial = \"c0ffee\", dc_battery_soc = 50 }\n\
     [[device.service]]\nservice = \"tank\"\ninstance = 20\nvalues = { level = 40.0, custom_name = \"Fresh\" }\n";
 
 /// A home that knows a small GX.

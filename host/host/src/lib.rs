@@ -29,6 +29,7 @@ mod poll;
 mod profile;
 mod registry;
 mod settings;
+pub mod setup;
 mod units;
 mod view;
 mod web;

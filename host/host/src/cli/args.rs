@@ -16,6 +16,7 @@ use super::map::args::MapFlags;
 use super::plugin_new::PluginNewArgs;
 use super::restore::RestoreArgs;
 use super::select::{DevicesArgs, EntitiesArgs};
+use super::setup::SetupArgs;
 use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetArgs};
 
 use crate::config::parse_duration;
@@ -34,6 +35,8 @@ pub(super) const START: &str = "Start here:";
     max_term_width = 110,
     after_help = "Start here:\n  \
         busbar demo                                 a simulated house, to look around\n  \
+        busbar setup                                set up your devices, step by step
+  \
         busbar discover                             which devices are on this network?\n  \
         busbar scan modbus+tcp://192.168.1.20       what is at this address?\n  \
         busbar scan modbus+tcp://192.168.1.20 --save\n  \
@@ -86,6 +89,8 @@ pub enum Command {
     Run(RunArgs),
     /// Try Busbar on a simulated house: nothing is installed, nothing is kept
     Demo(DemoArgs),
+    /// Set up your devices step by step, and change what is set up
+    Setup(SetupArgs),
     /// Find devices: those that announce themselves, and, if you agree, by asking every address of your network
     Discover(DiscoverArgs),
     /// Find out which devices and entities an address really has

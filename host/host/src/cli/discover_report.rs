@@ -57,7 +57,7 @@ pub fn question(plan: &Plan, own: &[Own]) -> String {
 }
 
 /// The doors that are knocked at.
-fn doors(plan: &Plan) -> String {
+pub fn doors(plan: &Plan) -> String {
     let join = |ports: Vec<String>| match ports.len() {
         1 => format!("port {}", ports.concat()),
         _ => format!("ports {}", ports.join(", ")),

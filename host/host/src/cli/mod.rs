@@ -6,7 +6,7 @@ pub mod backup;
 pub(crate) mod capture;
 pub mod change;
 mod discover;
-mod discover_report;
+pub(crate) mod discover_report;
 pub mod doctor;
 mod doctor_archive;
 mod endpoint;
@@ -30,8 +30,9 @@ pub(crate) mod run;
 mod scan;
 pub(crate) mod scan_report;
 pub mod select;
+pub mod setup;
 pub(crate) mod simulate;
-mod writes;
+pub(crate) mod writes;
 
 use std::env::ArgsOs;
 use std::io::IsTerminal;
@@ -135,6 +136,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
     match cli.command.unwrap_or(Command::Run(RunArgs::default())) {
         Command::Run(args) => run::run(&args, data_dir, config.clone(), catalog().await?, output).await,
         Command::Demo(args) => demo::run(&args, catalog().await?, output).await,
+        Command::Setup(args) => setup::run(&args, data_dir, config.clone(), output, catalog).await,
         Command::Scan(args) => scan::run(&args, data_dir, output, catalog).await,
         Command::Discover(args) => {
             discover::run(

@@ -340,6 +340,6 @@ fn path_part(text: &str) -> String {
 fn empty() -> HostError {
     HostError::nothing_found(
         "the registry is empty",
-        "Find a device with `busbar scan URL --save`.",
+        "`busbar setup` sets a device up, step by step; `busbar scan URL --save` does it at once.",
     )
 }

@@ -1,5 +1,6 @@
 //! `busbar run`: the host.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,17 +33,25 @@ pub async fn run(
     let done = if args.once {
         once(&host, &cancel, output).await
     } else {
-        let listener = TcpListener::bind(listen).await.map_err(|e| {
-            let hint = "Another program uses this address: stop it, or choose another with [web] listen in busbar.toml.";
-            HostError::io(format_args!("cannot serve the live page on {listen}"), &e, hint)
-        });
-        match listener {
+        match self::listen(listen).await {
             Ok(listener) => serve_until_stopped(&host, data_dir, listener, &cancel, output).await,
             Err(error) => Err(error),
         }
     };
     let stopped = host.stop().await;
     done.and(stopped)
+}
+
+/// Takes the address of the live page.
+///
+/// # Errors
+/// Where another program has it.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        let hint =
+            "Another program uses this address: stop it, or choose another with [web] listen in busbar.toml.";
+        HostError::io(format_args!("cannot serve the live page on {address}"), &e, hint)
+    })
 }
 
 async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> Result<()> {
@@ -68,7 +77,7 @@ async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> R
         }
         return Err(HostError::nothing_found(
             "there is nothing to poll",
-            "Find a device with `busbar scan URL --save`.",
+            "`busbar setup` sets a device up, step by step; `busbar scan URL --save` does it at once.",
         ));
     }
     let online = devices
@@ -128,7 +137,7 @@ pub async fn serve_until_stopped(
     } else {
         let empty = match host.bus.devices().is_empty() {
             true => {
-                "Nothing is set up yet. Find a device with `busbar scan URL --save`; this host takes it up at once.\n"
+                "Nothing is set up yet: `busbar setup` does it step by step, and this host takes it up at once.\n"
             }
             false => "",
         };

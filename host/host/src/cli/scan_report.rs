@@ -208,7 +208,7 @@ pub fn diff_lines(diff: &Value) -> Vec<String> {
         lines.extend(
             all.iter()
                 .take(SHOWN_CHANGES)
-                .map(|one| format!("    {}", visible(&change(one)))),
+                .map(|one| format!("    {}", visible(&change_line(one)))),
         );
         if all.len() > SHOWN_CHANGES {
             lines.push(format!("    and {} more", all.len() - SHOWN_CHANGES));
@@ -218,7 +218,7 @@ pub fn diff_lines(diff: &Value) -> Vec<String> {
 }
 
 /// An id, or a property with what it was and what it is.
-fn change(one: &Value) -> String {
+pub fn change_line(one: &Value) -> String {
     let text = |key: &str| match &one[key] {
         Value::String(text) => text.clone(),
         Value::Null => "nothing".to_owned(),

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 
 use super::place;
 use super::server::{CaptureCall, ScanCall};
+use super::setup::{HeldScan, KeepCall};
 use super::writes::SetCall;
 use crate::capture::Captured;
 use crate::cli::scan_report::SavedAs;
@@ -21,6 +22,7 @@ use crate::discover::progress::Progress;
 use crate::discover::report::ScanReport;
 use crate::error::{HostError, Result};
 use crate::registry::change::Change;
+use crate::setup::work::{Kept, Order};
 use crate::write::Answer;
 
 /// The longest answer that is taken from a host: 50,000 entities fit several times.
@@ -189,6 +191,45 @@ impl Client {
         self.send(Method::DELETE, "/control/scan", Bytes::new())
             .await
             .map(|_| ())
+    }
+
+    /// Holds the scan up that the host is making, or lets it go on.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn pause_scan(&mut self, on: bool) -> Result<()> {
+        self.post("/control/scan/pause", &on).await.map(|_: Value| ())
+    }
+
+    /// Has the host scan, and hold what it finds until its owner has decided.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn scan_and_hold(&mut self, order: &Order, progress: &dyn Progress) -> Result<HeldScan> {
+        let done = self.watch("/control/setup/scan", order, progress).await?;
+        serde_json::from_value(done).map_err(|e| unexpected(&e.to_string()))
+    }
+
+    /// Has the host save what it holds.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn keep(&mut self, call: &KeepCall) -> Result<Kept> {
+        self.post("/control/setup/keep", call).await
+    }
+
+    /// Has the host forget what it holds.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn drop_held(&mut self, held: u64) -> Result<()> {
+        self.send(
+            Method::DELETE,
+            &format!("/control/setup/held/{held}"),
+            Bytes::new(),
+        )
+        .await
+        .map(|_| ())
     }
 
     async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>> {

@@ -5,9 +5,11 @@ mod backup;
 mod client;
 mod place;
 mod server;
+mod setup;
 mod writes;
 
 pub use backup::{BackupCall, Copied};
 pub use client::Client;
 pub use server::{CaptureCall, MoveCall, RawCall, ReadCall, ScanCall, listen};
+pub use setup::{HeldScan, KeepCall};
 pub use writes::{EndCall, KillCall, KillState, SetCall, WriteCall, wanted};

@@ -24,13 +24,14 @@ use tracing::warn;
 
 use super::backup;
 use super::place;
+use super::setup::{HeldScans, KeepCall};
 use super::writes::{self, Peer};
 use crate::capture::{self, Wanted};
 use crate::cli::plugin::PluginReport;
 use crate::cli::scan_report::SavedAs;
 use crate::cli::{self, raw};
 use crate::discover::progress::{Event, Progress};
-use crate::discover::{self, Request};
+use crate::discover::{self, Pause, Request};
 use crate::doctor::LinkReport;
 use crate::error::{HostError, Result};
 use crate::explain;
@@ -38,6 +39,7 @@ use crate::host::Host;
 use crate::one_device::OneDevice;
 use crate::registry::change::Change;
 use crate::registry::{self, Home};
+use crate::setup::work::{Kept, Order};
 use crate::web::server::{Listener, serve};
 use crate::web::{self, Shared};
 
@@ -125,6 +127,9 @@ struct Door {
     /// One scan at a time comes through the door; the token stops it.
     scan: Arc<Mutex<()>>,
     stop_scan: Arc<std::sync::Mutex<CancellationToken>>,
+    /// Holds the scan up that is being made.
+    pause: Arc<std::sync::Mutex<Pause>>,
+    held: HeldScans,
 }
 
 /// A socket that is removed when the host ends, unless it is another host's by then: the directory may have been
@@ -189,6 +194,8 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         host: Arc::clone(host),
         scan: Arc::default(),
         stop_scan: Arc::default(),
+        pause: Arc::default(),
+        held: HeldScans::default(),
     };
     let router = Router::new()
         .route("/control/urls", get(urls))
@@ -200,6 +207,10 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .route("/control/move", post(relocate))
         .route("/control/change", post(change))
         .route("/control/scan", post(scan).delete(stop_scan))
+        .route("/control/scan/pause", post(pause_scan))
+        .route("/control/setup/scan", post(scan_and_hold))
+        .route("/control/setup/keep", post(keep))
+        .route("/control/setup/held/{held}", axum::routing::delete(forget))
         .route("/control/capture", post(capture))
         .with_state(door)
         .merge(writes::routes(Arc::clone(host)))
@@ -309,10 +320,58 @@ async fn change(State(door): State<Door>, Json(change): Json<Change>) -> Result<
 }
 
 async fn stop_scan(State(door): State<Door>) -> StatusCode {
+    door.pause
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .end();
     door.stop_scan
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .cancel();
+    StatusCode::NO_CONTENT
+}
+
+async fn pause_scan(State(door): State<Door>, Json(on): Json<bool>) -> Json<Value> {
+    let pause = door
+        .pause
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    match on {
+        true => pause.begin(),
+        false => pause.end(),
+    }
+    Json(json!({}))
+}
+
+async fn scan_and_hold(State(door): State<Door>, Json(order): Json<Order>) -> Response {
+    told_as_it_goes(|tell| async move {
+        let gone = tell.0.clone();
+        tokio::select! {
+            held = run_held(&door, &order, &tell) => held,
+            // What is held for nobody would only be in the way.
+            () = gone.closed() => Err(HostError::failed("gone", "nobody waits for this scan", "")),
+        }
+    })
+}
+
+async fn run_held(door: &Door, order: &Order, tell: &Tell) -> Result<Value> {
+    let (_one, cancel) = the_only(door)?;
+    let pause = Pause::default();
+    *door
+        .pause
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = pause.clone();
+    let held = door.held.scan(&door.host, order, tell, &cancel, &pause).await?;
+    serde_json::to_value(held)
+        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))
+}
+
+async fn keep(State(door): State<Door>, Json(call): Json<KeepCall>) -> Result<Json<Kept>, Refusal> {
+    Ok(Json(door.held.keep(&door.host, call).await?))
+}
+
+async fn forget(State(door): State<Door>, UrlPath(held): UrlPath<u64>) -> StatusCode {
+    door.held.forget(held).await;
     StatusCode::NO_CONTENT
 }
 

@@ -5,7 +5,7 @@ use busbar_ledger::span::Span;
 use busbar_plugin_sdk::{Found, Mode};
 
 use super::Search;
-use super::ask::ask;
+use super::ask::in_turn;
 use super::candidates::{Candidate, Recognition};
 use super::places::in_place;
 use crate::error::Result;
@@ -58,7 +58,7 @@ pub(super) async fn look_again(search: &Search<'_>, all: &mut Recognition) -> Re
         {
             continue;
         }
-        let outcome = ask(search.link, found.unit, *register).await?;
+        let outcome = in_turn(search.link, found.unit, *register, search.tally).await?;
         search.tally.note(found.unit, *register, &outcome);
         all.probes += 1;
         if matches!(outcome, Outcome::Words(_))

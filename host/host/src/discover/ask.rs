@@ -25,16 +25,32 @@ pub async fn ask(link: &Link, unit: u8, span: Span) -> Result<Outcome, WireError
     }
 }
 
+/// Reads as soon as nothing holds the scan up, and again where a pause came between question and answer: a question
+/// that stands for hours would be taken for a silent device.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn in_turn(link: &Link, unit: u8, span: Span, tally: &Tally) -> Result<Outcome, WireError> {
+    loop {
+        tally.pause.is_over().await;
+        tokio::select! {
+            biased;
+            answer = ask(link, unit, span) => return answer,
+            () = tally.pause.has_begun() => {}
+        }
+    }
+}
+
 /// Reads, and asks once more for what went unanswered: a lost answer must not cost a device its entities.
 ///
 /// # Errors
 /// As [`ask`].
 pub(super) async fn patient(link: &Link, unit: u8, span: Span, tally: &Tally) -> Result<Outcome, WireError> {
-    let first = ask(link, unit, span).await?;
+    let first = in_turn(link, unit, span, tally).await?;
     tally.note(unit, span, &first);
     match first {
         Outcome::Silent | Outcome::Broken => {
-            let second = ask(link, unit, span).await?;
+            let second = in_turn(link, unit, span, tally).await?;
             tally.note(unit, span, &second);
             Ok(second)
         }

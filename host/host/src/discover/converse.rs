@@ -9,7 +9,7 @@ use busbar_plugin_sdk as sdk;
 use futures_util::stream::{self, StreamExt};
 
 use super::Search;
-use super::ask::ask;
+use super::ask::in_turn;
 use super::caps::Caps;
 use super::progress::Event;
 use crate::error::{HostError, Result};
@@ -89,7 +89,7 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
                     let Some(span) = span_of(probe) else {
                         return (probe, Some(Ok(Outcome::Broken)));
                     };
-                    let answer = ask(link, probe.unit, span).await;
+                    let answer = in_turn(link, probe.unit, span, tally).await;
                     if let Ok(outcome) = &answer {
                         tally.note(probe.unit, span, outcome);
                         if matches!(outcome, Outcome::Silent) {

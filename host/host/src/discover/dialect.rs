@@ -10,7 +10,7 @@ use busbar_ledger::span::Span;
 use busbar_wire::{Link, WireError};
 use tokio::time::timeout;
 
-use super::ask::ask;
+use super::ask::in_turn;
 use super::tally::Tally;
 
 /// So long function 4 has the word alone. A device that knows only function 3 may be silent instead of refusing: it is
@@ -33,10 +33,10 @@ pub async fn dialect(
     };
     let holding = ledger.in_holding().map(Arc::new);
     let Some((holding, by_holding)) = holding.and_then(|h| first(&h).map(|span| (h, span))) else {
-        let words = note(unit, by_input, ask(link, unit, by_input).await?, tally);
+        let words = note(unit, by_input, in_turn(link, unit, by_input, tally).await?, tally);
         return Ok((Arc::clone(ledger), words));
     };
-    let mut input = pin!(ask(link, unit, by_input));
+    let mut input = pin!(in_turn(link, unit, by_input, tally));
     match timeout(HEAD_START, &mut input).await {
         Ok(outcome) => {
             if let Some(words) = note(unit, by_input, outcome?, tally) {
@@ -44,7 +44,7 @@ pub async fn dialect(
             }
         }
         Err(_) => {
-            let other = ask(link, unit, by_holding);
+            let other = in_turn(link, unit, by_holding, tally);
             tokio::select! {
                 outcome = &mut input => {
                     if let Some(words) = note(unit, by_input, outcome?, tally) {
@@ -58,7 +58,12 @@ pub async fn dialect(
             }
         }
     }
-    match note(unit, by_holding, ask(link, unit, by_holding).await?, tally) {
+    match note(
+        unit,
+        by_holding,
+        in_turn(link, unit, by_holding, tally).await?,
+        tally,
+    ) {
         Some(words) => Ok((holding, Some(words))),
         None => Ok((Arc::clone(ledger), None)),
     }

@@ -9,10 +9,12 @@ mod candidates;
 mod caps;
 mod converse;
 mod dialect;
+mod forecast;
 mod glance;
 mod identity;
 mod judge;
 mod learn;
+mod pause;
 mod places;
 pub mod progress;
 mod recognise;
@@ -38,10 +40,12 @@ use report::{Coverage, DeviceReport, ScanReport};
 
 pub use again::FoundBefore;
 pub use dialect::dialect;
+pub use forecast::forecast;
 pub use glance::{Glance, Seen, glance};
 pub use identity::{device_id, own_name, slug};
 pub use judge::relearn;
 pub use learn::{Known, learn, learn_either};
+pub use pause::Pause;
 pub use places::in_place;
 pub use recognise::{Identity, identity};
 pub use rehearse::{Answer, Heard, rehearse};
@@ -155,8 +159,23 @@ pub async fn scan(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Scan> {
+    scan_with_pauses(link, catalog, request, progress, cancel, &Pause::default()).await
+}
+
+/// The same for somebody who may hold it up for a while.
+///
+/// # Errors
+/// As [`scan`].
+pub async fn scan_with_pauses(
+    link: &Link,
+    catalog: &Catalog,
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+    pause: &Pause,
+) -> Result<Scan> {
     let started = Instant::now();
-    let tally = Tally::default();
+    let tally = Tally::held_by(pause.clone());
     let search = Search {
         link,
         catalog,

@@ -11,7 +11,7 @@ use busbar_plugin_sdk::Mode;
 use busbar_wire::{Link, WireError};
 
 use super::Search;
-use super::ask::{ask, patient};
+use super::ask::{in_turn, patient};
 use super::progress::Event;
 use super::tally::Tally;
 
@@ -79,7 +79,7 @@ pub async fn recognise(
             let outcome = match read.get(&probe.span) {
                 Some(known) => known.clone(),
                 None => {
-                    let outcome = ask(link, *unit, probe.span).await?;
+                    let outcome = in_turn(link, *unit, probe.span, tally).await?;
                     tally.note(*unit, probe.span, &outcome);
                     probes += 1;
                     read.insert(probe.span, outcome.clone());

@@ -7,6 +7,8 @@ use busbar_ledger::evidence::Outcome;
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::span::Span;
 
+use super::pause::Pause;
+
 /// One request of a scan and what came of it: what the registry keeps as evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
@@ -22,11 +24,23 @@ pub struct Asked {
 
 /// The running count, shared by everything that a scan does at once.
 #[derive(Debug, Default)]
-pub struct Tally(Mutex<Vec<Asked>>);
+pub struct Tally {
+    asked: Mutex<Vec<Asked>>,
+    /// What holds all of it up.
+    pub(super) pause: Pause,
+}
 
 impl Tally {
+    /// A count of nothing yet, for a scan that may be held up.
+    pub(super) fn held_by(pause: Pause) -> Self {
+        Tally {
+            asked: Mutex::default(),
+            pause,
+        }
+    }
+
     fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes one request.

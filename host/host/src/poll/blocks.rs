@@ -67,6 +67,23 @@ impl Plans {
     }
 }
 
+/// How many reads a poll of everything takes, over all units.
+pub fn reads(devices: &[Arc<Device>]) -> usize {
+    let mut units: HashMap<u8, Vec<Arc<Device>>> = HashMap::new();
+    for device in devices {
+        units
+            .entry(device.meta.unit)
+            .or_default()
+            .push(Arc::clone(device));
+    }
+    let limits = Limits {
+        max_words: u16::MAX,
+        spans_holes: true,
+    };
+    let of = |devices: &Vec<Arc<Device>>| unit_plan(devices, |_| true, Due::ALL, limits).blocks.len();
+    units.values().map(of).sum()
+}
+
 fn unit_plan(devices: &[Arc<Device>], asked: impl Fn(usize) -> bool, due: Due, limits: Limits) -> UnitPlan {
     let mut readable = Ranges::default();
     let mut all = Vec::new();

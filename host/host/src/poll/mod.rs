@@ -1,7 +1,7 @@
 //! Polling: when (`schedule`), what (`blocks`), one unit (`unit`), one connection (`connection`), and whether blocks
 //! can be believed (`trust`).
 
-mod blocks;
+pub mod blocks;
 pub mod connection;
 mod counters;
 mod identity;

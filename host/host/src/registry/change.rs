@@ -95,6 +95,18 @@ pub enum Change {
 }
 
 impl Change {
+    /// The connection that it names, where it names one.
+    pub fn connection(&self) -> Option<&str> {
+        match self {
+            Change::RenameConnection { connection, .. }
+            | Change::Interval { connection, .. }
+            | Change::Move { connection, .. }
+            | Change::RemoveConnection { connection }
+            | Change::Writes { connection, .. } => Some(connection),
+            _ => None,
+        }
+    }
+
     /// Whether a running host carries it out only after it is started again: how far writing goes is read once.
     pub fn needs_restart(&self) -> bool {
         matches!(self, Change::Site { .. } | Change::Writes { .. })

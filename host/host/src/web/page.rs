@@ -67,9 +67,9 @@ fn render(devices: &[DeviceView]) -> Markup {
                     @if devices.is_empty() {
                         section.empty {
                             h2 { "Nothing is set up yet" }
-                            p { "Find out what an address really has, and keep it:" }
-                            pre { "busbar scan modbus+tcp://192.168.1.20 --save" }
-                            p { "Then start " code { "busbar" } " again." }
+                            p { "In a terminal on this machine, step by step:" }
+                            pre { "busbar setup" }
+                            p { "What is saved there is polled at once; load this page again to see it." }
                         }
                     }
                     @for device in devices { (card(device)) }
