@@ -37,6 +37,15 @@ pub struct DeviceMeta {
     pub ledger: Arc<Ledger>,
     /// Whether a scan asked for it and did not find it: it is shown, and not polled until a scan finds it again.
     pub missing: bool,
+    /// Why it cannot be read, where nothing describes it any more: it is shown with that, and not polled.
+    pub unreadable: Option<String>,
+}
+
+impl DeviceMeta {
+    /// Whether it is asked for its values.
+    pub fn is_polled(&self) -> bool {
+        !self.missing && self.unreadable.is_none()
+    }
 }
 
 /// A device on the bus.
@@ -139,11 +148,12 @@ impl Device {
                 }
             })
             .collect();
-        let availability = match meta.missing {
-            true => {
+        let availability = match (&meta.unreadable, meta.missing) {
+            (Some(why), _) => Availability::Offline(why.clone()),
+            (None, true) => {
                 Availability::Offline("the last scan did not find it; scan again when it is back".to_owned())
             }
-            false => Availability::Unknown,
+            (None, false) => Availability::Unknown,
         };
         let state = DeviceState {
             availability,

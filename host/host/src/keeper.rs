@@ -383,6 +383,7 @@ mod tests {
             firmware: None,
             ledger: Arc::new(busbar_ledger::parse("one", LEDGER).unwrap()),
             missing: false,
+            unreadable: None,
         };
         Arc::new(Device::new(meta, Ranges::default(), |_| Some(Status::Present)))
     }

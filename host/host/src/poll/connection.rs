@@ -112,7 +112,7 @@ fn lane(
     interval: Duration,
 ) -> (Arc<Lane>, Vec<Turn>) {
     let mut by_unit: BTreeMap<u8, Vec<Arc<Device>>> = BTreeMap::new();
-    for device in polled.devices.into_iter().filter(|d| !d.meta.missing) {
+    for device in polled.devices.into_iter().filter(|d| d.meta.is_polled()) {
         by_unit.entry(device.meta.unit).or_default().push(device);
     }
     let gateways = Gateways::default();

@@ -301,6 +301,7 @@ mod tests {
             firmware: None,
             ledger: ledger(identify),
             missing: false,
+            unreadable: None,
         };
         Arc::new(Device::new(meta, Ranges::default(), |_| None))
     }

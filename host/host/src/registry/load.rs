@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use busbar_ledger::model::Ledger;
 use busbar_ledger::span::{Function, Span};
 use busbar_plugin_sdk::Found;
 use busbar_store::{Entity, Lifecycle, Registry};
@@ -39,7 +40,7 @@ pub async fn adopt_ledgers(registry: &Registry, catalog: &Catalog) -> Result<()>
 }
 
 /// The devices of one connection: all but those put away by their owner, none of them read yet. A device whose ledger
-/// is not there (its plugin is missing) is left out with a warning, and stays in the registry.
+/// is not there (its plugin is missing) is shown with that as the reason, and not polled.
 ///
 /// # Errors
 /// The store's.
@@ -54,11 +55,17 @@ pub async fn devices_of(
         if stored.lifecycle == Lifecycle::Retired {
             continue;
         }
-        let ledger = match catalog.ledger_of(&stored.id, &stored.ledger) {
-            Ok(ledger) => ledger,
+        let (ledger, unreadable) = match catalog.ledger_of(&stored.id, &stored.ledger) {
+            Ok(ledger) => (ledger, None),
             Err(error) => {
-                warn!(device = %stored.id, "not polled: {error}");
-                continue;
+                let Some(nothing) = nothing_described(&stored.ledger) else {
+                    warn!(device = %stored.id, "not polled: {error}");
+                    continue;
+                };
+                let why = format!(
+                    "it cannot be read: {error}; is the plugin that brings it there (`busbar plugin list`, --plugin-dir)?"
+                );
+                (nothing, Some(why))
             }
         };
         let entities = registry.entities(Some(&stored.id)).await?;
@@ -83,6 +90,7 @@ pub async fn devices_of(
             firmware: stored.firmware,
             ledger,
             missing: device_is_missing,
+            unreadable,
         };
         let names = entities
             .iter()
@@ -92,10 +100,22 @@ pub async fn devices_of(
             names: names.collect(),
             put_away: put_away.map(|e| e.key.clone()).collect(),
         };
-        let device = Device::new(meta, readable, |key| known.get(key).copied());
+        let described = meta.unreadable.is_none();
+        let device = Device::new(meta, readable, |key| {
+            known.get(key).copied().filter(|_| described)
+        });
         devices.push(Arc::new(device.of_owner(owner)));
     }
     Ok(devices)
+}
+
+/// Stands for a ledger that is not there: it has the name, and describes nothing that anybody has.
+fn nothing_described(name: &str) -> Option<Arc<Ledger>> {
+    let name = toml::Value::String(name.to_owned());
+    let text = format!("ledger = {name}\ntitle = {name}\n[points]\nnothing = {{ at = 0, type = \"u16\" }}\n");
+    busbar_ledger::parse("a ledger that is not there", &text)
+        .ok()
+        .map(Arc::new)
 }
 
 /// What an earlier scan of a connection found, for the next one to look at again.

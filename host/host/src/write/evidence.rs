@@ -352,9 +352,9 @@ fn asked<'a>(target: &'a Target, interlock: &Interlock, all: &'a [Arc<Device>]) 
         return Some(&target.device);
     };
     let meta = &target.device.meta;
-    let on_the_same = all
-        .iter()
-        .filter(|d| d.meta.connection == meta.connection && d.meta.ledger.name == *ledger && !d.meta.missing);
+    let on_the_same = all.iter().filter(|d| {
+        d.meta.connection == meta.connection && d.meta.ledger.name == *ledger && d.meta.is_polled()
+    });
     // Of several gateways on one connection, the one with the same beginning of its id.
     on_the_same.max_by_key(|d| {
         d.meta

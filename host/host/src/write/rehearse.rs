@@ -154,6 +154,7 @@ impl House {
                 firmware: None,
                 ledger: Arc::clone(ledger),
                 missing: false,
+                unreadable: None,
             };
             Arc::new(Device::new(meta, Ranges::default(), |_| Some(Status::Present)))
         };

@@ -259,6 +259,7 @@ fn devices(scan: &Scan) -> Vec<Arc<Device>> {
             serial: report.serial.clone(),
             firmware: report.firmware.clone(),
             ledger: Arc::clone(&found.ledger),
+            unreadable: None,
             missing: false,
         };
         let status = |key: &str| report.entities.iter().find(|e| e.key == key).map(|e| e.status);
