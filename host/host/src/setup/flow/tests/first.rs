@@ -387,13 +387,14 @@ proptest! {
 
     #[test]
     fn whatever_is_answered_there_is_a_question_or_an_end(
-        answers in proptest::collection::vec(any_answer(), 0..60),
+        answers in proptest::collection::vec(any_answer(), 0..90),
         set_up in any::<bool>(),
         host_runs in any::<bool>(),
-        fails in proptest::collection::vec(0..60usize, 0..4),
+        fails in proptest::collection::vec(0..90usize, 0..4),
     ) {
         let mut world = if set_up { World::set_up() } else { World::empty() };
         world.ground.host_runs = host_runs;
+        world.limits = super::advanced::world().limits;
         let mut flow = begun(&mut world, Wish::default());
         for (turn, (pick, answer)) in answers.into_iter().enumerate() {
             if flow.end().is_some() {
