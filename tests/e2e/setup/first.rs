@@ -140,13 +140,18 @@ async fn a_scan_that_is_stopped_keeps_what_it_has_found_or_leads_back() {
 
 #[tokio::test]
 async fn the_terminal_is_as_it_was_however_it_ends() {
-    for number in [Signal::TERM, Signal::HUP] {
+    for number in [Signal::TERM, Signal::HUP, Signal::INT] {
         let (home, running) = (home(), gx(GX).await);
         running.change("gx", |options| options.delay = Duration::from_millis(50));
         let mut terminal = at_scan(&home, &running.url("gx").unwrap()).await;
         terminal.types("").await;
         terminal.shows("p pauses").await;
         terminal.signal(number);
+        if number == Signal::INT {
+            // The first Ctrl-C stops the scan, and one at a question ends it.
+            terminal.shows("›").await;
+            terminal.signal(number);
+        }
         terminal.end().await;
         assert!(terminal.is_as_it_was(), "{number:?}");
     }

@@ -45,6 +45,28 @@ fn enter_alone_leads_from_nothing_to_saved() {
 }
 
 #[test]
+fn what_was_not_found_is_told_with_why() {
+    let mut world = World::empty();
+    let mut flow = begun(&mut world, Wish::default());
+    enter_until(&mut world, &mut flow, &Step::Found);
+    let found = reading(&flow);
+    for said in [
+        "600 of 774",
+        "full scan",
+        "583 of them refused",
+        "unit 3, 7",
+        "1 doubtful",
+        "812 W",
+    ] {
+        assert!(found.contains(said), "{said}: {found}");
+    }
+    assert!(
+        found.contains("1 that others of its kind have and this one lacks"),
+        "{found}"
+    );
+}
+
+#[test]
 fn each_answer_is_in_what_is_saved() {
     let mut world = World::empty();
     let mut flow = begun(&mut world, Wish::default());
