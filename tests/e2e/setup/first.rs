@@ -163,7 +163,10 @@ async fn nothing_there_is_no_dead_end() {
     let mut terminal = Terminal::start(&home, &[], 80);
     terminal.answers("How shall we get to it?", "?").await;
     terminal.shows("Settings, Integrations").await;
-    terminal.answers("", "2").await;
+    terminal.answers("", "1").await;
+    let heard = terminal.shows("Which one shall be set up?").await;
+    assert!(heard.contains("Nothing announced itself"), "{heard}");
+    terminal.answers("", "Give an address").await;
     terminal.answers("Address", "not an address").await;
     terminal
         .answers("Address", &format!("modbus+tcp://{}", closed_port().await))
