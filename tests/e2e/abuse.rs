@@ -15,8 +15,8 @@ const INTERVAL: &str = "100ms";
 /// The longest that a poll may be late on a machine that does much else. A host that waited for a plugin would be later.
 const LATE: Duration = Duration::from_millis(1000);
 
-/// What the plugin in C does when it is asked about this unit, and what is said of it.
-const MISDEEDS: [(u8, &str); 10] = [
+/// What the plugin in C does when it is asked, and what is said of it.
+const MISDEEDS: [(u8, &str); 12] = [
     (24, "memory that is not its own"),
     (25, "processor time"),
     (26, "exit code 0"),
@@ -27,6 +27,8 @@ const MISDEEDS: [(u8, &str); 10] = [
     (4, "2 from 65535"),
     (21, "does not come to an end"),
     (22, "again and again"),
+    (31, "there is no ledger \"nobody/one\""),
+    (32, "and it has faults: line 1"),
 ];
 
 /// Compiles the plugin that misbehaves, under a name of its own for each misdeed: one that was set aside stays so.
@@ -37,6 +39,7 @@ fn compile(dir: &Path, number: u8) {
         .args(["-shared", "-fPIC", "-O1", "-pthread", "-o"])
         .args([&library, &source])
         .arg(format!("-DNAME=\"hostile-{number}\""))
+        .arg(format!("-DDEED={number}"))
         .arg(format!("-DLAYOUT={:#x}ULL", busbar_plugin_sdk::abi::layout()))
         .output()
         .expect("a C compiler is there");
@@ -86,8 +89,8 @@ async fn polls_stay_on_time_whatever_plugins_do() {
     let first = polls(&peer).len() - 1;
 
     for (number, words) in MISDEEDS {
-        let (plugin, unit) = (format!("hostile-{number}"), number.to_string());
-        let scan = ["scan", &url, "--plugin", &plugin, "--units", &unit, "--json"];
+        let plugin = format!("hostile-{number}");
+        let scan = ["scan", &url, "--plugin", &plugin, "--json"];
         let failure = home.run(&scan).await.failure(1);
         assert_eq!(failure.code, "plugin", "{failure:?}");
         assert!(
@@ -135,25 +138,22 @@ async fn a_fault_of_one_plugin_does_not_end_a_scan() {
     let dir = home.path().join("mine");
     std::fs::create_dir(&dir).unwrap();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-    compile(&dir, 26);
     let url = running.url("demo-meter").unwrap();
-    let scan = [
-        "scan",
-        &url,
-        "--units",
-        "1,26",
-        "--plugin-dir",
-        dir.to_str().unwrap(),
-        "--json",
-    ];
-    // Its first unit is 1, which in this plugin makes it crash.
-    let report = home.run(&scan).await.json();
-    assert_eq!(text(&list(&report, "devices")[0], "ledger"), "generic/demo-meter");
-    let warned = list(&report, "warnings").iter().any(|warning| {
-        let warning = warning.as_str().unwrap();
-        warning.contains("hostile-26") && warning.contains("without it")
-    });
-    assert!(warned, "{report:#}");
+    let dirs = ["--plugin-dir", dir.to_str().unwrap(), "--json"];
+    // One that crashes, and one that finds what nobody can read.
+    for (number, words) in [(24, "memory that is not its own"), (31, "there is no ledger")] {
+        compile(&dir, number);
+        let report = home.run(&[&["scan", &url][..], &dirs].concat()).await.json();
+        assert_eq!(text(&list(&report, "devices")[0], "ledger"), "generic/demo-meter");
+        let plugin = format!("hostile-{number}");
+        let warned = list(&report, "warnings").iter().any(|warning| {
+            let warning = warning.as_str().unwrap();
+            [&plugin, words, "without it"]
+                .iter()
+                .all(|part| warning.contains(part))
+        });
+        assert!(warned, "{report:#}");
+    }
 }
 
 #[tokio::test]

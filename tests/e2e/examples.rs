@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::common::host::Background;
 use crate::common::writes::{GX, LIMITS};
-use crate::common::{Home, Run, finish};
+use crate::common::{Home, Run, finish, until};
 
 /// The address in an example, and what stands there.
 const ADDRESSES: [(&str, &str); 6] = [
@@ -29,7 +29,8 @@ const ADDRESSES: [(&str, &str); 6] = [
 ];
 
 /// Other words that have to be others here.
-const WORDS: [(&str, &str); 4] = [
+const WORDS: [(&str, &str); 5] = [
+    ("/media/usb/", ""),
     ("--for 60s", "--for 1s"),
     ("--for 30s", "--for 1s"),
     // Only this machine is searched.
@@ -53,24 +54,39 @@ const ENDLESS: [(&str, &str); 8] = [
 ];
 
 /// Examples about what a running host holds.
-const WITH_HOST: [&str; 3] = ["busbar lease", "busbar limits --confirm", "busbar set "];
+const WITH_HOST: [&str; 4] = [
+    "busbar entities --unit-of",
+    "busbar lease",
+    "busbar limits --confirm",
+    "busbar set ",
+];
 
 /// Examples that ask somebody: here nobody is there, who would say yes.
 const ASKING: [&str; 4] = [
     "busbar set ",
     "busbar change replace",
     "busbar change remove",
-    "busbar restore",
+    "busbar restore ",
 ];
 
 /// Examples that end with another exit code than 0 here, and what they say of it.
-const EXITS: [(&str, i32, &str); 6] = [
+const EXITS: [(&str, i32, &str); 9] = [
+    ("busbar devices --connection home --offline", 3, "offline"),
+    ("busbar restore", 2, "which copy"),
+    ("busbar restore ", 0, ""),
     ("busbar discover", 2, "your consent"),
     ("busbar discover --network", 0, ""),
     ("busbar discover --mdns-only", 3, "announces itself"),
     ("busbar ledger new --url", 2, "no terminal"),
     ("busbar setup", 2, "no terminal"),
     ("busbar setup modbus+tcp", 0, ""),
+];
+
+/// Files that others read, and that these examples make.
+const MAKES: [(&str, &str); 3] = [
+    ("busbar capture", "busbar-capture.jsonl"),
+    ("busbar capture", "meter.jsonl"),
+    ("busbar backup", "home.db"),
 ];
 
 /// Everything that the examples name.
@@ -82,6 +98,7 @@ struct Stage {
     writes: Mutex<()>,
 }
 
+const BATTERY: &str = "[[device.service]]\nservice = \"battery\"\ninstance = 512\nvalues = { soc = 77.0, dc_0_voltage = 52.1 }\n";
 const READER: &str = "from pymodbus.client.tcp import ModbusTcpClient as MBClient\n\
     from flexmodbusreader.device import ModbusDevice, Register\n\
     Cellar = ModbusDevice(model=\"Cellar\", registers_map=[Register(\"power\", 0, 2, MBClient.DATATYPE.INT32)], unit=1)\n";
@@ -93,6 +110,7 @@ const SITE: &str = "[[device]]\nname = \"meter\"\nkind = \"ledger\"\nlisten = \"
 impl Stage {
     async fn new() -> Self {
         let services = GX.replace("c0ffee", "c0619ab5");
+        let services = format!("{services}\n{BATTERY}");
         let running = site(&format!(
             "[[device]]\nname = \"gx\"\nkind = \"gx\"\nlisten = \"modbus+tcp://127.0.0.1:0\"\n{services}\n{SITE}\n\
              [[device]]\nname = \"vm\"\nkind = \"ledger\"\nlisten = \"modbus+udp://127.0.0.1:0\"\n\
@@ -103,7 +121,14 @@ impl Stage {
         let home = Home::new();
         let url = running.url("gx").unwrap();
         home.run(&[
-            "scan", &url, "--units", "100,227", "--save", "--name", "home", "--json",
+            "scan",
+            &url,
+            "--units",
+            "100,225,227",
+            "--save",
+            "--name",
+            "home",
+            "--json",
         ])
         .await
         .json();
@@ -131,6 +156,7 @@ impl Stage {
         host.says("Busbar is running").await;
         host.signal(Signal::TERM);
         assert_eq!(host.end().await.code(), 0);
+        home.run(&["backup", "home.db", "--json"]).await.json();
         home.write("registers.csv", LIST);
         home.write("meter.csv", LIST);
         home.write("my_meter.py", READER);
@@ -294,8 +320,9 @@ async fn run(stage: &Stage, example: &str) -> Option<String> {
         true => Some(stage.writes.lock().await),
         false => None,
     };
-    if example.starts_with("busbar capture") {
-        for made in ["busbar-capture.jsonl", "meter.jsonl"] {
+    // What an example makes is not there yet.
+    for (begins, made) in MAKES {
+        if example.starts_with(begins) {
             std::fs::remove_file(home.path().join(made)).unwrap();
         }
     }
@@ -336,8 +363,13 @@ fn fault(example: &str, ended: &Run, exit: i32, said: &str) -> Option<String> {
     Some(format!("{example}\n{ended:#?}"))
 }
 
-/// Commands about held values need one.
+/// Commands about held values need one, and those about live values a device that was read.
 async fn hold_something(home: &Home, example: &str) {
+    until("a value that was read", async || {
+        let read = home.run(&["entities", "--quality", "good"]).await;
+        (read.code() == 0).then_some(())
+    })
+    .await;
     if example.starts_with("busbar lease") {
         let set = [
             "set",

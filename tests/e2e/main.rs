@@ -10,8 +10,11 @@
 )]
 
 mod abuse;
+mod archive;
+mod backup;
 mod capture;
 mod change;
+mod choose;
 mod commands;
 mod common;
 
@@ -37,5 +40,6 @@ mod setup;
 mod shipped;
 mod strangers;
 mod sunspec;
+mod terminal;
 mod writes;
 mod writes_faults;

@@ -347,7 +347,7 @@ async fn an_author_is_shown_what_is_wrong() {
             "ask->evidence_len == 0",
             "ask->evidence_len < 9999",
             GOOD_NAME,
-            "does not come to an end",
+            "asks again and again",
         ),
         (
             "words == NULL || words[0] != 0xACE1",

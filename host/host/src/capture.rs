@@ -288,13 +288,18 @@ const PUBLIC: [&str; 9] = [
     "device_type",
 ];
 
+/// Whether a text of this key tells what a device is, and not which one or whose.
+pub(crate) fn is_public(key: &str) -> bool {
+    PUBLIC.iter().any(|word| key.contains(word)) && !key.contains("serial")
+}
+
 /// What a stranger need not know: who owns it, which one it is, where it stands.
 fn privacy(point: &Point, text: bool) -> Privacy {
     let has = |word: &str| point.key.contains(word);
     match (point.class, text) {
         (Some(Class::Location), _) => Privacy::Place,
         (_, false) if has("serial") => Privacy::Digits,
-        (_, true) if has("serial") || !PUBLIC.iter().any(|word| has(word)) => Privacy::Text,
+        (_, true) if !is_public(&point.key) => Privacy::Text,
         _ => Privacy::None,
     }
 }

@@ -241,7 +241,7 @@ impl Catalog {
                 HostError::Usage { message, .. } => HostError::failed(
                     "plugin",
                     format!("plugin {plugin} found {}, but {message}", found.id),
-                    "This is a fault of the plugin; `busbar plugin check FILE` shows it to its author.",
+                    "This is a fault of the plugin, which `busbar plugin check FILE` shows to its author; scan with --ledger or another --plugin.",
                 ),
                 faults => faults,
             }),

@@ -15,10 +15,21 @@ pub fn is_sane(ms: i64) -> bool {
     (SANE_FROM_MS..SANE_TO_MS).contains(&ms)
 }
 
-/// A moment as people read it: local to nobody, so in UTC.
+/// A moment as people read it: by the clock on their wall, with its zone.
 pub fn show(ms: i64) -> String {
+    local(ms, "%Y-%m-%d %H:%M:%S %Z")
+}
+
+/// The same without seconds, where a minute is near enough.
+pub fn show_minute(ms: i64) -> String {
+    local(ms, "%Y-%m-%d %H:%M %Z")
+}
+
+fn local(ms: i64, form: &str) -> String {
+    // A machine that does not say where it stands has UTC.
+    let zone = jiff::tz::TimeZone::try_system().unwrap_or(jiff::tz::TimeZone::UTC);
     jiff::Timestamp::from_millisecond(ms).map_or_else(
         |_| format!("{ms} ms"),
-        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        |t| t.to_zoned(zone).strftime(form).to_string(),
     )
 }

@@ -86,9 +86,12 @@ pub async fn explain(
     } else {
         id
     };
-    let Some(entity) = registry.entity(id).await? else {
-        return Err(unknown(id, &registry.entities(None).await?));
+    let entity = match registry.entity(id).await? {
+        Some(entity) => entity,
+        None => meant(id, registry.entities(None).await?)?,
     };
+    let id = entity.id();
+    let id = id.as_str();
     let devices = registry.devices().await?;
     let device = devices
         .into_iter()
@@ -145,21 +148,68 @@ pub async fn explain(
     })
 }
 
+/// The one entity whose id ends so, or whose key this is.
+fn meant(text: &str, known: Vec<Entity>) -> Result<Entity> {
+    let ends = |entity: &Entity| {
+        let id = entity.id();
+        let before = id
+            .strip_suffix(text)
+            .and_then(|before| before.chars().next_back());
+        !text.is_empty() && matches!(before, Some('.' | '_'))
+    };
+    // A whole key is more than the end of one.
+    let whole = |entity: &&Entity| entity.key == text;
+    let mut led: Vec<&Entity> = known.iter().filter(whole).collect();
+    if led.is_empty() {
+        led = known.iter().filter(|entity| ends(entity)).collect();
+    }
+    match led[..] {
+        [] => Err(unknown(text, &known)),
+        [one] => Ok(one.clone()),
+        ref some => {
+            let few: Vec<String> = some.iter().take(4).map(|entity| entity.id()).collect();
+            let more = match some.len() - few.len() {
+                0 => String::new(),
+                n => format!(", or {n} more"),
+            };
+            Err(HostError::usage(
+                format!("{} entities have {text:?} at the end of their ids", some.len()),
+                format!("Name one: {}{more}.", few.join(", ")),
+            ))
+        }
+    }
+}
+
+/// The longest wrong name for which a right one is looked for.
+const MOST_NAME: usize = 80;
+
 /// No entity has this id: the ones that come nearest are named.
 fn unknown(id: &str, known: &[Entity]) -> HostError {
     let ids: Vec<String> = known.iter().map(Entity::id).collect();
     // A key alone is what people remember.
     let mut likely: Vec<(f64, &str)> = ids
         .iter()
+        .filter(|_| id.len() <= MOST_NAME)
         .map(|known| {
-            let key = known.split_once('.').map_or(known.as_str(), |(_, key)| key);
-            (
-                strsim::jaro_winkler(known, id).max(strsim::jaro_winkler(key, id)),
-                known.as_str(),
-            )
+            let (device, key) = known.split_once('.').unwrap_or(("", known.as_str()));
+            let by_key = match id.rsplit_once('.') {
+                // A key of the right device before the same key of another.
+                Some((of, wanted)) if device.ends_with(of) => strsim::jaro_winkler(key, wanted),
+                Some((_, wanted)) => 0.95 * strsim::jaro_winkler(key, wanted),
+                None => strsim::jaro_winkler(key, id),
+            };
+            (strsim::jaro_winkler(known, id).max(by_key), known.as_str())
         })
-        .filter(|(likeness, _)| *likeness > 0.9)
+        .filter(|(likeness, _)| *likeness > 0.85)
         .collect();
+    if likely.is_empty() && (3..=MOST_NAME).contains(&id.len()) {
+        let wanted = id.to_lowercase();
+        likely = ids
+            .iter()
+            .filter(|known| known.contains(&wanted))
+            .map(|known| (1.0, known.as_str()))
+            .collect();
+    }
     likely.sort_by(|a, b| b.0.total_cmp(&a.0));
     let hint = match likely.get(..likely.len().min(3)) {
         Some(few) if !few.is_empty() => {
@@ -264,7 +314,14 @@ fn from_register(
         } else {
             format!("{}/{}", scale.num, scale.den)
         };
-        steps.push(format!("times {factor}"));
+        let scaled = raw_number(register, reading).map(|raw| {
+            let scaled = Value::Number(raw * scale.num as f64 / scale.den as f64);
+            format!(
+                ", which is {}",
+                format::value(Some(&scaled), None, None, Quality::Good)
+            )
+        });
+        steps.push(format!("times {factor}{}", scaled.unwrap_or_default()));
     }
     if register.offset != 0.0 {
         steps.push(format!("plus {}", register.offset));
@@ -278,6 +335,14 @@ fn from_register(
             "no value when the registers hold {} (hexadecimal)",
             patterns.join(" or ")
         ));
+    }
+}
+
+/// The number that the registers hold.
+fn raw_number(register: &Register, reading: &Reading) -> Option<f64> {
+    match codec::decode(&plain(register), &reading.raw, None) {
+        codec::Decoded::Value(raw) => raw.as_f64(),
+        _ => None,
     }
 }
 

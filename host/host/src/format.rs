@@ -40,6 +40,21 @@ fn short(n: f64) -> String {
     }
 }
 
+/// `1 device`, `2 devices`.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Bytes as people read them.
+pub fn size(bytes: u64) -> String {
+    match bytes >> 10 {
+        kb @ 0..=999 => format!("{} kB", kb.max(1)),
+        kb @ 1_000..=10_239 => format!("{:.1} MB", kb as f64 / 1024.0),
+        kb @ 10_240..=10_239_999 => format!("{} MB", kb >> 10),
+        kb => format!("{} GB", kb >> 20),
+    }
+}
+
 /// How long ago, in one unit.
 pub fn age(ms: i64) -> String {
     let s = ms.max(0) / 1000;

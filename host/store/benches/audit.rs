@@ -65,7 +65,7 @@ async fn measure() -> Result<()> {
         println!("  newest 100      {:.1?}", began.elapsed());
         let copy = dir.path().join("copy.db");
         let began = Instant::now();
-        registry.copy_to(&copy).await?;
+        registry.copy_to(&copy, 1, true).await?;
         println!(
             "  backup          {:.1?} for {} kB",
             began.elapsed(),

@@ -137,10 +137,55 @@ pub(crate) fn put_in_place(from: &Path, to: &Path) -> Result<(), StoreError> {
     sync_parent(to)
 }
 
-/// Moves a database out of the way, with its WAL, and says where it is now; `None` when there was nothing.
-///
-/// The side files go first: a WAL that stayed behind would be replayed into the next database of this name.
-pub(crate) fn set_aside(path: &Path, label: &str, keep: usize) -> Result<Option<PathBuf>, StoreError> {
+/// The same where nothing may be replaced; whether there was room.
+pub(crate) fn put_where_nothing_is(from: &Path, to: &Path) -> Result<bool, StoreError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    let io = |e: io::Error| StoreError::io(to, &e);
+    File::open(from).and_then(|f| f.sync_all()).map_err(io)?;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(false),
+        // A file system that knows no such exchange: what was looked up a moment ago has to do.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(from, to).map_err(io)?,
+        Err(e) => return Err(io(e.into())),
+    }
+    sync_parent(to).map(|()| true)
+}
+
+/// Copies a database and its WAL to a name that tells since when it is kept, and says which. Nothing is ever removed of
+/// what was kept so.
+pub(crate) fn copy_aside(path: &Path, label: &str) -> Result<PathBuf, StoreError> {
+    let target = aside_name(path, label)?;
+    // The name is given last: what has it is whole.
+    let part = with_suffix(path, ".part");
+    for side in SIDES {
+        let from = with_suffix(path, side);
+        if from.metadata().is_ok_and(|m| m.is_file()) {
+            copy_private(&from, &part)?;
+            put_in_place(&part, &with_suffix(&target, side))?;
+        }
+    }
+    Ok(target)
+}
+
+/// Removes what lies beside a database: of no use without it, and harm beside another of its name.
+pub(crate) fn remove_sides(path: &Path) -> Result<(), StoreError> {
+    for side in SIDES.iter().filter(|side| !side.is_empty()) {
+        remove_if_there(&with_suffix(path, side))?;
+    }
+    sync_parent(path)
+}
+
+/// Removes a database that was never given its name.
+pub(crate) fn remove_with_sides(path: &Path) -> Result<(), StoreError> {
+    SIDES
+        .iter()
+        .try_for_each(|side| remove_if_there(&with_suffix(path, side)))
+}
+
+/// A name beside a database that is free.
+fn aside_name(path: &Path, label: &str) -> Result<PathBuf, StoreError> {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let free = |n: u32| {
         let number = if n == 1 { String::new() } else { format!("-{n}") };
@@ -149,12 +194,17 @@ pub(crate) fn set_aside(path: &Path, label: &str, keep: usize) -> Result<Option<
     let target = (1..1000)
         .map(free)
         .find(|p| SIDES.iter().all(|s| !with_suffix(p, s).exists()));
-    let Some(target) = target else {
-        return Err(StoreError::Io {
-            path: path.to_owned(),
-            detail: "too many files were set aside".into(),
-        });
-    };
+    target.ok_or_else(|| StoreError::Io {
+        path: path.to_owned(),
+        detail: "too many files were set aside".into(),
+    })
+}
+
+/// Moves a database out of the way, with its WAL, and says where it is now; `None` when there was nothing.
+///
+/// The side files go first: a WAL that stayed behind would be replayed into the next database of this name.
+pub(crate) fn set_aside(path: &Path, label: &str, keep: usize) -> Result<Option<PathBuf>, StoreError> {
+    let target = aside_name(path, label)?;
     let mut moved = false;
     for side in SIDES {
         match fs::rename(with_suffix(path, side), with_suffix(&target, side)) {

@@ -115,6 +115,12 @@ pub enum StoreError {
         /// What lies there.
         path: PathBuf,
     },
+    /// A file is there already, and shall not be written over.
+    #[error("{} is there already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something that does not exist was named.
     #[error("there is no {what} {id:?}")]
     Unknown {
@@ -174,6 +180,7 @@ impl StoreError {
             Self::Replaced { .. } => "database_replaced",
             Self::Io { .. } => "io",
             Self::NoFile { .. } => "no_file",
+            Self::Exists { .. } => "exists",
             Self::Unknown { .. } => "unknown",
             Self::NameTaken { .. } => "name_taken",
             Self::Invalid { .. } => "invalid",
@@ -217,6 +224,7 @@ impl StoreError {
                 "Restart the host; it restores the last backup where the file is gone.".into()
             }
             Self::Io { .. } => "Check the disk and the path; what is already stored is untouched.".into(),
+            Self::Exists { .. } => "Choose another name, or write over it with --force.".into(),
             Self::NoFile { .. } => "Move it away yourself, then try again.".into(),
             Self::Unknown { what: "intent", .. } => {
                 "This is a fault of Busbar: please report it with this message.".into()
@@ -235,6 +243,19 @@ impl StoreError {
             self,
             Self::NotADatabase { .. } | Self::Foreign { .. } | Self::Damaged { .. }
         )
+    }
+
+    /// The same of the file that was copied, where the copy shows what is wrong with it.
+    pub(crate) fn of_file(self, of: &Path) -> Self {
+        let path = of.to_owned();
+        match self {
+            Self::NotADatabase { .. } => Self::NotADatabase { path },
+            Self::Foreign { application_id, .. } => Self::Foreign { path, application_id },
+            Self::Damaged { detail, .. } => Self::Damaged { path, detail },
+            Self::SchemaNewer { found, known, .. } => Self::SchemaNewer { path, found, known },
+            Self::Migration { detail, .. } => Self::Migration { path, detail },
+            other => other,
+        }
     }
 
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {

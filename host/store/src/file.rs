@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -234,6 +235,102 @@ impl Kind {
         self.mark_replaced(path).await
     }
 
+    /// Looks through a copy that is to become the file, brings it up to date, and marks it as replaced.
+    pub(crate) async fn take_over(&self, path: &Path) -> Result<(), StoreError> {
+        self.inspect(path, Check::Full).await?;
+        let sqlx = |e| StoreError::sqlx(path, e);
+        let mut db = self.options(path).connect().await.map_err(sqlx)?;
+        migrate(&self.migrator(), &mut db, path).await?;
+        let made = self.made_of(&mut db).await.map_err(sqlx)?;
+        db.close().await.map_err(sqlx)?;
+        // A trigger that nobody here wrote could take the mark away again that is made next.
+        let empty = SqliteConnectOptions::new().in_memory(true);
+        let mut fresh = empty.connect().await.map_err(sqlx)?;
+        migrate(&self.migrator(), &mut fresh, path).await?;
+        if made != self.made_of(&mut fresh).await.map_err(sqlx)? {
+            return Err(StoreError::Damaged {
+                path: path.to_owned(),
+                detail: "its tables are not those that Busbar makes".into(),
+            });
+        }
+        self.mark_replaced(path).await?;
+        self.fold_wal(path).await
+    }
+
+    /// The tables, indexes and triggers of a file, as they were written.
+    async fn made_of(
+        &self,
+        db: &mut SqliteConnection,
+    ) -> sqlx::Result<Vec<(String, String, Option<String>)>> {
+        let all = "SELECT type, name, sql FROM sqlite_schema \
+                   WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^' AND name <> '_sqlx_migrations' ORDER BY type, name";
+        sqlx::query_as(all).fetch_all(db).await
+    }
+
+    /// Moves what the WAL of a file holds into it, so that the file alone is all of it. Nothing where there is no file.
+    pub(crate) async fn fold_wal(&self, path: &Path) -> Result<(), StoreError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        self.check_header(path)?;
+        let sqlx = |e| StoreError::sqlx(path, e);
+        let mut db = self.options(path).connect().await.map_err(sqlx)?;
+        let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut db)
+            .await;
+        db.close().await.map_err(sqlx)?;
+        folded.map_err(sqlx)?;
+        // Somebody who reads it keeps the WAL from being emptied.
+        match std::fs::metadata(with_suffix(path, "-wal")).map_or(0, |m| m.len()) {
+            0 => Ok(()),
+            _ => Err(StoreError::Busy {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// Notes in the copy at `path`, which is not its name yet, when it was made.
+    pub(crate) async fn note_copied(&self, path: &Path, now_ms: i64) -> Result<(), StoreError> {
+        let sqlx = |e| StoreError::sqlx(path, e);
+        let mut db = self.options(path).connect().await.map_err(sqlx)?;
+        sqlx::query("INSERT OR REPLACE INTO meta (key, value) VALUES ('copied_ms', ?1)")
+            .bind(now_ms.to_string())
+            .execute(&mut db)
+            .await
+            .map_err(sqlx)?;
+        db.close().await.map_err(sqlx)
+    }
+
+    /// Looks through a registry that nobody uses, every page, and tells what is in it.
+    pub(crate) async fn contents(&self, path: &Path) -> Result<Contents, StoreError> {
+        self.check_header(path)?;
+        let sqlx = |e| StoreError::sqlx(path, e);
+        let options = self.options(path).read_only(true).immutable(true);
+        let mut db = options.connect().await.map_err(sqlx)?;
+        self.inspect_open(&mut db, path, Check::Full).await?;
+        let schema = self.schema(&mut db, path).await?;
+        let counts = "SELECT (SELECT count(*) FROM connection), (SELECT count(*) FROM device), \
+                      (SELECT count(*) FROM entity WHERE status <> 'absent' AND lifecycle <> 'retired'), \
+                      (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'copied_ms')";
+        let (connections, devices, entities, copied_ms): (i64, i64, i64, Option<i64>) =
+            sqlx::query_as(counts).fetch_one(&mut db).await.map_err(sqlx)?;
+        let count = |n: i64| u64::try_from(n).unwrap_or_default();
+        // Nothing was written: what closing says is of no interest.
+        let _ = db.close().await;
+        Ok(Contents {
+            schema,
+            connections: count(connections),
+            devices: count(devices),
+            entities: count(entities),
+            copied_ms,
+        })
+    }
+
+    /// Whether a file is one of these, by its header.
+    pub(crate) fn check_header(&self, path: &Path) -> Result<(), StoreError> {
+        check_header(path, self.application_id)
+    }
+
     /// Does in the file at `path`, which is not its name yet, what is done in every one that takes another's place.
     pub(crate) async fn mark_replaced(&self, path: &Path) -> Result<(), StoreError> {
         let sqlx = |e| StoreError::sqlx(path, e);
@@ -244,6 +341,22 @@ impl Kind {
             .map_err(sqlx)?;
         db.close().await.map_err(sqlx)
     }
+}
+
+/// What is in a copy of a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    /// The schema; this program brings an older one up to date.
+    pub schema: i64,
+    /// Connections.
+    pub connections: u64,
+    /// Devices.
+    pub devices: u64,
+    /// Entities that exist, as far as is known.
+    pub entities: u64,
+    /// When it was copied, in milliseconds since 1970, where it says so.
+    #[serde(skip)]
+    pub copied_ms: Option<i64>,
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
@@ -311,13 +424,14 @@ impl Check {
 /// Layout: <https://www.sqlite.org/fileformat2.html#the_database_header>
 fn check_header(path: &Path, application_id: u32) -> Result<(), StoreError> {
     let io = |e: &std::io::Error| StoreError::io(path, e);
-    let file = File::open(path).map_err(|e| io(&e))?;
-    if !file.metadata().map_err(|e| io(&e))?.is_file() {
+    // Before it is opened: to open a pipe is to wait for who writes into it.
+    if !std::fs::metadata(path).map_err(|e| io(&e))?.is_file() {
         return Err(StoreError::Io {
             path: path.to_owned(),
             detail: "this is no file".into(),
         });
     }
+    let file = File::open(path).map_err(|e| io(&e))?;
     let mut header = Vec::with_capacity(100);
     match file.take(100).read_to_end(&mut header) {
         Err(e) if e.kind() != ErrorKind::UnexpectedEof => return Err(io(&e)),

@@ -20,15 +20,20 @@ mod kill;
 mod model;
 mod recover;
 mod registry;
+mod restore;
 
 pub use audit::{AuditBreak, AuditHash, AuditKind, AuditProof, AuditRow, NewAudit};
 pub use diff::{Asked, Change, Diff, Found, FoundDevice, FoundEntity, Ids, KnownDevice, diff};
 pub use error::StoreError;
-pub use history::{History, Pruned, Quality, Retention, Sample, Stored};
+pub use file::Contents;
+pub use history::{History, Pruned, Quality, Retention, Sample, Stored, check_history};
 pub use kill::KillSwitch;
 pub use model::{
     Approval, Connection, Device, Entity, Evidence, Lifecycle, NewConnection, Outcome, Readable, Scan,
     ScanState, Status, Tally,
 };
 pub use recover::{Opening, Origin};
-pub use registry::{AuditPruned, Promotion, Registry, Replaced, backups};
+pub use registry::{
+    AuditPruned, Copy, Made, Promotion, Registry, Replaced, backup, backups, contents, copies, is_free,
+};
+pub use restore::{Restored, restore};

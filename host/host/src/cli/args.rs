@@ -7,11 +7,15 @@ use busbar_ledger::span::Function;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::backup::BackupArgs;
 use super::change::ChangeCommand;
+use super::doctor::DoctorArgs;
 use super::import::ImportArgs;
 use super::ledger_new::NewArgs;
 use super::map::args::MapFlags;
 use super::plugin_new::PluginNewArgs;
+use super::restore::RestoreArgs;
+use super::select::{DevicesArgs, EntitiesArgs};
 use super::setup::SetupArgs;
 use super::writes::args::{AuditArgs, KillCommand, LeaseCommand, LimitsArgs, SetArgs};
 
@@ -96,8 +100,7 @@ pub enum Command {
     /// Read registers as they are, with every plausible meaning
     Raw(RawArgs),
     /// List the devices of the registry
-    #[command(after_help = "Examples:\n  busbar devices\n  busbar devices --json")]
-    Devices,
+    Devices(DevicesArgs),
     /// List the entities of the registry, with live values while a host runs
     Entities(EntitiesArgs),
     /// Show how bytes become an entity's value, and why Busbar believes that it exists
@@ -118,11 +121,11 @@ pub enum Command {
     #[command(subcommand)]
     KillSwitch(KillCommand),
     /// Is everything well? What is wrong, why, and what to do next
-    #[command(after_help = "Examples:\n  \
-        busbar doctor\n  \
-        busbar doctor --json\n\n\
-        It only looks: no device is asked and nothing is changed. Exit 1 when something does not work.")]
-    Doctor,
+    Doctor(DoctorArgs),
+    /// Copy the registry now, or list the copies
+    Backup(BackupArgs),
+    /// Put a copy in the place of the registry
+    Restore(RestoreArgs),
     /// Take over the configuration of a tool that Busbar replaces
     Import(ImportArgs),
     /// Look at ledgers: the descriptions of devices
@@ -368,24 +371,14 @@ pub struct RawArgs {
     pub timeout: Option<Duration>,
 }
 
-/// `busbar entities`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    busbar entities\n  \
-    busbar entities --device c0619ab5_system_u100 --json")]
-pub struct EntitiesArgs {
-    /// Only those of this device
-    #[arg(long, value_name = "ID")]
-    pub device: Option<String>,
-}
-
 /// `busbar explain`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    busbar explain c0619ab5_system_u100.dc_battery_soc\n  \
-    busbar explain victron/gx-hub4:2716")]
+    busbar explain c0619ab5_battery_u225.soc\n  \
+    busbar explain battery_u225.soc      the end of an id will do, or the key alone, where one entity has it\n  \
+    busbar explain victron/gx-battery:266")]
 pub struct ExplainArgs {
-    /// The entity's id, as `busbar entities` shows it
+    /// The entity's id as `busbar entities` shows it, its end, its key, or LEDGER:ADDRESS
     pub entity: String,
 }
 
@@ -438,6 +431,10 @@ pub enum PluginCommand {
         file: PathBuf,
     },
     /// Load a plugin file as the host would, and show all that is wrong with it
+    #[command(after_help = "Examples:\n  \
+        busbar plugin check libbusbar_plugin_acme.so\n  \
+        busbar plugin check libbusbar_plugin_acme.so --json\n\n\
+        Exit 1 with the cause. It runs in a process of its own, as it would in a host.")]
     Check {
         /// The library
         file: PathBuf,

@@ -2,12 +2,15 @@
 
 pub mod args;
 mod ask;
+pub mod backup;
 pub(crate) mod capture;
 pub mod change;
 mod discover;
 pub(crate) mod discover_report;
-mod doctor;
+pub mod doctor;
+mod doctor_archive;
 mod endpoint;
+mod grid;
 pub mod import;
 mod ledger;
 pub mod ledger_new;
@@ -22,9 +25,11 @@ mod progress;
 pub mod raw;
 mod read;
 mod registry;
+pub mod restore;
 pub(crate) mod run;
 mod scan;
 pub(crate) mod scan_report;
+pub mod select;
 pub mod setup;
 pub(crate) mod simulate;
 pub(crate) mod writes;
@@ -146,7 +151,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         }
         Command::Read(args) => read::run(&args, data_dir, output, catalog).await,
         Command::Raw(args) => raw::run(&args, data_dir, output).await,
-        Command::Devices => registry::devices(data_dir, output, catalog).await,
+        Command::Devices(args) => registry::devices(&args, data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,
         Command::Explain(args) => registry::explain(&args, data_dir, &config, output, catalog).await,
         Command::Change(command) => change::run(command, data_dir, &config, output).await,
@@ -155,7 +160,12 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Limits(args) => writes::limits::run(&args, data_dir, &config, output, catalog).await,
         Command::Audit(args) => writes::audit::run(&args, data_dir, output, catalog).await,
         Command::KillSwitch(command) => writes::kill_switch::run(command, data_dir, output).await,
-        Command::Doctor => doctor::run(data_dir, output, catalog).await,
+        Command::Doctor(args) => {
+            let file = config::file(global.config.as_deref());
+            doctor::run(&args, data_dir, file.as_deref(), output, catalog).await
+        }
+        Command::Backup(args) => backup::run(&args, data_dir, output).await,
+        Command::Restore(args) => restore::run(&args, data_dir, output).await,
         Command::Import(args) => import::run(&args, output),
         Command::Ledger(command) => ledger::run(command, output, catalog).await,
         Command::Plugin(command) => {

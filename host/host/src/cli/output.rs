@@ -3,8 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets,
+};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use crate::error::{Exit, HostError};
 use crate::format::visible;
@@ -132,11 +135,43 @@ impl Output {
         self.styled("33", text)
     }
 
+    /// Something that does not work.
+    pub fn red(&self, text: &str) -> String {
+        self.styled("31", text)
+    }
+
     fn styled(&self, code: &str, text: &str) -> String {
         if self.colour() {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
             text.to_owned()
+        }
+    }
+
+    /// Columns of the terminal; `None` where the output is no terminal, and lines may be as long as they are.
+    pub fn width(&self) -> Option<usize> {
+        let size = terminal_size::terminal_size_of(std::io::stdout());
+        size.map(|(width, _)| usize::from(width.0))
+            .filter(|width| *width > 0)
+    }
+
+    /// A text in lines that fit beside so many columns; as it is where the output is no terminal.
+    pub fn lines_of(&self, indent: usize, text: &str) -> Vec<String> {
+        let room = self
+            .width()
+            .map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
+        wrapped(text, room)
+    }
+
+    /// Prints a text behind `head`, wrapped on a terminal, every further line as far to the right as the first one's text.
+    pub fn hanging(&self, head: &str, text: &str, style: impl Fn(&str) -> String) {
+        let indent = head.width();
+        for (n, line) in self.lines_of(indent, text).iter().enumerate() {
+            let line = style(line);
+            match n {
+                0 => self.line(&format!("{head}{line}")),
+                _ => self.line(&format!("{:indent$}{line}", "")),
+            }
         }
     }
 
@@ -160,6 +195,15 @@ impl Output {
             }
         }));
         table
+    }
+
+    /// Columns that are never broken, whatever else has to be: ids and names are there to be copied.
+    pub fn whole_columns(&self, table: &mut Table, columns: &[usize]) {
+        for column in columns {
+            if let Some(column) = table.column_mut(*column) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
     }
 
     /// Prints a table, without the blanks at the ends of its lines.
@@ -189,6 +233,25 @@ fn put(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
+}
+
+/// Words in lines of at most so many columns. A word that is longer has a line of its own: an id is never broken.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && line.width() + 1 + word.width() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 /// A number's cell, right-aligned.

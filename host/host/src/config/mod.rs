@@ -205,6 +205,12 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// The file that is read: the named one, or `busbar.toml` where it exists.
+pub fn file(named: Option<&Path>) -> Option<PathBuf> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    path.exists().then(|| path.to_owned())
+}
+
 /// Reads the configuration: the named file, or `busbar.toml` where it exists.
 ///
 /// # Errors

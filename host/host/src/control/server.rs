@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::backup;
 use super::place;
 use super::setup::{HeldScans, KeepCall};
 use super::writes::{self, Peer};
@@ -213,6 +214,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
         .route("/control/capture", post(capture))
         .with_state(door)
         .merge(writes::routes(Arc::clone(host)))
+        .merge(backup::routes(Arc::clone(host)))
         .merge(web::api(shared));
     tokio::spawn(serve(listener, router, cancel));
     Ok(Listening { path, made })

@@ -51,7 +51,7 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
             return Ok(all);
         }
     }
-    for plugin in plugins {
+    'plugins: for plugin in plugins {
         if !catalog.discovers(&plugin) {
             let ledgers = catalog.ledgers_of(&plugin)?;
             by_ledgers(search, &ledgers, &mut all).await?;
@@ -60,8 +60,7 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         }
         let talk = match converse::converse(search, &plugin).await {
             Err(fault) if may_do_without(search, &plugin, &fault) => {
-                all.notes
-                    .push(format!("{fault}; the others were asked without it"));
+                all.notes.push(left_out(&fault));
                 continue;
             }
             talk => talk?,
@@ -70,14 +69,22 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         if talk.verdict.devices.is_empty() && !talk.cancelled {
             continue;
         }
+        let mut candidates = Vec::new();
         for mut found in talk.verdict.devices {
             // A plugin does not know the connection, which is all that tells apart devices without a serial number.
             if found.serial.is_none() {
                 found.id = format!("{}_{}", request.connection_id, found.id);
             }
-            let ledger = catalog.ledger_found(&plugin, &found).await?;
-            all.candidates.push(Candidate { found, ledger });
+            match catalog.ledger_found(&plugin, &found).await {
+                Ok(ledger) => candidates.push(Candidate { found, ledger }),
+                Err(fault) if may_do_without(search, &plugin, &fault) => {
+                    all.notes.push(left_out(&fault));
+                    continue 'plugins;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
+        all.candidates.extend(candidates);
         all.possible = talk.possible;
         all.cancelled = talk.cancelled;
         all.plugin = Some(plugin);
@@ -91,6 +98,10 @@ pub(super) async fn recognise(search: &Search<'_>) -> Result<Recognition> {
         by_identity(search, &mut all).await?;
     }
     Ok(all)
+}
+
+fn left_out(fault: &HostError) -> String {
+    format!("{fault}; the others were asked without it")
 }
 
 /// Whether a scan goes on after the fault of one plugin: its own devices are all that it costs. Not where the owner asked

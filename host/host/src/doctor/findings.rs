@@ -1,17 +1,10 @@
 //! What the evidence amounts to. Pure.
 
-use super::gather::{Evidence, RegistryEvidence};
-use super::link::LinkReport;
-use super::{Finding, Level};
-use crate::clock;
-use crate::format;
+use super::gather::Evidence;
+use super::link::{LinkReport, NOT_POLLED};
+use super::{Finding, Level, files, rights, time};
+use crate::format::{self, count};
 
-/// Below this, what is learned and measured may soon have no place.
-const FEW_BYTES: u64 = 200 << 20;
-/// Below this, nothing can be relied on to be written.
-const NO_BYTES: u64 = 10 << 20;
-/// A host makes a backup each day: one that is older than this was not made.
-const OLD_BACKUP_MS: i64 = 3 * 86_400_000;
 /// Requests that say something of a link.
 const ENOUGH: u64 = 50;
 /// One unanswered request in so many is nothing to worry about.
@@ -19,9 +12,10 @@ const RARE: u64 = 20;
 
 /// Judges everything that was seen, in the order in which a person would look.
 pub fn findings(evidence: &Evidence) -> Vec<Finding> {
-    let mut found = vec![host(evidence), directory(evidence), registry(evidence)];
-    found.extend(backups(evidence));
-    found.push(clock_of(evidence));
+    let mut found = vec![host(evidence)];
+    found.extend(files::findings(evidence));
+    found.extend(rights::findings(&evidence.rights));
+    found.push(time::judge(evidence));
     found.extend(plugins(evidence));
     for link in &evidence.links {
         found.extend(connection(link));
@@ -67,7 +61,12 @@ fn writes(evidence: &Evidence) -> Vec<Finding> {
     found
 }
 
-fn finding(area: &str, level: Level, message: impl Into<String>, hint: impl Into<String>) -> Finding {
+pub(super) fn finding(
+    area: &str,
+    level: Level,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Finding {
     Finding {
         area: area.to_owned(),
         level,
@@ -91,136 +90,6 @@ fn host(evidence: &Evidence) -> Finding {
     }
 }
 
-fn directory(evidence: &Evidence) -> Finding {
-    let (area, dir) = ("data directory", &evidence.data_dir);
-    let Some(mode) = evidence.mode else {
-        return finding(
-            area,
-            Level::Ok,
-            format!("{dir} is not there yet"),
-            "It is made when something is saved; another place is chosen with --data-dir.",
-        );
-    };
-    let free = evidence.free_bytes.unwrap_or(u64::MAX);
-    let room = megabytes(free);
-    if free < NO_BYTES {
-        return finding(
-            area,
-            Level::Error,
-            format!("{dir}: the disk is full ({room} free)"),
-            "Make room: polling goes on, but nothing is kept.",
-        );
-    }
-    if free < FEW_BYTES {
-        return finding(
-            area,
-            Level::Warning,
-            format!("{dir}: only {room} free"),
-            "Make room, or keep a shorter history ([history] days).",
-        );
-    }
-    if mode & 0o077 != 0 {
-        return finding(
-            area,
-            Level::Warning,
-            format!("{dir} can be entered by other users (mode {mode:03o})"),
-            format!("chmod 700 {dir}"),
-        );
-    }
-    let history = evidence
-        .history_bytes
-        .map(|bytes| format!(", the history takes {}", megabytes(bytes)));
-    let free = evidence.free_bytes.map(|_| format!(", {room} free"));
-    let extra = [history, free].into_iter().flatten().collect::<String>();
-    finding(area, Level::Ok, format!("{dir}{extra}"), "")
-}
-
-fn megabytes(bytes: u64) -> String {
-    match bytes >> 20 {
-        0..=9 => format!("{:.1} MB", bytes as f64 / f64::from(1 << 20)),
-        mb @ 10..=9_999 => format!("{mb} MB"),
-        mb => format!("{} GB", mb >> 10),
-    }
-}
-
-fn registry(evidence: &Evidence) -> Finding {
-    match &evidence.registry {
-        RegistryEvidence::Missing => finding(
-            "registry",
-            Level::Ok,
-            "there is none yet",
-            "`busbar discover` looks for devices; `busbar scan URL --save` takes one over.",
-        ),
-        RegistryEvidence::Failed { message, hint } => finding("registry", Level::Error, message, hint),
-        RegistryEvidence::Whole { unconfirmed: true } => finding(
-            "registry",
-            Level::Warning,
-            "it was restored or begun anew, and nobody has confirmed it",
-            "Compare `busbar devices` and `busbar limits` with what you have; then `busbar limits --confirm`. Until then nothing \
-             is written to any device.",
-        ),
-        RegistryEvidence::Whole { unconfirmed: false } => {
-            let entities: usize = evidence.devices.devices.iter().map(|d| d.entities.len()).sum();
-            let message = format!(
-                "every page is whole: {}, {}, {}",
-                count(evidence.links.len(), "connection"),
-                count(evidence.devices.devices.len(), "device"),
-                match entities {
-                    1 => "1 entity".to_owned(),
-                    n => format!("{n} entities"),
-                }
-            );
-            finding("registry", Level::Ok, message, "")
-        }
-    }
-}
-
-/// `1 device`, `2 devices`.
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-fn backups(evidence: &Evidence) -> Option<Finding> {
-    if !matches!(evidence.registry, RegistryEvidence::Whole { .. }) {
-        return None;
-    }
-    let kept = count(evidence.backups, "backup");
-    Some(match evidence.newest_backup_ms {
-        None => finding(
-            "backups",
-            Level::Warning,
-            "there is none yet",
-            "A running host makes one each day.",
-        ),
-        Some(at) if evidence.now_ms - at > OLD_BACKUP_MS => finding(
-            "backups",
-            Level::Warning,
-            format!("{kept}; the newest is {} old", format::age(evidence.now_ms - at)),
-            "A running host makes one each day: look for errors in its log.",
-        ),
-        Some(at) => finding(
-            "backups",
-            Level::Ok,
-            format!("{kept}; the newest is {} old", format::age(evidence.now_ms - at)),
-            "",
-        ),
-    })
-}
-
-fn clock_of(evidence: &Evidence) -> Finding {
-    let shown = clock::show(evidence.now_ms);
-    if clock::is_sane(evidence.now_ms) {
-        finding("clock", Level::Ok, shown, "")
-    } else {
-        finding(
-            "clock",
-            Level::Error,
-            format!("this machine says {shown}"),
-            "Set the clock (NTP): until then nothing is tidied up, and times in the history are wrong.",
-        )
-    }
-}
-
 fn plugins(evidence: &Evidence) -> Vec<Finding> {
     let (usable, not): (Vec<_>, Vec<_>) = evidence.plugins.iter().partition(|plugin| plugin.usable);
     let names: Vec<&str> = usable.iter().map(|plugin| plugin.name.as_str()).collect();
@@ -240,13 +109,29 @@ fn plugins(evidence: &Evidence) -> Vec<Finding> {
         );
         finding("plugins", Level::Ok, message, "")
     }];
+    if !evidence.unprotected.is_empty() {
+        found.push(finding(
+            "plugins",
+            Level::Warning,
+            format!("their workers run with less protection here: {}", evidence.unprotected.join(", ")),
+            "Use only plugins that you trust as much as Busbar itself; a newer kernel (5.13 or later) has what is missing.",
+        ));
+    }
     found.extend(not.into_iter().map(|plugin| {
         let reason = plugin.reason.as_deref().unwrap_or("no reason is known");
         finding(
             "plugins",
             Level::Warning,
-            format!("{} is not used: {reason}", plugin.name),
-            "Its devices are not read.",
+            match plugin.set_aside {
+                true => format!("{} was set aside: {reason}", plugin.name),
+                false => format!("{} is not used: {reason}", plugin.name),
+            },
+            match plugin.set_aside {
+                true => {
+                    "Its devices are not read. Restart the host to try it again; report it to its author."
+                }
+                false => "Its devices are not read. `busbar plugin inspect FILE` shows what it is.",
+            },
         )
     }));
     found
@@ -265,6 +150,9 @@ fn connection(link: &LinkReport) -> Vec<Finding> {
             message,
             link.hint.clone().unwrap_or_default(),
         )];
+    }
+    if link.state == NOT_POLLED {
+        return vec![finding(&area, Level::Warning, "not polled, for no host runs", "")];
     }
     let mut found = Vec::new();
     let often = |n: u64| link.requests >= ENOUGH && n.saturating_mul(RARE) >= link.requests;
@@ -353,7 +241,7 @@ fn devices(evidence: &Evidence) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gather::PluginEvidence;
+    use super::super::gather::{HistoryEvidence, PluginEvidence, RegistryEvidence};
     use super::*;
 
     /// A healthy site.
@@ -365,12 +253,16 @@ mod tests {
             free_bytes: Some(50 << 30),
             registry: RegistryEvidence::Whole { unconfirmed: false },
             history_bytes: Some(3 << 20),
+            history: HistoryEvidence::Whole { every_page: true },
+            synchronised: Some(true),
+            latest_ms: Some(1_790_000_000_000),
             newest_backup_ms: Some(1_790_000_000_000),
             backups: 7,
             now_ms: 1_790_000_000_000 + 3_600_000,
             plugins: vec![PluginEvidence {
                 name: "generic".to_owned(),
                 usable: true,
+                set_aside: false,
                 reason: None,
             }],
             ledgers: 5,
@@ -409,12 +301,11 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_to_do() {
         type Change = fn(&mut Evidence);
-        let cases: [(&str, Level, Change); 12] = [
+        let cases: [(&str, Level, Change); 19] = [
             ("disk is full", Level::Error, |e| e.free_bytes = Some(1 << 20)),
             ("only 100 MB free", Level::Warning, |e| {
                 e.free_bytes = Some(100 << 20)
             }),
-            ("chmod 700", Level::Warning, |e| e.mode = Some(0o755)),
             ("this machine says 1970", Level::Error, |e| e.now_ms = 0),
             ("none is loaded", Level::Error, |e| e.plugins.clear()),
             ("nothing is polled", Level::Warning, |e| e.host_runs = false),
@@ -426,6 +317,31 @@ mod tests {
             }),
             ("kill switch", Level::Warning, |e| e.writes.killed = true),
             ("became of 2 writes", Level::Warning, |e| e.writes.open = 2),
+            ("read-only", Level::Error, |e| e.read_only = true),
+            ("not synchronised", Level::Warning, |e| {
+                e.synchronised = Some(false)
+            }),
+            ("2 h behind", Level::Warning, |e| {
+                e.latest_ms = Some(e.now_ms + 2 * 3_600_000)
+            }),
+            ("3 d behind", Level::Error, |e| {
+                e.latest_ms = Some(e.now_ms + 3 * 86_400_000)
+            }),
+            ("registry-x.db is of no use", Level::Warning, |e| {
+                e.bad_backups = vec!["registry-x.db".to_owned()];
+            }),
+            ("history is cut off", Level::Error, |e| {
+                e.history = HistoryEvidence::Failed {
+                    message: "the history is cut off".to_owned(),
+                    hint: "Start it".to_owned(),
+                };
+            }),
+            ("less protection here: no Landlock", Level::Warning, |e| {
+                e.unprotected = vec!["no Landlock".to_owned()];
+            }),
+            ("not polled", Level::Warning, |e| {
+                e.links[0].state = NOT_POLLED.to_owned()
+            }),
             ("4 d old", Level::Warning, |e| e.now_ms += 4 * 86_400_000),
             ("connection \"home\": down for 90 s", Level::Error, |e| {
                 e.links[0].cause = Some("refused".to_owned());

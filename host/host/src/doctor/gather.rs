@@ -3,12 +3,13 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use busbar_loader::PluginState;
-use busbar_store::{Registry, StoreError, backups};
+use busbar_store::{Made, Registry, StoreError, check_history, copies};
 
 use super::link::LinkReport;
+use super::rights::{self, Rights};
+use super::time;
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::control::Client;
@@ -30,16 +31,30 @@ pub struct Evidence {
     pub free_bytes: Option<u64>,
     /// The registry.
     pub registry: RegistryEvidence,
+    /// Whether the disk is mounted read-only.
+    pub read_only: bool,
+    /// Who may do what.
+    pub rights: Rights,
+    /// The history.
+    pub history: HistoryEvidence,
     /// Bytes that the history takes; `None` where there is none.
     pub history_bytes: Option<u64>,
     /// When the newest backup was made, in milliseconds since 1970.
     pub newest_backup_ms: Option<i64>,
-    /// How many backups there are.
+    /// Backups that could not be restored.
+    pub bad_backups: Vec<String>,
+    /// How many backups there are that could be.
     pub backups: usize,
+    /// The latest moment that the registry knows of, in milliseconds since 1970.
+    pub latest_ms: Option<i64>,
+    /// Whether the system says that its clock is kept right.
+    pub synchronised: Option<bool>,
     /// The wall clock, in milliseconds since 1970.
     pub now_ms: i64,
     /// The plugins.
     pub plugins: Vec<PluginEvidence>,
+    /// What the plugins' workers are not kept from here.
+    pub unprotected: Vec<String>,
     /// Names of ledgers.
     pub ledgers: usize,
     /// The connections.
@@ -83,6 +98,26 @@ pub enum RegistryEvidence {
     },
 }
 
+/// What was seen of the history.
+#[derive(Clone, Debug, Default)]
+pub enum HistoryEvidence {
+    /// There is none.
+    #[default]
+    Missing,
+    /// It could not be opened, or is damaged: what happened, and what to do.
+    Failed {
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// It opens.
+    Whole {
+        /// Whether every page was looked at.
+        every_page: bool,
+    },
+}
+
 /// What was seen of a plugin.
 #[derive(Clone, Debug)]
 pub struct PluginEvidence {
@@ -90,6 +125,8 @@ pub struct PluginEvidence {
     pub name: String,
     /// Whether it can be used.
     pub usable: bool,
+    /// Whether it failed until it was not tried any more.
+    pub set_aside: bool,
     /// Why not.
     pub reason: Option<String>,
 }
@@ -98,23 +135,27 @@ pub struct PluginEvidence {
 ///
 /// # Errors
 /// A host that runs but does not answer properly.
-pub async fn gather(data_dir: &Path, catalog: &Catalog) -> Result<Evidence> {
+pub async fn gather(data_dir: &Path, config: Option<&Path>, catalog: &Catalog) -> Result<Evidence> {
     let mut evidence = Evidence {
         data_dir: data_dir.display().to_string(),
         mode: std::fs::metadata(data_dir).ok().map(|m| m.mode() & 0o777),
-        free_bytes: free_bytes(data_dir),
+        synchronised: time::synchronised().await,
         history_bytes: std::fs::metadata(data_dir.join("history.db"))
             .ok()
             .map(|m| m.len()),
         now_ms: clock::now_ms(),
         plugins: plugins(catalog),
+        unprotected: unprotected(catalog),
         ledgers: catalog.ledger_names().len(),
         ..Evidence::default()
     };
     evidence.writes.killed = data_dir.join("kill-switch").symlink_metadata().is_ok();
-    let all = backups(data_dir);
-    evidence.backups = all.len();
-    evidence.newest_backup_ms = all.last().and_then(|path| modified_ms(path));
+    if let Some((free, read_only)) = disk(data_dir) {
+        evidence.free_bytes = Some(free);
+        evidence.read_only = read_only && data_dir.is_dir();
+    }
+    evidence.history = history(data_dir).await;
+    look_at_backups(data_dir, &mut evidence).await;
     if let Some(mut host) = Client::connect(data_dir).await? {
         evidence.host_runs = true;
         evidence.links = host.get("/control/links").await?;
@@ -128,7 +169,50 @@ pub async fn gather(data_dir: &Path, catalog: &Catalog) -> Result<Evidence> {
         Err(StoreError::Missing { .. }) => RegistryEvidence::Missing,
         Err(error) => failed(&error.into()),
     };
+    let connections = evidence
+        .links
+        .iter()
+        .map(|link| (link.connection.as_str(), link.url.as_str()));
+    evidence.rights = rights::look(data_dir, config, connections);
     Ok(evidence)
+}
+
+/// A larger history is not looked through while somebody waits.
+const LARGE: u64 = 64 << 20;
+
+async fn history(data_dir: &Path) -> HistoryEvidence {
+    let large = std::fs::metadata(data_dir.join("history.db")).is_ok_and(|m| m.len() > LARGE);
+    match check_history(data_dir, !large).await {
+        Ok(()) => HistoryEvidence::Whole { every_page: !large },
+        Err(StoreError::Missing { .. }) => HistoryEvidence::Missing,
+        Err(error) => {
+            let hint = match error {
+                StoreError::Damaged { .. } | StoreError::NotADatabase { .. } | StoreError::Foreign { .. } => {
+                    "Start the host: it sets the file aside and begins a new one. The registry is not touched.".to_owned()
+                }
+                _ => error.hint(),
+            };
+            HistoryEvidence::Failed {
+                message: error.to_string(),
+                hint,
+            }
+        }
+    }
+}
+
+async fn look_at_backups(data_dir: &Path, evidence: &mut Evidence) {
+    let copies = copies(data_dir).await;
+    let backups = copies.iter().filter(|copy| copy.made != Made::SetAside);
+    let (whole, bad): (Vec<_>, Vec<_>) = backups.partition(|copy| copy.fault.is_none());
+    evidence.backups = whole.len();
+    evidence.newest_backup_ms = whole.iter().filter_map(|copy| copy.made_ms).max();
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    evidence.bad_backups = bad.iter().map(|copy| name(&copy.path)).collect();
 }
 
 fn failed(error: &HostError) -> RegistryEvidence {
@@ -160,6 +244,7 @@ async fn look_into(registry: &Registry, catalog: &Catalog, evidence: &mut Eviden
     if !evidence.host_runs {
         evidence.devices = view::devices(&stored_views(registry, catalog).await?);
     }
+    evidence.latest_ms = registry.latest_ms().await?;
     let audit = registry.verify_audit().await?;
     evidence.writes.rows = audit.rows;
     evidence.writes.broken = audit
@@ -172,18 +257,28 @@ async fn look_into(registry: &Registry, catalog: &Catalog, evidence: &mut Eviden
     Ok(registry.needs_owner_confirmation().await?)
 }
 
+fn unprotected(catalog: &Catalog) -> Vec<String> {
+    let all = catalog.plugins().list();
+    let protection = all.iter().find_map(|plugin| plugin.protection.as_ref());
+    protection
+        .map(|protection| protection.lacks())
+        .unwrap_or_default()
+}
+
 fn plugins(catalog: &Catalog) -> Vec<PluginEvidence> {
     let all = catalog.plugins().list().into_iter();
     all.filter(|plugin| plugin.state != PluginState::Shadowed)
         .map(|plugin| PluginEvidence {
             name: plugin.name.unwrap_or_else(|| plugin.path.display().to_string()),
             usable: plugin.state == PluginState::Loaded,
+            set_aside: plugin.state == PluginState::SetAside,
             reason: plugin.reason,
         })
         .collect()
 }
 
-fn free_bytes(dir: &Path) -> Option<u64> {
+/// Bytes that are free where a directory lies, and whether that is read-only.
+fn disk(dir: &Path) -> Option<(u64, bool)> {
     let place = dir.ancestors().find(|place| place.is_dir())?;
     // The empty path is the working directory.
     let place = if place.as_os_str().is_empty() {
@@ -192,11 +287,6 @@ fn free_bytes(dir: &Path) -> Option<u64> {
         place
     };
     let found = rustix::fs::statvfs(place).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-fn modified_ms(path: &Path) -> Option<i64> {
-    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
-    let since = modified.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok()
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    Some((free, found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY)))
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
 
+/// The state of a connection where no host runs.
+pub const NOT_POLLED: &str = "not polled";
+
 /// How one connection stands, and what its link has done since the host started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkReport {
@@ -92,7 +95,7 @@ impl LinkReport {
         LinkReport {
             connection: connection.to_owned(),
             url: url.to_owned(),
-            state: "not polled".to_owned(),
+            state: NOT_POLLED.to_owned(),
             ..LinkReport::default()
         }
     }

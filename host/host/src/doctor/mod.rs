@@ -2,9 +2,13 @@
 //!
 //! [`gather`] looks, [`findings`] judges what it saw, and the command line shows both.
 
+pub mod archive;
+mod files;
 mod findings;
 mod gather;
 mod link;
+mod rights;
+mod time;
 
 use serde::Serialize;
 

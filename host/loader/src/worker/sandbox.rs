@@ -61,6 +61,23 @@ pub struct Protection {
     pub seccomp: Shield,
 }
 
+impl Protection {
+    /// What a worker is not kept from here, or not wholly, with the reason; none where all is as it should be.
+    pub fn lacks(&self) -> Vec<String> {
+        let shields = [
+            ("limits", &self.limits),
+            ("Landlock", &self.landlock),
+            ("seccomp", &self.seccomp),
+        ];
+        let lack = |(name, shield): (&str, &Shield)| match shield {
+            Shield::On => None,
+            Shield::Partly(why) => Some(format!("{name} in part ({why})")),
+            Shield::Off(why) => Some(format!("no {name} ({why})")),
+        };
+        shields.into_iter().filter_map(lack).collect()
+    }
+}
+
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shields = [

@@ -1,7 +1,7 @@
 /* A plugin in C that does what none should: things that Rust and the SDK would not let one do.
  *
- * What it does is told when it is compiled (CONSTRUCT, DESCRIBE) or by the first of the units that it is asked about. NAME
- * is its name, LAYOUT the fingerprint of the ABI, MARK a file that a constructor tries to make.
+ * What it does is told when it is compiled (CONSTRUCT, DESCRIBE, DEED), else by the first of the units that it is asked
+ * about. NAME is its name, LAYOUT the fingerprint of the ABI, MARK a file that a constructor tries to make.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,6 +27,9 @@
 #endif
 #ifndef CONSTRUCT
 #define CONSTRUCT 0
+#endif
+#ifndef DEED
+#define DEED (ask->units_len ? ask->units[0] : 0)
 #endif
 #ifndef MARK
 #define MARK "/nonexistent/mark"
@@ -76,7 +79,8 @@ struct entry {
 };
 
 enum { DONE = 0, TOO_MUCH = 3 };
-enum { TITLE = 16, DISCOVERS = 19, LEDGER = 20, LEDGER_TEXT = 21, NOTE = 32, DEVICE = 33, DEVICE_ID = 35 };
+enum { TITLE = 16, DISCOVERS = 19, LEDGER = 20, LEDGER_TEXT = 21, NOTE = 32, DEVICE = 33, DEVICE_LEDGER = 34, DEVICE_ID = 35 };
+enum { DEVICE_LEDGER_TEXT = 40 };
 
 static int32_t say(const struct sink *out, uint32_t tag, const char *text)
 {
@@ -196,7 +200,7 @@ static int32_t probes(struct step *step, struct probe probe)
 
 static int32_t discover(const struct ask *ask, struct step *step, const struct sink *out)
 {
-    switch (ask->units_len ? ask->units[0] : 0) {
+    switch (DEED) {
     case 1: /* the length of a text that is longer than the text, up to where there is no memory */
     {
         char *page = mmap(NULL, 64 << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -349,6 +353,18 @@ static int32_t discover(const struct ask *ask, struct step *step, const struct s
             rest();
         snprintf(attempt, sizeof attempt, "%d", (int)child);
         return say(out, NOTE, attempt);
+    }
+    case 31: /* a device of a ledger that nobody has */
+        found(out, "1", "a");
+        return say(out, DEVICE_LEDGER, "nobody/one");
+    case 32: /* a ledger that is nothing but depth, made for a device */
+    {
+        static char text[1 << 20];
+        memcpy(text, "x = ", 4);
+        memset(text + 4, '[', sizeof text - 4);
+        found(out, "1", "a");
+        say(out, DEVICE_LEDGER, NAME "/one");
+        return out->put(out->context, DEVICE_LEDGER_TEXT, text, sizeof text);
     }
     }
     return say(out, NOTE, "fine");

@@ -68,6 +68,19 @@ const MILLISECOND: i64 = 1 << 16;
 /// About the year 4200.
 const LAST_MS: i64 = (1 << 46) - 1;
 
+/// Whether the history of a data directory opens, and, where `every_page`, whether each page of it is whole. Nothing is
+/// changed.
+///
+/// # Errors
+/// [`StoreError::Missing`] when there is none; what is wrong with it.
+pub async fn check_history(dir: &Path, every_page: bool) -> Result<(), StoreError> {
+    let history = History::open_read_only(dir).await?;
+    match every_page {
+        true => history.look_through().await,
+        false => Ok(()),
+    }
+}
+
 impl History {
     /// Opens it for the host that holds `registry`. When [`Opening::unclean`], call [`check`](History::check) in
     /// the background.
@@ -103,6 +116,16 @@ impl History {
                 series: HashMap::new(),
             }),
         })
+    }
+
+    /// Looks at every page of it without changing anything, for a health report.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when something is wrong with one.
+    async fn look_through(&self) -> Result<(), StoreError> {
+        let db = Arc::clone(&self.inner.lock().await.db);
+        let mut connection = db.read().acquire().await.map_err(|e| db.error(e))?;
+        Check::Quick.run(&mut connection, db.path()).await
     }
 
     /// Stores the samples of one moment: all of a tick in one call, which costs one statement.

@@ -4,12 +4,14 @@ mod approvals;
 mod audit;
 mod backup;
 mod connections;
+mod copies;
 mod devices;
 mod owner;
 mod scans;
 
 pub use audit::AuditPruned;
-pub use backup::all as backups;
+pub use backup::{all as backups, backup};
+pub use copies::{Copy, Made, contents, copies};
 pub use devices::Promotion;
 pub use owner::Replaced;
 
@@ -29,6 +31,19 @@ use crate::recover::{Opening, recover};
 #[derive(Debug)]
 pub struct Registry {
     db: Db,
+    /// One copy at a time.
+    copying: tokio::sync::Mutex<()>,
+}
+
+/// Whether no host holds a data directory. Nothing is made where there is none.
+///
+/// # Errors
+/// [`StoreError::Locked`] when one does; what the disk says.
+pub fn is_free(dir: &Path) -> Result<(), StoreError> {
+    match dir.is_dir() {
+        true => HostLock::take(dir).map(drop),
+        false => Ok(()),
+    }
 }
 
 impl Registry {
@@ -45,6 +60,7 @@ impl Registry {
         let mut opening = recover(&REGISTRY, &path, Check::Full, &backups).await?;
         let registry = Self {
             db: Db::open(&REGISTRY, &path, lock).await?,
+            copying: tokio::sync::Mutex::default(),
         };
         opening.interrupted_scans = registry.fail_running_scans().await?;
         opening.needs_owner_confirmation = registry.needs_owner_confirmation().await?;
@@ -59,6 +75,7 @@ impl Registry {
     pub async fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
         Ok(Self {
             db: Db::open_read_only(&REGISTRY, dir).await?,
+            copying: tokio::sync::Mutex::default(),
         })
     }
 
@@ -79,6 +96,18 @@ impl Registry {
             .await
             .map_err(|e| self.db.error(e))?;
         self.db.commit(tx).await
+    }
+
+    /// The latest moment that the registry knows of, in milliseconds since 1970: a scan, an answer, a write. A clock that
+    /// is far behind it was set back.
+    pub async fn latest_ms(&self) -> Result<Option<i64>, StoreError> {
+        let latest = "SELECT max(at) FROM (SELECT max(last_seen_ms) AS at FROM device \
+                      UNION ALL SELECT max(started_ms) FROM scan UNION ALL SELECT max(at_ms) FROM audit \
+                      UNION ALL SELECT max(created_ms) FROM connection)";
+        sqlx::query_scalar(latest)
+            .fetch_one(self.db.read())
+            .await
+            .map_err(|e| self.db.error(e))
     }
 
     /// Looks at every page, as at the start; for a health report.

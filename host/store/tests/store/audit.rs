@@ -282,7 +282,7 @@ async fn an_intent_that_was_promised_survives_a_kill_at_the_nth_write() {
         return eprintln!("skipped: strace cannot be used here");
     }
     let mut most = 0;
-    for nth in (10..).step_by(9).take(killed::kills()) {
+    for nth in (10..).step_by(14).take(killed::kills()) {
         let dir = tempdir().unwrap();
         let output = child::killing_at(nth, |wrapper| child::auditor(dir.path(), wrapper))
             .output()

@@ -11,6 +11,7 @@ use crate::{connection, names};
 
 const DIR: &str = "BUSBAR_STORE_CHILD_DIR";
 const JOB: &str = "BUSBAR_STORE_CHILD_JOB";
+const FROM: &str = "BUSBAR_STORE_CHILD_FROM";
 
 /// A command that runs the child on `dir`, behind `wrapper` (a tracer, for instance).
 pub(crate) fn command(dir: &Path, wrapper: &[&str]) -> Command {
@@ -58,6 +59,13 @@ pub(crate) fn killed_at(dir: &Path, nth: usize) -> Vec<String> {
     promises(&output.stdout[..]).collect()
 }
 
+/// A command that restores this copy.
+pub(crate) fn restorer(dir: &Path, from: &Path, wrapper: &[&str]) -> Command {
+    let mut command = command(dir, wrapper);
+    command.env(JOB, "restore").env(FROM, from);
+    command
+}
+
 /// The command, made by `command`, that dies right before its nth write.
 pub(crate) fn killing_at(nth: usize, command: impl FnOnce(&[&str]) -> Command) -> Command {
     let inject = format!("inject=pwrite64,ftruncate,rename,fdatasync:signal=KILL:when={nth}");
@@ -87,6 +95,11 @@ async fn child() {
     let dir = Path::new(&dir);
     let done = match std::env::var_os(JOB) {
         None => write_for_ever(dir).await,
+        Some(job) if job == "restore" => {
+            let from = std::env::var_os(FROM).expect("a copy is named");
+            let restored = busbar_store::restore(dir, Path::new(&from)).await;
+            restored.map(|_| say("restored"))
+        }
         Some(_) => audit_for_ever(dir).await,
     };
     if let Err(error) = done {

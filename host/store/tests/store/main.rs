@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod backup;
 mod child;
 mod damage;
 mod disk;
@@ -13,6 +14,7 @@ mod kill;
 mod killed;
 mod owner;
 mod refused;
+mod restore;
 mod scans;
 mod tampered;
 

@@ -7,7 +7,8 @@ use busbar_ledger::value::Value;
 use serde::{Deserialize, Serialize};
 
 use super::args::LeaseCommand;
-use crate::cli::output::{Output, number};
+use crate::cli::grid::{Column, Grid, Room, Style};
+use crate::cli::output::Output;
 use crate::control::{Client, EndCall};
 use crate::error::{HostError, Result};
 use crate::format::{self, visible};
@@ -50,29 +51,39 @@ async fn list(host: &mut Client, output: Output) -> Result<()> {
         output.line("No value is held.");
         return Ok(());
     }
-    let mut table = output.table(["entity", "value", "safe value", "ends in", "written again", ""]);
+    let mut grid = Grid::new(&[
+        Column::new("entity", Room::Whole),
+        Column::right("value", Room::Whole),
+        Column::right("safe value", Room::Whole),
+        Column::right("ends in", Room::Whole),
+        Column::right("renewed", Room::Optional),
+    ]);
+    let mut remarks = Vec::new();
     for lease in &leases.leases {
         let amount = |value: &Value| match value.as_f64() {
             Some(number) => Amount(number, lease.unit.as_deref()).to_string(),
             None => visible(&value.to_string()),
         };
-        table.add_row(vec![
-            lease.entity.as_str().into(),
-            number(match lease.value == lease.requested {
-                true => amount(&lease.value),
-                false => format!(
-                    "{} (asked for {})",
-                    amount(&lease.value),
-                    amount(&lease.requested)
-                ),
-            }),
-            number(amount(&lease.safe)),
-            number(format::age(lease.until_ms - leases.now_ms)),
-            number(format!("{} times", lease.kept)),
-            output.yellow_cell(&lease.trouble.as_deref().map(visible).unwrap_or_default()),
+        let plain = |text: String| (text, Style::Plain);
+        grid.row(vec![
+            plain(lease.entity.clone()),
+            plain(amount(&lease.value)),
+            plain(amount(&lease.safe)),
+            plain(format::age(lease.until_ms - leases.now_ms)),
+            plain(format!("{} times", lease.kept)),
         ]);
+        if lease.value != lease.requested {
+            let asked = amount(&lease.requested);
+            remarks.push(format!("{}: asked for {asked}", lease.entity));
+        }
+        if let Some(trouble) = &lease.trouble {
+            remarks.push(format!("{}: {}", lease.entity, visible(trouble)));
+        }
     }
-    output.table_lines(&table);
+    grid.print(output);
+    for remark in &remarks {
+        output.hanging("  ", remark, |line| output.yellow(line));
+    }
     Ok(())
 }
 

@@ -146,8 +146,11 @@ async fn confirm(data_dir: &Path, output: Output) -> Result<()> {
         return output.document(&confirmed);
     }
     output.line(&format!(
-        "Confirmed: {} entities may be written, on the devices as they are now.",
-        confirmed["confirmed"]
+        "Confirmed: {} may be written, on the devices as they are now.",
+        match confirmed["confirmed"].as_u64() {
+            Some(1) => "1 entity".to_owned(),
+            n => format!("{} entities", n.unwrap_or_default()),
+        }
     ));
     for change in confirmed["changes"].as_array().into_iter().flatten() {
         output.line(&format!("  {}", visible(change.as_str().unwrap_or_default())));
