@@ -116,8 +116,8 @@ async fn a_scan_that_is_held_up_asks_nothing_and_goes_on() {
     assert!(!whole.contains("was stopped before its end"), "{whole}");
     assert!(terminal.is_as_it_was());
     terminal.types("q").await;
+    terminal.shows("Nothing was saved").await;
     assert_eq!(terminal.end().await, 0);
-    assert!(terminal.all().contains("Nothing was saved"));
 }
 
 #[tokio::test]
@@ -140,13 +140,18 @@ async fn a_scan_that_is_stopped_keeps_what_it_has_found_or_leads_back() {
 
 #[tokio::test]
 async fn the_terminal_is_as_it_was_however_it_ends() {
-    for number in [Signal::TERM, Signal::HUP] {
+    for number in [Signal::TERM, Signal::HUP, Signal::INT] {
         let (home, running) = (home(), gx(GX).await);
         running.change("gx", |options| options.delay = Duration::from_millis(50));
         let mut terminal = at_scan(&home, &running.url("gx").unwrap()).await;
         terminal.types("").await;
         terminal.shows("p pauses").await;
         terminal.signal(number);
+        if number == Signal::INT {
+            // The first Ctrl-C stops the scan, and one at a question ends it.
+            terminal.shows("›").await;
+            terminal.signal(number);
+        }
         terminal.end().await;
         assert!(terminal.is_as_it_was(), "{number:?}");
     }
@@ -158,7 +163,10 @@ async fn nothing_there_is_no_dead_end() {
     let mut terminal = Terminal::start(&home, &[], 80);
     terminal.answers("How shall we get to it?", "?").await;
     terminal.shows("Settings, Integrations").await;
-    terminal.answers("", "2").await;
+    terminal.answers("", "1").await;
+    let heard = terminal.shows("Which one shall be set up?").await;
+    assert!(heard.contains("Nothing announced itself"), "{heard}");
+    terminal.answers("", "Give an address").await;
     terminal.answers("Address", "not an address").await;
     terminal
         .answers("Address", &format!("modbus+tcp://{}", closed_port().await))
@@ -200,6 +208,78 @@ async fn a_running_host_scans_and_takes_it_up() {
         list(&live, "devices")
             .iter()
             .all(|device| text(device, "connection") == "gx")
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_meter_on_udp_is_found_at_its_bare_address_and_one_after_the_other_is_set_up() {
+    let (home, running) = (home(), demo().await);
+    let mut terminal = Terminal::start(&home, &[], 80);
+    for device in ["grid-meter", "gx"] {
+        terminal.answers("How shall we get to it?", "2").await;
+        let address = running.address(device).unwrap().to_string();
+        terminal.answers("Address", &address).await;
+        let sight = terminal.shows("How far").await;
+        let (taken, other) = match device {
+            "gx" => ("modbus+tcp://", "modbus+udp://"),
+            _ => ("modbus+udp://", "modbus+tcp://"),
+        };
+        let (before, after) = sight.split_once("not taken").unwrap_or_else(|| panic!("{sight}"));
+        assert!(before.contains(&format!("{taken}{address}")), "{sight}");
+        assert!(after.contains(&format!("{other}{address}")), "{sight}");
+        terminal.answers("", "").await;
+        for question in [
+            "What now?",
+            "Name",
+            "another name?",
+            "Interval",
+            "Which ones?",
+            "Save this?",
+        ] {
+            terminal.answers(question, "").await;
+        }
+        terminal
+            .answers("Start Busbar now", "Set up another device")
+            .await;
+    }
+    terminal.answers("How shall we get to it?", "q").await;
+    terminal.shows("What was saved stays").await;
+    assert_eq!(terminal.end().await, 0);
+    let devices = home.run(&["devices", "--json"]).await.json();
+    for name in ["gx", "vm-3p75ct"] {
+        let has = list(&devices, "devices")
+            .iter()
+            .any(|device| text(device, "connection") == name);
+        assert!(has, "{name}: {devices:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_scan_by_the_running_host_is_held_up_and_stopped_from_the_terminal() {
+    let (home, running) = (home(), gx(GX).await);
+    let host = home.host_with("[discover]\nmdns_port = 1\n").await;
+    running.change("gx", |options| options.delay = Duration::from_millis(8));
+    let mut terminal = at_scan(&home, &running.url("gx").unwrap()).await;
+    terminal.types("").await;
+    terminal.shows("looking for devices").await;
+    terminal.key("p").await;
+    terminal.shows("paused: nothing asked").await;
+    // The host is told over its socket: it has been, once it has answered something else behind that.
+    home.run(&["doctor"]).await;
+    home.run(&["ledger", "list"]).await;
+    let asked = running.stats("gx").unwrap().requests;
+    home.run(&["ledger", "list"]).await;
+    assert_eq!(running.stats("gx").unwrap().requests, asked);
+    running.change("gx", |options| options.delay = Duration::ZERO);
+    terminal.key("p").await;
+    terminal.shows("devices with").await;
+    // Whoever leaves here has saved nothing, and the host holds nothing for nobody.
+    terminal.answers("What now?", "q").await;
+    assert_eq!(terminal.end().await, 0);
+    assert_eq!(
+        home.run(&["devices", "--json"]).await.json()["devices"],
+        serde_json::json!([])
     );
     host.stop().await;
 }

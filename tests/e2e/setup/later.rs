@@ -223,3 +223,47 @@ async fn exactly_one_value_is_allowed_to_be_written() {
     );
     assert_eq!(limits["connections"][0]["level"], 3);
 }
+
+#[tokio::test]
+async fn with_a_running_host_a_rescan_is_dropped_or_taken_over_and_changes_hold_at_once() {
+    let running = gx(SMALL).await;
+    let home = scanned(&running, "gx").await;
+    let host = home.host_with("[discover]\nmdns_port = 1\n").await;
+    host.device_is("c0ffee_tank_u20", "online").await;
+    running.change("gx", |options| options.hide.push((Some("tank".into()), 20)));
+    let mut terminal = at_connection(&home).await;
+    for (choice, missing) in [("Drop it", false), ("Take it over", true)] {
+        terminal.answers("What shall be done?", "Scan again").await;
+        terminal.answers("How far", "").await;
+        let diff = terminal.shows("What now?").await;
+        assert!(diff.contains("not found") && diff.contains("Fresh"), "{diff}");
+        terminal.answers("", choice).await;
+        let after = terminal.shows("How often it is polled").await;
+        assert_eq!(
+            after.contains("not found by the last scan"),
+            missing,
+            "{choice}: {after}"
+        );
+    }
+    terminal
+        .answers("What shall be done?", "How often it is polled")
+        .await;
+    terminal.answers("Interval", "1s").await;
+    terminal.answers("What shall be done?", "Another name").await;
+    terminal.answers("Name", "house").await;
+    terminal.answers("What shall be done?", "Remove it").await;
+    let live = host.get("/api/v1/devices").await;
+    assert!(
+        list(&live, "devices")
+            .iter()
+            .all(|device| text(device, "connection") == "house")
+    );
+    terminal.answers("Remove it?", "y").await;
+    terminal.answers("How shall we get to it?", "q").await;
+    terminal.end().await;
+    assert_eq!(
+        host.get("/api/v1/devices").await["devices"],
+        serde_json::json!([])
+    );
+    host.stop().await;
+}

@@ -12,6 +12,8 @@ use crate::format;
 pub const TELLING: usize = 6;
 /// Of each kind of value, so many.
 const OF_A_KIND: usize = 2;
+/// So many silent units are named.
+const NAMED: usize = 12;
 /// Units of measurement, the most telling first.
 const KINDS: [&str; 9] = ["W", "%", "V", "kWh", "A", "Hz", "°C", "m3", "VA"];
 
@@ -30,6 +32,8 @@ pub struct Findings {
     pub moved_from: Option<String>,
     /// What saving it would change of what is known; `None` for a new connection.
     pub changes: Option<Changes>,
+    /// Units that were asked and never answered.
+    pub silent: Vec<u8>,
     /// Reads of one poll of everything.
     pub reads: u32,
     /// Whether it was stopped before its end.
@@ -237,6 +241,19 @@ pub fn coverage(findings: &Findings) -> Vec<String> {
         ));
     } else if possible > probed {
         lines.push(format!("{probed} of {possible} possible places were looked at."));
+    }
+    if !findings.silent.is_empty() {
+        let more = findings.silent.len().saturating_sub(NAMED);
+        let named: Vec<String> = findings.silent.iter().take(NAMED).map(u8::to_string).collect();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "Never answered: unit {}{more}. Nothing is there, or it is switched off.",
+            named.join(", ")
+        ));
     }
     lines
 }

@@ -50,7 +50,7 @@ pub struct SetupArgs {
     /// Look only at these units: 1,3-9
     #[arg(long, value_name = "LIST")]
     pub units: Option<UnitList>,
-    /// The connection's name (default: the host in the URL)
+    /// The connection's name (default: the host's name, or what is there)
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// How often it is polled (default: 5s)

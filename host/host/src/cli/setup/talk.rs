@@ -271,7 +271,11 @@ impl Line {
         };
         let counted = bar.map(|(done, of)| format!(" {done}/{of}")).unwrap_or_default();
         let room = paint.width.saturating_sub(5);
-        let what = cut(&format!("{}{counted}", visible(&what)), room / 2);
+        let beside = keys.chars().count().min(room / 2) + 2;
+        let what = cut(
+            &format!("{}{counted}", visible(&what)),
+            room.saturating_sub(beside),
+        );
         let left = room.saturating_sub(what.chars().count() + 2);
         let keys = cut(keys, left);
         let left = left.saturating_sub(keys.chars().count() + 2).min(24);

@@ -55,6 +55,12 @@ pub async fn run(wish: Wish, hands: &mut Hands, output: Output) -> Result<()> {
                         exit: failure.exit,
                     });
                 }
+                Event::Dropped => {
+                    return Err(HostError::nothing_found(
+                        "what answers there is not what is known under this name",
+                        "Set it up as a connection of its own, with another --name.",
+                    ));
+                }
                 Event::Scanned(findings) => report = Some(findings.report.clone()),
                 Event::Saved(kept) => {
                     drop(progress);

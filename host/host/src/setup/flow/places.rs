@@ -104,6 +104,9 @@ pub(super) fn page(flow: &Flow) -> Page {
             "Nothing was found that speaks Modbus. Is the device switched on and in this network, and is Modbus switched \
              on in its settings? (On a GX: Settings, Integrations, Modbus TCP server.)",
         )),
+        0 if flow.ground.networks.is_empty() => blocks.push(Block::text(
+            "Nothing announced itself, and this machine is in no private network that could be searched: give the address.",
+        )),
         0 => blocks.push(Block::text(
             "Nothing announced itself. Many devices never do: a search of the network finds those, too.",
         )),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use busbar_ledger::evidence::Outcome;
 use busbar_store::{Connection, Diff, Registry};
 use busbar_wire::{Endpoint, InFlight, Link, Options};
 
@@ -111,6 +112,7 @@ impl Held {
             proposed: proposed(registry, &order.url, &scan).await?,
             moved_from: moved.map(|connection| connection.url.clone()),
             changes,
+            silent: silent(&scan),
             reads: u32::try_from(reads(&devices(&scan))).unwrap_or(u32::MAX),
             cancelled: scan.cancelled,
         };
@@ -244,6 +246,20 @@ fn told(diff: &Diff) -> Result<Changes> {
         new: diff.new.devices.clone(),
         gone: diff.gone.devices.clone(),
     })
+}
+
+/// The units that were asked and never answered, in order.
+fn silent(scan: &Scan) -> Vec<u8> {
+    let answered = |outcome: &Outcome| !matches!(outcome, Outcome::Silent);
+    let mut units: BTreeMap<u8, bool> = BTreeMap::new();
+    for asked in &scan.evidence {
+        *units.entry(asked.unit).or_default() |= answered(&asked.outcome);
+    }
+    units
+        .into_iter()
+        .filter(|(_, answered)| !answered)
+        .map(|(unit, _)| unit)
+        .collect()
 }
 
 /// What was found, as polling would have it.

@@ -25,7 +25,7 @@ fn entity(id: &str, change: impl FnOnce(&mut serde_json::Value)) -> EntityLimits
 }
 
 /// Two that could be allowed, one of which lapses; one that is never written; one of another connection.
-fn world() -> World {
+pub fn world() -> World {
     let mut world = World::set_up();
     world.limits = Some(Limits {
         configuration: String::new(),

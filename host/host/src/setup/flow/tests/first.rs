@@ -45,6 +45,28 @@ fn enter_alone_leads_from_nothing_to_saved() {
 }
 
 #[test]
+fn what_was_not_found_is_told_with_why() {
+    let mut world = World::empty();
+    let mut flow = begun(&mut world, Wish::default());
+    enter_until(&mut world, &mut flow, &Step::Found);
+    let found = reading(&flow);
+    for said in [
+        "600 of 774",
+        "full scan",
+        "583 of them refused",
+        "unit 3, 7",
+        "1 doubtful",
+        "812 W",
+    ] {
+        assert!(found.contains(said), "{said}: {found}");
+    }
+    assert!(
+        found.contains("1 that others of its kind have and this one lacks"),
+        "{found}"
+    );
+}
+
+#[test]
 fn each_answer_is_in_what_is_saved() {
     let mut world = World::empty();
     let mut flow = begun(&mut world, Wish::default());
@@ -387,13 +409,14 @@ proptest! {
 
     #[test]
     fn whatever_is_answered_there_is_a_question_or_an_end(
-        answers in proptest::collection::vec(any_answer(), 0..60),
+        answers in proptest::collection::vec(any_answer(), 0..90),
         set_up in any::<bool>(),
         host_runs in any::<bool>(),
-        fails in proptest::collection::vec(0..60usize, 0..4),
+        fails in proptest::collection::vec(0..90usize, 0..4),
     ) {
         let mut world = if set_up { World::set_up() } else { World::empty() };
         world.ground.host_runs = host_runs;
+        world.limits = super::advanced::world().limits;
         let mut flow = begun(&mut world, Wish::default());
         for (turn, (pick, answer)) in answers.into_iter().enumerate() {
             if flow.end().is_some() {

@@ -313,6 +313,7 @@ fn findings() -> Findings {
         proposed: "gx".into(),
         moved_from: None,
         changes: None,
+        silent: vec![3, 7],
         reads: 25,
         cancelled: false,
     }
