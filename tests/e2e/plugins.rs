@@ -110,3 +110,53 @@ async fn a_scan_without_plugins_blames_no_device() {
     let failure = finish(scan.spawn().unwrap()).await.failure(1);
     assert_eq!(failure.code, "no_plugins", "{failure:?}");
 }
+
+/// A plugin that is not there any more costs its devices' values, and not the knowledge that they exist.
+#[tokio::test]
+async fn a_device_whose_plugin_is_not_there_is_shown_with_that_reason() {
+    let (home, running) = (Home::new(), meter().await);
+    let url = running.url("demo-meter").unwrap();
+    let scan = ["scan", &url, "--ledger", "generic/demo-meter", "--save", "--json"];
+    let id = text(&list(&home.run(&scan).await.json(), "devices")[0], "id").to_owned();
+    // The program alone, without what lies beside it.
+    let alone = home.path().join("busbar");
+    std::fs::copy(env!("CARGO_BIN_EXE_busbar"), &alone).unwrap();
+    let data = home.data().display().to_string();
+    let run = async |args: &[&str]| {
+        let mut command = tokio::process::Command::new(&alone);
+        command
+            .args(args)
+            .args(["--data-dir", &data])
+            .current_dir(home.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        finish(command.spawn().unwrap()).await
+    };
+    let devices = run(&["devices", "--json"]).await.json();
+    let [device] = list(&devices, "devices") else {
+        panic!("{devices:#}")
+    };
+    assert_eq!(
+        (text(device, "id"), text(device, "availability")),
+        (&*id, "offline")
+    );
+    assert!(
+        text(device, "reason").contains("generic/demo-meter"),
+        "{device:#}"
+    );
+    let doctor = run(&["doctor"]).await;
+    assert_eq!(doctor.code(), 1, "{doctor:#?}");
+    assert!(doctor.stdout.contains("Install the plugin"), "{doctor:#?}");
+    // A next step can be typed as it stands.
+    let failure = run(&["change", "remove", "nobody", "--yes"]).await;
+    let typed = format!("`busbar --data-dir {data} devices`");
+    assert!(failure.stderr.contains(&typed), "{failure:#?}");
+    // And when it is there again, all is as it was.
+    let again = home.run(&["devices", "--json"]).await.json();
+    assert!(
+        !list(&list(&again, "devices")[0], "entities").is_empty(),
+        "{again:#}"
+    );
+}

@@ -390,7 +390,8 @@ impl Catalog {
             ),
             None => HostError::usage(
                 format!("there is no plugin {name:?}"),
-                "`busbar plugin list` shows what there is; --plugin-dir adds a directory.",
+                "`busbar plugin list` shows what there is; --plugin-dir adds a directory. A host that runs knows those that it was \
+                 started with: restart it with --plugin-dir.",
             ),
         })
     }

@@ -81,9 +81,13 @@ pub fn default_rate(class: Option<Class>, writable: bool, key: &str) -> Rate {
     }
 }
 
-/// A key as a name for people: `ac_out_l1_v` is `Ac out l1 v`.
+/// A key as a name for people: `ac_out_l1_v` is `AC out L1 v`.
 pub fn default_label(key: &str) -> String {
-    let mut label = key.replace('_', " ");
+    let word = |word: &str| match word {
+        "l1" | "l2" | "l3" | "ac" | "dc" | "pv" => word.to_ascii_uppercase(),
+        word => word.to_owned(),
+    };
+    let mut label = key.split('_').map(word).collect::<Vec<_>>().join(" ");
     if let Some(first) = label.get_mut(..1) {
         first.make_ascii_uppercase();
     }

@@ -98,7 +98,11 @@ fn show(finding: &Finding, output: Output) {
         output.line(&format!("{head}{}", bold(&line)));
     }
     if !finding.hint.is_empty() {
-        for (n, line) in output.lines_of(8, &visible(&finding.hint)).iter().enumerate() {
+        for (n, line) in output
+            .lines_of(8, &visible(&super::again::spelt(&finding.hint)))
+            .iter()
+            .enumerate()
+        {
             output.line(&format!("      {} {line}", if n == 0 { "→" } else { " " }));
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use busbar_ledger::map::{Map, Settings};
 use busbar_ledger::model::{Ledger, PointSource};
+use busbar_ledger::span::{Function, Span};
 use serde_json::json;
 
 use super::args::LedgerCommand;
@@ -51,6 +52,15 @@ fn list(catalog: &Catalog, output: Output) -> Result<()> {
     Ok(())
 }
 
+/// An address as both kinds of manuals have it, with its kind of registers where that is not the usual one.
+fn place(span: Span) -> String {
+    let kind = match span.function {
+        Function::Holding => String::new(),
+        other => format!("{} ", other.name()),
+    };
+    format!("{kind}{} {:#06x}", span.at, span.at)
+}
+
 fn show(ledger: &Ledger, output: Output) -> Result<()> {
     let points = &ledger.points;
     if output.is_json() {
@@ -87,7 +97,7 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
             PointSource::Registers(_) => {
                 let r = point.register();
                 (
-                    r.map(|r| r.span.at.to_string()).unwrap_or_default(),
+                    r.map(|r| place(r.span)).unwrap_or_default(),
                     r.map(busbar_ledger::describe::register).unwrap_or_default(),
                 )
             }

@@ -1,5 +1,6 @@
 //! The command line. [`main`] reads as the story of a run: parse, configure, do it, say how it went.
 
+mod again;
 pub mod args;
 mod ask;
 pub mod backup;
@@ -59,6 +60,10 @@ pub fn main(args: ArgsOs) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let output = Output::new(cli.global.json);
+    again::remember(
+        &cli.global,
+        std::env::args_os().filter_map(|arg| arg.into_string().ok()),
+    );
     log_to_stderr(&cli);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -222,7 +222,7 @@ impl Output {
         let _ = writeln!(err, "busbar: {}", visible(&error.to_string()));
         let hint = error.hint();
         if !hint.is_empty() {
-            let _ = writeln!(err, "  {}", visible(&hint));
+            let _ = writeln!(err, "  {}", visible(&super::again::spelt(&hint)));
         }
         let exit: Exit = error.exit();
         exit.into()

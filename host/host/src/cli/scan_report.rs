@@ -170,7 +170,7 @@ pub fn show_saved(report: &ScanReport, saved: &SavedAs, output: Output) -> Resul
         output.line(&format!("Saved as \"{name}\":"));
         lines.iter().for_each(|line| output.line(line));
     }
-    output.line("`busbar` polls it and shows it live.");
+    output.line(&super::again::spelt("`busbar` polls it and shows it live."));
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use crate::format::{self, count};
 
 /// Requests that say something of a link.
 const ENOUGH: u64 = 50;
+/// How the reason begins for which a device without a ledger is not read.
+pub const UNREADABLE: &str = "it cannot be read: ";
 /// One unanswered request in so many is nothing to worry about.
 const RARE: u64 = 20;
 
@@ -222,6 +224,14 @@ fn devices(evidence: &Evidence) -> Vec<Finding> {
     offline
         .map(|device| {
             let reason = device.reason.as_deref().unwrap_or("no reason is known");
+            if device.entities.is_empty() && reason.starts_with(UNREADABLE) {
+                return finding(
+                    &format!("device {}", device.id),
+                    Level::Error,
+                    format!("\"{}\": {reason}", device.name),
+                    "Install the plugin, or name its folder: --plugin-dir, or [plugins] dir in busbar.toml.",
+                );
+            }
             finding(
                 &format!("device {}", device.id),
                 Level::Warning,

@@ -12,7 +12,7 @@ mod time;
 
 use serde::Serialize;
 
-pub use findings::findings;
+pub use findings::{UNREADABLE, findings};
 pub use gather::{Evidence, gather};
 pub use link::LinkReport;
 

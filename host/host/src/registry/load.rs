@@ -13,6 +13,7 @@ use super::words::{ranges, status};
 use crate::bus::{Bus, Device, DeviceMeta, OwnersWord};
 use crate::catalog::Catalog;
 use crate::discover;
+use crate::doctor::UNREADABLE;
 use crate::error::Result;
 use crate::profile::Profile;
 use crate::settings::ConnectionOptions;
@@ -63,7 +64,7 @@ pub async fn devices_of(
                     continue;
                 };
                 let why = format!(
-                    "it cannot be read: {error}; is the plugin that brings it there (`busbar plugin list`, --plugin-dir)?"
+                    "{UNREADABLE}{error}; is the plugin that brings it there (`busbar plugin list`, --plugin-dir)?"
                 );
                 (nothing, Some(why))
             }
