@@ -1,6 +1,6 @@
 //! What an owner changes while the host runs: it is carried out in the registry, and what it concerns is polled anew.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use busbar_store::Connection;
 
@@ -15,27 +15,20 @@ impl Host {
     /// # Errors
     /// Those of [`change::apply`]; then nothing is changed.
     pub async fn change(self: &Arc<Self>, change: &Change) -> Result<()> {
-        let before = self.concerned(change).await?;
+        let _turn = self.changing.lock().await;
+        let mut all = self.concerned(change).await?;
+        change::fits(change, all.first(), &self.config)?;
         change::apply(&self.registry, change).await?;
         if change.needs_restart() {
             return Ok(());
         }
-        for gone in &before {
-            let now = self.registry.connection(&gone.id).await?;
-            if now.is_none_or(|now| now.name != gone.name) {
-                self.forget(gone);
-            }
-        }
-        let mut all = before;
         for connection in self.concerned(change).await? {
             if all.iter().all(|known| known.id != connection.id) {
                 all.push(connection);
             }
         }
-        for known in all {
-            if let Some(connection) = self.registry.connection(&known.id).await? {
-                self.start_connection(&connection).await?;
-            }
+        for known in &all {
+            self.renew(known).await?;
         }
         Ok(())
     }
@@ -70,18 +63,5 @@ impl Host {
         let mut connections = self.registry.connections().await?;
         connections.retain(|connection| on.iter().any(|device| device.connection_id == connection.id));
         Ok(connections)
-    }
-
-    /// Polls a connection no more, and shows nothing of it.
-    fn forget(&self, connection: &Connection) {
-        let lane = self
-            .lanes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&connection.id);
-        if let Some(lane) = lane {
-            lane.stop.cancel();
-        }
-        self.bus.put(&connection.name, Vec::new());
     }
 }

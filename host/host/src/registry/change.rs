@@ -125,6 +125,28 @@ pub fn overruled(change: &Change, connection: Option<&Connection>, config: &Conf
     }
 }
 
+/// Whether a change goes together with the file. `connection` is the one that it is about. Pure.
+///
+/// # Errors
+/// A usage error for a name that the file has for another address: the connection would be moved there at the next start,
+/// with what the file lets one write there.
+pub fn fits(change: &Change, connection: Option<&Connection>, config: &Config) -> Result<()> {
+    let (Change::RenameConnection { name, .. }, Some(known)) = (change, connection) else {
+        return Ok(());
+    };
+    let same = |url: &str| {
+        url.parse::<Endpoint>()
+            .is_ok_and(|of| of.to_string() == known.url)
+    };
+    match config.connections.iter().find(|c| c.name == *name) {
+        Some(named) if known.name != *name && !same(&named.url) => Err(HostError::usage(
+            format!("busbar.toml has a connection {name:?} already, at another address"),
+            "Choose another name, or change it there first.",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What goes or changes with a change, a line each, for the owner to agree to. Nothing where nothing is lost.
 ///
 /// # Errors
@@ -216,9 +238,11 @@ fn name_of(device: &Device) -> &str {
 pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
     match change {
         Change::RenameConnection { connection, name } => {
-            let mut connection = known_connection(registry, connection).await?;
-            connection.name.clone_from(name);
-            Ok(registry.update_connection(&connection).await?)
+            edit(registry, connection, |connection| {
+                connection.name.clone_from(name);
+                Ok(())
+            })
+            .await
         }
         Change::Interval { connection, interval } => {
             if interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
@@ -252,6 +276,7 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
         }
         Change::Choose { device, put_away } => {
             known_device(registry, device).await?;
+            refuse_held(registry, |of, key| of == device && put_away.contains(key)).await?;
             Ok(registry.choose_entities(device, put_away).await?)
         }
         Change::Replace { old, new } => {
@@ -261,7 +286,7 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
                 .await?
                 .into_iter()
                 .find(|device| device.id == *new);
-            if let Some(there) = there.filter(|there| there.ledger != old.ledger) {
+            if let Some(there) = there.as_ref().filter(|there| there.ledger != old.ledger) {
                 return Err(HostError::usage(
                     format!(
                         "{new} is a {}, and {} a {}: only its like can take a device's place",
@@ -270,7 +295,8 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
                     "Keep both, and remove the one that is gone.",
                 ));
             }
-            refuse_while_held(registry, std::slice::from_ref(&old)).await?;
+            let both: Vec<Device> = there.into_iter().chain([old.clone()]).collect();
+            refuse_while_held(registry, &both).await?;
             registry.replace_device(&old.id, new).await?;
             Ok(())
         }
@@ -305,11 +331,16 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
 
 /// A value that is held for one of these devices has to come back to what is safe first.
 async fn refuse_while_held(registry: &Registry, devices: &[Device]) -> Result<()> {
+    refuse_held(registry, |of, _| devices.iter().any(|device| device.id == of)).await
+}
+
+/// The same for what the device and the key of an entity tell.
+async fn refuse_held(registry: &Registry, concerns: impl Fn(&str, &str) -> bool) -> Result<()> {
     let leases = registry.open_leases().await?;
     let held = leases.iter().find_map(|row: &AuditRow| {
         let entity = row.entry.entity.as_deref()?;
-        let (of, _) = entity.split_once('.')?;
-        devices.iter().any(|device| device.id == of).then_some(entity)
+        let (of, key) = entity.split_once('.')?;
+        concerns(of, key).then_some(entity)
     });
     match held {
         None => Ok(()),
@@ -339,11 +370,22 @@ async fn set_options(
     connection: &str,
     set: impl FnOnce(&mut ConnectionOptions),
 ) -> Result<()> {
-    let mut connection = known_connection(registry, connection).await?;
-    let mut options = ConnectionOptions::of(&connection);
-    set(&mut options);
-    connection.options = to_value(&options)?;
-    Ok(registry.update_connection(&connection).await?)
+    edit(registry, connection, |connection| {
+        let mut options = ConnectionOptions::of(connection);
+        set(&mut options);
+        connection.options = to_value(&options)?;
+        Ok(())
+    })
+    .await
+}
+
+async fn edit(
+    registry: &Registry,
+    connection: &str,
+    edit: impl FnOnce(&mut Connection) -> Result<()>,
+) -> Result<()> {
+    let connection = known_connection(registry, connection).await?;
+    registry.edit_connection(&connection.id, edit).await.map(drop)
 }
 
 fn to_value(what: &impl Serialize) -> Result<serde_json::Value> {

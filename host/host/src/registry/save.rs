@@ -1,5 +1,6 @@
 //! Takes over what a scan found into the registry, as a whole.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use busbar_ledger::evidence::Outcome;
@@ -85,12 +86,11 @@ pub async fn connection(
     name: Option<&str>,
     plugin: Option<&str>,
 ) -> Result<Connection> {
-    if let Some(mut connection) = known(registry, url, name).await? {
-        if connection.url != url {
-            connection.url = url.to_owned();
-            registry.update_connection(&connection).await?;
-        }
-        return Ok(connection);
+    if let Some(connection) = known(registry, url, name).await? {
+        return match connection.url == url {
+            true => Ok(connection),
+            false => move_to(registry, &connection, url).await,
+        };
     }
     let new = NewConnection {
         name: name.map_or_else(|| connection_name(url), str::to_owned),
@@ -99,6 +99,15 @@ pub async fn connection(
         options: json!({}),
     };
     Ok(registry.add_connection(new, clock::now_ms()).await?)
+}
+
+/// Gives a connection another address, and leaves all else as it is by now.
+pub(super) async fn move_to(registry: &Registry, connection: &Connection, url: &str) -> Result<Connection> {
+    let moved = registry.edit_connection(&connection.id, |connection| {
+        connection.url = url.to_owned();
+        Ok(())
+    });
+    moved.await
 }
 
 /// Stores a scan: its evidence, and what it changes.
@@ -159,26 +168,34 @@ async fn keep_ledgers(
     scan: &Scan,
 ) -> Result<Vec<String>> {
     let mut changed = Vec::new();
-    let mut options = ConnectionOptions::of(connection);
-    let before = options.clone();
+    let (mut own, mut composed) = (BTreeMap::new(), BTreeMap::new());
     for device in &scan.devices {
         let discover::FoundDevice { report, ledger, .. } = device;
         if let Some(text) = &device.ledger_text {
-            options.device_ledgers.insert(report.id.clone(), text.clone());
+            composed.insert(report.id.clone(), text.clone());
             catalog.keep_composed(&report.id, ledger);
         } else if let Some(text) = catalog.own_text(&report.ledger) {
-            let kept = options.ledgers.insert(report.ledger.clone(), text.clone());
-            if kept.is_some_and(|kept| kept != text) {
-                changed.push(report.ledger.clone());
-            }
+            own.insert(report.ledger.clone(), text);
         }
     }
-    if options == before {
+    if own.is_empty() && composed.is_empty() {
         return Ok(changed);
     }
-    connection.options = serde_json::to_value(options)
-        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    registry.update_connection(connection).await?;
+    // What the owner says of the connection while it is scanned stays as he says it.
+    let edited = registry.edit_connection::<HostError>(&connection.id, |connection| {
+        let mut options = ConnectionOptions::of(connection);
+        for (name, text) in own {
+            let kept = options.ledgers.insert(name.clone(), text.clone());
+            if kept.is_some_and(|kept| kept != text) {
+                changed.push(name);
+            }
+        }
+        options.device_ledgers.extend(composed);
+        connection.options = serde_json::to_value(options)
+            .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+        Ok(())
+    });
+    *connection = edited.await?;
     Ok(changed)
 }
 

@@ -102,7 +102,7 @@ fn sources(device: &Device, all: &[Arc<Device>]) -> Vec<Source> {
     };
     let mut found: Vec<Source> = all
         .iter()
-        .filter(|of| of.meta.connection == device.meta.connection)
+        .filter(|of| of.meta.connection_id == device.meta.connection_id)
         .filter_map(source)
         .filter(|source| source.serial.is_some())
         .collect();
@@ -352,9 +352,9 @@ fn asked<'a>(target: &'a Target, interlock: &Interlock, all: &'a [Arc<Device>]) 
         return Some(&target.device);
     };
     let meta = &target.device.meta;
-    let on_the_same = all
-        .iter()
-        .filter(|d| d.meta.connection == meta.connection && d.meta.ledger.name == *ledger && !d.meta.missing);
+    let on_the_same = all.iter().filter(|d| {
+        d.meta.connection_id == meta.connection_id && d.meta.ledger.name == *ledger && !d.meta.missing
+    });
     // Of several gateways on one connection, the one with the same beginning of its id.
     on_the_same.max_by_key(|d| {
         d.meta

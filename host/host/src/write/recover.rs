@@ -212,7 +212,7 @@ async fn read(host: &Arc<Host>, target: &Target) -> Option<(Who, Value)> {
         if n > 0 {
             tokio::time::sleep(AGAIN).await;
         }
-        let Some(lane) = host.lane(&target.device.meta.connection) else {
+        let Some(lane) = host.lane(&target.device.meta.connection_id) else {
             continue;
         };
         let Ok(who) = evidence::who(&lane.link, &target.device, &host.bus.devices()).await else {
