@@ -80,7 +80,7 @@ impl Writer {
         if approval.fingerprint != fingerprint(target) {
             return Err(Refusal::new(
                 Cause::Identity,
-                "what its ledger says of it has changed since you allowed it",
+                "where it lies, or what its ledger says of it, has changed since you allowed it",
                 "Look at `busbar limits`; when all is right: `busbar limits --confirm`.",
             ));
         }
@@ -131,7 +131,7 @@ impl Writer {
                 if old.fingerprint == Approval::OF_ANOTHER {
                     changes.push(format!("{}: another device is in its place", old.entity));
                 } else if old.fingerprint != approval.fingerprint {
-                    changes.push(format!("{}: its ledger has changed", old.entity));
+                    changes.push(format!("{}: its place or its ledger has changed", old.entity));
                 }
             }
             given.push(approval);
@@ -210,8 +210,8 @@ fn approval(target: &Target, who: &Who) -> Approval {
     }
 }
 
-/// What of a ledger must still be the same for an approval to hold: where the value lies, what it means there, and the
-/// bounds within which it is written.
+/// What must still be the same for an approval to hold: where the value lies, what it means there, and the bounds within
+/// which it is written.
 fn fingerprint(target: &Target) -> String {
     let point = target.point();
     // The words for it may be put better.
@@ -220,8 +220,9 @@ fn fingerprint(target: &Target) -> String {
     let rule: String = rule.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let place = match point.register() {
         Some(register) => format!(
-            "{} {} {:?} {:?} {}/{}",
+            "{} {} {} {:?} {:?} {}/{}",
             target.device.meta.ledger.name,
+            target.device.meta.unit,
             register.span,
             register.ty,
             register.order,
