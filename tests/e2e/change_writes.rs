@@ -2,6 +2,7 @@
 //! back.
 
 use busbar_zoo::gx;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::common::host::Host;
@@ -133,4 +134,32 @@ async fn a_name_gives_nobody_a_leave() {
     taken.json();
     let clash = change(&known, &["name", "x", "home"]).await.failure(2);
     assert!(clash.message.contains("busbar.toml"), "{clash:?}");
+}
+
+#[tokio::test]
+async fn what_a_restored_registry_says_is_held_is_not_written_before_its_owner_has_looked() {
+    let known = Known::new().await;
+    let host = known.host("level = 2\nallow = [\"victron/gx-hub4:2716\"]").await;
+    known
+        .home
+        .set(&[SETPOINT, "500", "--for", "30m", "--yes"])
+        .await
+        .is("applied");
+    known.home.run(&["backup", "held.db", "--json"]).await.json();
+    host.process.signal(Signal::KILL);
+    host.process.end().await;
+    known
+        .home
+        .run(&["restore", "held.db", "--yes", "--json"])
+        .await
+        .json();
+    let before = known.frames();
+    let host = known.host("level = 2\nallow = [\"victron/gx-hub4:2716\"]").await;
+    until("it to be looked into", async || {
+        let rows = known.home.audit().await;
+        rows.iter().any(|row| row["outcome"] == "unknown").then_some(())
+    })
+    .await;
+    host.stop().await;
+    assert_eq!(known.frames(), before, "nothing was written");
 }
