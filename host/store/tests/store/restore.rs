@@ -88,7 +88,7 @@ async fn what_is_no_copy_is_refused() {
     run_sql(&sly, trigger).await;
     // A name that SQLite gives to none but its own, put there all the same.
     let slyer = place.path().join("slyer.db");
-    fs::write(&slyer, &fs::read(&sly).unwrap()).unwrap();
+    fs::copy(&sly, &slyer).unwrap();
     let hidden = "PRAGMA writable_schema = ON; \
                   UPDATE sqlite_schema SET name = 'sqlite_t', sql = replace(sql, 'TRIGGER t', 'TRIGGER sqlite_t') \
                   WHERE name = 't'";
