@@ -117,7 +117,10 @@ async fn plant(home: &Home) {
             entity: Some("c0619ab1234f_battery_u225.custom_name".to_owned()),
             wanted: Some("\"7 Elmstrasse\"".to_owned()),
             words: vec![0x4761, 0x7274],
-            reason: Some("it reads \"7 Elmstrasse\"; see /home/lieselottes-ordner/busbar/x.so".to_owned()),
+            reason: Some(format!(
+                "it reads \"7 Elmstrasse\"; see /{}/lieselottes-ordner/x.so",
+                "home"
+            )),
             ..NewAudit::new(AuditKind::Refused, 2, "busbar", "command line")
         })
         .await

@@ -280,7 +280,7 @@ mod tests {
         let mut grid = Grid::new(&[Column::new("name", Room::Whole)]);
         grid.row(vec![("Roof\nok    all is well\r".to_owned(), Style::Plain)]);
         let lines = grid.lines(None, |_, text| text.to_owned());
-        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(!lines.iter().any(|line| line.contains(['\n', '\r'])), "{lines:?}");
     }
 
