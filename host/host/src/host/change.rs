@@ -6,6 +6,7 @@ use busbar_store::Connection;
 
 use super::Host;
 use crate::error::Result;
+use crate::registry::adopt_ledgers;
 use crate::registry::change::{self, Change};
 
 impl Host {
@@ -19,6 +20,9 @@ impl Host {
         let mut all = self.concerned(change).await?;
         change::fits(change, all.first(), &self.config)?;
         change::apply(&self.registry, change).await?;
+        if matches!(change, Change::Replace { .. }) {
+            adopt_ledgers(&self.registry, &self.catalog).await?;
+        }
         if change.needs_restart() {
             return Ok(());
         }

@@ -295,10 +295,13 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
                     "Keep both, and remove the one that is gone.",
                 ));
             }
-            let both: Vec<Device> = there.into_iter().chain([old.clone()]).collect();
+            let both: Vec<Device> = there.iter().cloned().chain([old.clone()]).collect();
             refuse_while_held(registry, &both).await?;
             registry.replace_device(&old.id, new).await?;
-            Ok(())
+            match there {
+                Some(there) => hand_over_ledger(registry, &there, &old.id).await,
+                None => Ok(()),
+            }
         }
         Change::RemoveDevice { device } => {
             let device = known_device(registry, device).await?;
@@ -327,6 +330,18 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
             set_options(registry, connection, |options| options.writes = Some(kept)).await
         }
     }
+}
+
+/// A ledger that a plugin made for one device describes it, and not the one whose id it has from now on.
+async fn hand_over_ledger(registry: &Registry, from: &Device, to: &str) -> Result<()> {
+    set_options(registry, &from.connection_id, |options| {
+        let made = options.device_ledgers.remove(&from.id);
+        options.device_ledgers.remove(to);
+        options
+            .device_ledgers
+            .extend(made.map(|text| (to.to_owned(), text)));
+    })
+    .await
 }
 
 /// A value that is held for one of these devices has to come back to what is safe first.
@@ -440,7 +455,56 @@ pub async fn kept(registry: &Registry) -> Result<Kept> {
 
 #[cfg(test)]
 mod tests {
+    use busbar_store::{Found, FoundDevice, NewConnection};
+    use serde_json::json;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_device_in_anothers_place_is_read_by_its_own_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, _) = Registry::open(dir.path()).await.unwrap();
+        let mut ids = Vec::new();
+        for name in ["old", "new"] {
+            let connection = NewConnection {
+                name: name.into(),
+                url: "modbus+tcp://h:502".into(),
+                plugin: None,
+                options: json!({ "interval": "7s", "device_ledgers": { (name): format!("made for {name}") } }),
+            };
+            let connection = registry.add_connection(connection, 1).await.unwrap();
+            let device = FoundDevice {
+                id: name.into(),
+                unit_id: 1,
+                ledger: "a/b".into(),
+                name: None,
+                model: None,
+                serial: None,
+                firmware: None,
+                entities: Vec::new(),
+                readable: Vec::new(),
+                complete: true,
+            };
+            let found = Found {
+                devices: vec![device],
+                asked: Vec::new(),
+            };
+            registry.apply_scan(&connection.id, &found, 1).await.unwrap();
+            ids.push(connection.id);
+        }
+        let change = Change::Replace {
+            old: "old".into(),
+            new: "new".into(),
+        };
+        apply(&registry, &change).await.unwrap();
+        let merged = known_device(&registry, "old").await.unwrap();
+        assert_eq!(merged.connection_id, ids[1]);
+        let there = known_connection(&registry, &ids[1]).await.unwrap();
+        let options = ConnectionOptions::of(&there);
+        assert_eq!(options.interval.as_deref(), Some("7s"));
+        let made = [("old".to_owned(), "made for new".to_owned())];
+        assert_eq!(options.device_ledgers, made.into());
+    }
 
     #[test]
     fn a_name_is_for_people() {
