@@ -69,6 +69,34 @@ async fn a_value_that_is_held_comes_back_under_any_name_of_its_connection() {
 }
 
 #[tokio::test]
+async fn a_leave_that_is_taken_back_ends_at_once() {
+    let known = Known::new().await;
+    let host = allowed(&known).await;
+    known
+        .home
+        .set(&[SETPOINT, "500", "--for", "30m", "--yes"])
+        .await
+        .is("applied");
+    let none = json!({ "change": "writes", "connection": "home", "writes": { "level": 0 } });
+    let (status, said) = Control::of(&known.home).post("/control/change", &none).await;
+    assert_eq!(status, 200, "{said:#}");
+    known
+        .home
+        .set(&[SETPOINT, "400", "--yes"])
+        .await
+        .refused("level", &["lowered", "Restart"]);
+    // What is held comes back to what is safe.
+    let ended = known.home.run(&["lease", "end", SETPOINT, "--json"]).await.json();
+    assert_eq!(
+        text(&list(&ended, "ended")[0], "outcome"),
+        "released",
+        "{ended:#}"
+    );
+    assert_eq!(known.frames().last().unwrap().3, [0, 0]);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_name_gives_nobody_a_leave() {
     let known = Known::new().await;
     let other = gx(&GX.replace("c0ffee", "beefed")).await;

@@ -6,12 +6,13 @@ use busbar_store::Connection;
 
 use super::Host;
 use crate::error::Result;
-use crate::registry::adopt_ledgers;
 use crate::registry::change::{self, Change};
+use crate::registry::{adopt_ledgers, kept};
+use crate::write::policy::Policy;
 
 impl Host {
     /// Carries a change out, in the registry and in what is polled. How far writing goes is read at the start only: a host
-    /// never gets a way to write that it did not have.
+    /// never gets a way to write that it did not have. One that is taken back it has no more.
     ///
     /// # Errors
     /// Those of [`change::apply`]; then nothing is changed.
@@ -24,6 +25,10 @@ impl Host {
             adopt_ledgers(&self.registry, &self.catalog).await?;
         }
         if change.needs_restart() {
+            let now = Policy::of(&self.config, &kept(&self.registry).await?);
+            for connection in &all {
+                self.policy.take_back(&connection.id, &now);
+            }
             return Ok(());
         }
         for connection in self.concerned(change).await? {

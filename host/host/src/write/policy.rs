@@ -1,6 +1,7 @@
 //! What the owner has allowed: which entities, on which connection, how far, until when. Pure.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use busbar_guard::{Cause, Refusal, Site};
 use busbar_ledger::model::{Ledger, Point};
@@ -79,6 +80,8 @@ pub struct Policy {
     connections: Vec<OnConnection>,
     /// What tells two configurations apart.
     print: String,
+    /// The ids of connections on which the owner has taken his leave back since.
+    taken_back: Arc<Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +175,20 @@ impl Policy {
             site,
             print: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
             connections,
+            taken_back: Arc::default(),
+        }
+    }
+
+    /// From now on nothing is written on a connection, whose id this is, where `now` goes less far than this: a leave ends at
+    /// once, and one is only given at a start.
+    pub fn take_back(&self, connection: &str, now: &Policy) {
+        let level = |policy: &Policy| {
+            let here = |on: &&OnConnection| on.id.as_deref() == Some(connection);
+            policy.connections.iter().find(here).map_or(0, |on| on.level)
+        };
+        if level(now) < level(self) {
+            let mut taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+            taken_back.insert(connection.to_owned());
         }
     }
 
@@ -207,6 +224,18 @@ impl Policy {
     pub fn allowed(&self, target: &Target, now_ms: i64) -> Result<Allowed, Refusal> {
         let meta = &target.device.meta;
         let point = target.point();
+        let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken_back.contains(&meta.connection_id) {
+            return Err(Refusal::new(
+                Cause::Level,
+                format!(
+                    "you have lowered the level of \"{}\" since the host started",
+                    meta.connection
+                ),
+                "Restart the host; `busbar limits` shows what may be written then.",
+            ));
+        }
+        drop(taken_back);
         let Some(on) = self.connections.iter().find(|on| on.is_of(meta) && on.level > 0) else {
             return Err(Refusal::new(
                 Cause::Level,
