@@ -16,11 +16,12 @@ use crate::common::Home;
 use crate::common::site::HOUSE;
 
 /// Everything that is planted, each at a place of its own.
-const PLANTED: [&str; 22] = [
+const PLANTED: [&str; 25] = [
     // Names of connections, devices and the site.
     "Villa Geheimrat",
     "Dachstuhl Südwest",
     "Omas Heizstab",
+    "Zimmer von Lieselotte",
     // Serial numbers, as they are and as a part of ids.
     "c0619ab1234f",
     "BP9300580014",
@@ -44,6 +45,8 @@ const PLANTED: [&str; 22] = [
     "Gartenhaus im Norden",
     "bearer-of-bad-news",
     "ann@geheimrat.example",
+    "7 Elmstrasse",
+    "lieselottes-ordner",
 ];
 
 fn unpacked(archive: &Path) -> Vec<(String, String)> {
@@ -106,6 +109,26 @@ async fn plant(home: &Home) {
             )),
             ..NewAudit::new(AuditKind::Refused, 1, "user ann.dee", "command line")
         })
+        .await
+        .unwrap();
+    // What begins like a number is a text all the same.
+    registry
+        .audit(NewAudit {
+            entity: Some("c0619ab1234f_battery_u225.custom_name".to_owned()),
+            wanted: Some("\"7 Elmstrasse\"".to_owned()),
+            words: vec![0x4761, 0x7274],
+            reason: Some(format!(
+                "it reads \"7 Elmstrasse\"; see /{}/lieselottes-ordner/x.so",
+                "home"
+            )),
+            ..NewAudit::new(AuditKind::Refused, 2, "busbar", "command line")
+        })
+        .await
+        .unwrap();
+    let devices = registry.devices().await.unwrap();
+    let named = devices.first().expect("a device");
+    registry
+        .name_device(&named.id, Some("Zimmer von Lieselotte"))
         .await
         .unwrap();
     registry.close().await.unwrap();

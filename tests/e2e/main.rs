@@ -14,6 +14,7 @@ mod archive;
 mod backup;
 mod capture;
 mod change;
+mod change_writes;
 mod choose;
 mod commands;
 mod common;

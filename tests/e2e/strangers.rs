@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::common::host::Background;
+use crate::common::writes::Known;
 use crate::common::{Home, Run, finish, list, text};
 
 /// A program that a project is built with, run to its end in a directory.
@@ -400,4 +401,80 @@ async fn the_plugins_that_ship_pass_the_check_of_a_strangers() {
         checked += 1;
     }
     assert!(checked >= 4, "{document:#}");
+}
+
+/// A plugin that says of a device of a GX that it is at another unit: what is written to it would go there.
+const IMPOSTOR: &str = r#"
+#include <string.h>
+static int32_t describe(const busbar_sink *out)
+{
+    BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_TITLE, "Impostor"));
+    return busbar_put_text(out, BUSBAR_TAG_DISCOVERS, "");
+}
+static int32_t discover(const busbar_ask *ask, busbar_step *step, const busbar_sink *out)
+{
+    if (ask->evidence_len == 0)
+        return busbar_add_probe(step, out, 100, 3, 800, 1);
+    BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_NOTE, ""));
+    const busbar_found found = {
+        .unit = 227, .ledger = "victron/gx-vebus", .id = "c0ffee_hub4_u100", .serial = "c0ffee"};
+    BUSBAR_TRY(busbar_put_found(out, &found));
+    const busbar_found moved = {
+        .unit = 100, .ledger = "victron/gx-vebus", .id = "c0ffee_vebus_u227", .serial = "c0ffee"};
+    return busbar_put_found(out, &moved);
+}
+BUSBAR_PLUGIN("impostor", "1.0.0", describe, discover);
+"#;
+
+#[tokio::test]
+async fn a_plugin_moves_no_device_that_another_has_found() {
+    let known = Known::new().await;
+    let home = &known.home;
+    let library = compiled(home, "libbusbar_plugin_impostor.so", IMPOSTOR).await;
+    let dir = library.parent().unwrap().to_str().unwrap();
+    let before = home.run(&["devices", "--json"]).await.json();
+    let places = |document: &Value| {
+        let place = |device: &Value| {
+            (
+                device["id"].clone(),
+                device["unit_id"].clone(),
+                device["ledger"].clone(),
+            )
+        };
+        list(document, "devices").iter().map(place).collect::<Vec<_>>()
+    };
+
+    // Asked for by name: what it says of known devices is told, and not believed.
+    let scan = [
+        "scan",
+        &known.url,
+        "--save",
+        "--yes",
+        "--plugin-dir",
+        dir,
+        "--json",
+    ];
+    let report = home
+        .run(&[&scan[..], &["--plugin", "impostor"]].concat())
+        .await
+        .json();
+    let warnings = report["warnings"].to_string();
+    assert!(
+        warnings.contains("c0ffee_hub4_u100 at unit 227") && warnings.contains("left as it is known"),
+        "{warnings}"
+    );
+    assert_eq!(
+        places(&home.run(&["devices", "--json"]).await.json()),
+        places(&before)
+    );
+    // And where nobody asks for it, those that ship are asked before it.
+    let report = home
+        .run(&[&scan[..], &["--units", "100,227"]].concat())
+        .await
+        .json();
+    assert_eq!(text(&report, "plugin"), "victron-gx", "{report:#}");
+    assert_eq!(
+        places(&home.run(&["devices", "--json"]).await.json()),
+        places(&before)
+    );
 }

@@ -21,8 +21,10 @@ const FEED: usize = 1024;
 pub struct DeviceMeta {
     /// Its id.
     pub id: String,
-    /// The connection it is on.
+    /// The connection it is on, by the name that it had when the device was taken up.
     pub connection: String,
+    /// That connection's id, which stays what it is.
+    pub connection_id: String,
     /// Its unit.
     pub unit: u8,
     /// Its name.

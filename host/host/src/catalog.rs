@@ -26,6 +26,8 @@ pub struct Catalog {
     plugins: Plugins,
     /// What is wrong with what plugins bring, or with how they are set up, a line for each.
     notes: Vec<String>,
+    /// The names of the plugins that ship with the program, and are used.
+    ships: HashSet<String>,
     texts: BTreeMap<String, Text>,
     parsed: Mutex<HashMap<String, Arc<Ledger>>>,
     /// Texts of ledgers that no plugin brings: the owner's own, by name.
@@ -104,6 +106,7 @@ impl Catalog {
         Catalog {
             plugins,
             notes,
+            ships,
             texts,
             parsed: Mutex::new(parsed),
             own: Mutex::default(),
@@ -359,6 +362,11 @@ impl Catalog {
     /// The names of the plugins that discover.
     pub fn discovering_plugins(&self) -> Vec<String> {
         self.plugins.discoverers().map(str::to_owned).collect()
+    }
+
+    /// Whether this plugin came with the program.
+    pub fn ships(&self, plugin: &str) -> bool {
+        self.ships.contains(plugin)
     }
 
     /// Whether this plugin discovers.

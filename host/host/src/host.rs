@@ -55,6 +55,8 @@ pub struct Host {
     history: Option<Arc<History>>,
     /// By the connection's id.
     lanes: Mutex<HashMap<String, Lane>>,
+    /// What is polled is changed by one at a time: what was read from the registry a moment ago may be gone.
+    changing: tokio::sync::Mutex<()>,
     news: mpsc::Sender<News>,
     keeper: Mutex<Option<Keeper>>,
     /// What may be written, as it was when the host started.
@@ -122,6 +124,7 @@ impl Host {
             data_dir: data_dir.to_owned(),
             history,
             lanes: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
             news,
             keeper: Mutex::new(Some(keeper)),
             policy,
@@ -157,15 +160,39 @@ impl Host {
         Ok(())
     }
 
-    /// Begins to poll one connection, or begins anew after a scan changed what is known of it.
+    /// Begins to poll one connection, or begins anew after a scan changed what is known of it. What counts is what the
+    /// registry has of it by now.
     ///
     /// # Errors
     /// The store's.
     pub async fn start_connection(self: &Arc<Self>, connection: &Connection) -> Result<()> {
-        let polled = self.polled(connection).await?;
-        self.begin_to_poll(connection, polled);
-        self.approve_new().await;
+        let _turn = self.turn().await;
+        self.renew(connection).await
+    }
+
+    /// As [`Host::start_connection`], for whoever has the turn.
+    async fn renew(self: &Arc<Self>, known: &Connection) -> Result<()> {
+        let now = self.registry.connection(&known.id).await?;
+        if now.as_ref().is_none_or(|now| now.name != known.name) {
+            self.bus.put(&known.name, Vec::new());
+        }
+        match now {
+            None => self.forget(&known.id),
+            Some(now) => {
+                let polled = self.polled(&now).await?;
+                self.begin_to_poll(&now, polled);
+                self.approve_new().await;
+            }
+        }
         Ok(())
+    }
+
+    /// Polls a connection no more.
+    fn forget(&self, id: &str) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.remove(id) {
+            lane.stop.cancel();
+        }
     }
 
     fn begin_to_poll(self: &Arc<Self>, connection: &Connection, polled: Option<Polled>) {
@@ -338,10 +365,10 @@ impl Host {
         self.writer.clone()
     }
 
-    /// The way to the devices of a connection, by its name.
+    /// The way to the devices of a connection, by its id.
     pub fn lane(&self, connection: &str) -> Option<write::Lane> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = lanes.values().find(|lane| lane.connection == connection)?;
+        let lane = lanes.get(connection)?;
         Some(write::Lane {
             link: lane.link.clone(),
             interval: lane.interval,

@@ -376,6 +376,7 @@ mod tests {
         let meta = DeviceMeta {
             id: id.to_owned(),
             connection: "c".to_owned(),
+            connection_id: "c".to_owned(),
             unit: 1,
             name: id.to_owned(),
             model: None,

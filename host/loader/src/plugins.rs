@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_plugin_sdk::{Conversation, Step};
+use busbar_plugin_sdk::{Conversation, Found, Step};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
@@ -334,6 +334,9 @@ impl Plugins {
                 check::modest(&mut step.forecast);
                 if let Some(verdict) = &mut step.verdict {
                     verdict.note = one_line(&verdict.note, verdict.note.len());
+                    for device in &mut verdict.devices {
+                        about(device);
+                    }
                 }
                 Ok(step)
             }
@@ -361,6 +364,20 @@ async fn describe(group: &Arc<Group>, member: usize) -> Result<Described, Plugin
     group
         .call(member, |plugin| Request::Describe { plugin }, accept)
         .await
+}
+
+/// What a plugin tells about a device is shown in lines of the program's own.
+fn about(device: &mut Found) {
+    for text in [
+        &mut device.name,
+        &mut device.model,
+        &mut device.serial,
+        &mut device.firmware,
+    ] {
+        if let Some(text) = text.as_mut().filter(|text| text.contains(char::is_control)) {
+            *text = one_line(text, text.len());
+        }
+    }
 }
 
 fn check_pin(pins: &BTreeMap<String, String>, inspected: &Inspected) -> Result<(), LoaderError> {
@@ -428,5 +445,22 @@ impl Plugin {
             protection,
             worker,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_about_a_device_is_one_line_and_else_as_it_was() {
+        let mut device = Found {
+            name: Some("Roof\nok    all is well\u{1b}[31m".into()),
+            serial: Some("A  1".into()),
+            ..Found::default()
+        };
+        about(&mut device);
+        assert_eq!(device.name.as_deref(), Some("Roof ok all is well [31m"));
+        assert_eq!(device.serial.as_deref(), Some("A  1"));
     }
 }

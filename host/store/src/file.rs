@@ -262,8 +262,10 @@ impl Kind {
         &self,
         db: &mut SqliteConnection,
     ) -> sqlx::Result<Vec<(String, String, Option<String>)>> {
+        // All but what SQLite may note of its own about indexes. A name alone proves nothing: a trigger may have any.
         let all = "SELECT type, name, sql FROM sqlite_schema \
-                   WHERE name NOT LIKE 'sqlite^_%' ESCAPE '^' AND name <> '_sqlx_migrations' ORDER BY type, name";
+                   WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4', '_sqlx_migrations')) \
+                   ORDER BY type, name";
         sqlx::query_as(all).fetch_all(db).await
     }
 

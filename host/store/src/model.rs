@@ -200,6 +200,11 @@ pub struct Approval {
     pub approved_ms: i64,
 }
 
+impl Approval {
+    /// The fingerprint of what was approved for a device in whose place another one was put since: it fits nothing.
+    pub const OF_ANOTHER: &str = "";
+}
+
 /// A run of addresses that a device answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Readable {

@@ -121,7 +121,9 @@ pub async fn run(command: ChangeCommand, data_dir: &Path, config: &Config, outpu
         if !lines.is_empty() && !yes {
             agree(&lines, output)?;
         }
-        about.push(connection_of(&registry, change).await?);
+        let connection = connection_of(&registry, change).await?;
+        change::fits(change, connection.as_ref(), config)?;
+        about.push(connection);
     }
     registry.close().await?;
     match Client::connect(data_dir).await? {

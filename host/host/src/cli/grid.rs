@@ -94,7 +94,9 @@ impl Grid {
 
     /// Adds a row; a cell for each column.
     pub fn row(&mut self, cells: Vec<(String, Style)>) {
-        self.rows.push(cells);
+        // A line that begins within a cell would pass for one of Busbar's own.
+        let on_one_line = |(text, style): (String, Style)| (text.replace(['\n', '\r'], " "), style);
+        self.rows.push(cells.into_iter().map(on_one_line).collect());
     }
 
     /// The width of each column; `None`: left out.
@@ -271,6 +273,15 @@ mod tests {
 
     fn lines(room: Option<usize>) -> Vec<String> {
         grid().lines(room, |_, text| text.to_owned())
+    }
+
+    #[test]
+    fn a_row_is_one_line_whatever_is_in_it() {
+        let mut grid = Grid::new(&[Column::new("name", Room::Whole)]);
+        grid.row(vec![("Roof\nok    all is well\r".to_owned(), Style::Plain)]);
+        let lines = grid.lines(None, |_, text| text.to_owned());
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains(['\n', '\r'])), "{lines:?}");
     }
 
     #[test]

@@ -190,7 +190,7 @@ async fn save(
         ),
         Home::Moved(old) => (old.clone(), Some(old)),
     };
-    let preview = registry::preview(store, &connection, scan).await?;
+    let preview = registry::preview(store, catalog, &connection, scan).await?;
     let rescan = !preview.gone.is_empty() || !preview.changed.is_empty();
     if (rescan || old.is_some()) && asks && !confirmed(old.as_ref(), url, &preview)? {
         output.line("Nothing was changed.");

@@ -89,7 +89,7 @@ impl HeldScans {
         if own {
             link.close().await;
         }
-        let (held, findings) = Held::of(Some(&host.registry), scanned?, order).await?;
+        let (held, findings) = Held::of(Some(&host.registry), &host.catalog, scanned?, order).await?;
         let held = self.0.lock().await.put(held);
         Ok(HeldScan {
             held,
@@ -112,7 +112,10 @@ impl HeldScans {
             ));
         };
         drop(shelf);
-        let (saved, lines) = held.save(&host.registry, &host.catalog, &call.keep).await?;
+        let turn = host.turn().await;
+        let saved = held.save(&host.registry, &host.catalog, &call.keep).await;
+        drop(turn);
+        let (saved, lines) = saved?;
         host.take_up(&saved).await?;
         Ok(Kept {
             connection: saved.connection.name,

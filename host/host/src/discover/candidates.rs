@@ -114,14 +114,17 @@ pub(super) fn may_do_without(search: &Search<'_>, plugin: &str, fault: &HostErro
         && !request.known.iter().any(|known| its_own(&known.found.ledger))
 }
 
-/// The plugins that recognise devices on this kind of wire: those without ledgers of their own know by themselves.
+/// The plugins that recognise devices on this kind of wire: those without ledgers of their own know by themselves. The first
+/// that finds something is believed, so that those which ship are asked before others.
 fn plugins_for(catalog: &Catalog, scheme: &str) -> Vec<String> {
     let speaks = |plugin: &String| {
         let ledgers = catalog.ledgers_of(plugin).unwrap_or_default();
         let mut ways = ledgers.iter().flat_map(|ledger| &ledger.transports);
         ledgers.is_empty() || ways.any(|transport| transport.scheme == scheme)
     };
-    catalog.discovering_plugins().into_iter().filter(speaks).collect()
+    let mut all: Vec<String> = catalog.discovering_plugins().into_iter().filter(speaks).collect();
+    all.sort_by_key(|plugin| !catalog.ships(plugin));
+    all
 }
 
 /// Recognises by what ledgers say of their devices.

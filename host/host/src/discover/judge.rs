@@ -80,6 +80,8 @@ pub fn assess(
         .map(str::to_owned)
         .or_else(|| identity::own_name(ledger, &readings))
         .unwrap_or_else(|| ledger.title.clone());
+    // It is shown within sentences and lines of Busbar's own.
+    let name = name.replace(char::is_control, " ");
     DeviceReport {
         id: device.id.to_owned(),
         ledger: ledger.name.clone(),

@@ -1,43 +1,50 @@
 //! What an owner changes while the host runs: it is carried out in the registry, and what it concerns is polled anew.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use busbar_store::Connection;
 
 use super::Host;
 use crate::error::Result;
 use crate::registry::change::{self, Change};
+use crate::registry::{adopt_ledgers, kept};
+use crate::write::policy::Policy;
 
 impl Host {
     /// Carries a change out, in the registry and in what is polled. How far writing goes is read at the start only: a host
-    /// never gets a way to write that it did not have.
+    /// never gets a way to write that it did not have. One that is taken back it has no more.
     ///
     /// # Errors
     /// Those of [`change::apply`]; then nothing is changed.
     pub async fn change(self: &Arc<Self>, change: &Change) -> Result<()> {
-        let before = self.concerned(change).await?;
+        let _turn = self.turn().await;
+        let mut all = self.concerned(change).await?;
+        change::fits(change, all.first(), &self.config)?;
         change::apply(&self.registry, change).await?;
+        if matches!(change, Change::Replace { .. }) {
+            adopt_ledgers(&self.registry, &self.catalog).await?;
+        }
         if change.needs_restart() {
+            let now = Policy::of(&self.config, &kept(&self.registry).await?);
+            for connection in &all {
+                self.policy.take_back(&connection.id, &now);
+            }
             return Ok(());
         }
-        for gone in &before {
-            let now = self.registry.connection(&gone.id).await?;
-            if now.is_none_or(|now| now.name != gone.name) {
-                self.forget(gone);
-            }
-        }
-        let mut all = before;
         for connection in self.concerned(change).await? {
             if all.iter().all(|known| known.id != connection.id) {
                 all.push(connection);
             }
         }
-        for known in all {
-            if let Some(connection) = self.registry.connection(&known.id).await? {
-                self.start_connection(&connection).await?;
-            }
+        for known in &all {
+            self.renew(known).await?;
         }
         Ok(())
+    }
+
+    /// The turn of one change: others wait for their own.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// The connections that a change is about, as the registry has them now.
@@ -70,18 +77,5 @@ impl Host {
         let mut connections = self.registry.connections().await?;
         connections.retain(|connection| on.iter().any(|device| device.connection_id == connection.id));
         Ok(connections)
-    }
-
-    /// Polls a connection no more, and shows nothing of it.
-    fn forget(&self, connection: &Connection) {
-        let lane = self
-            .lanes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&connection.id);
-        if let Some(lane) = lane {
-            lane.stop.cancel();
-        }
-        self.bus.put(&connection.name, Vec::new());
     }
 }

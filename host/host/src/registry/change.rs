@@ -137,6 +137,28 @@ pub fn overruled(change: &Change, connection: Option<&Connection>, config: &Conf
     }
 }
 
+/// Whether a change goes together with the file. `connection` is the one that it is about. Pure.
+///
+/// # Errors
+/// A usage error for a name that the file has for another address: the connection would be moved there at the next start,
+/// with what the file lets one write there.
+pub fn fits(change: &Change, connection: Option<&Connection>, config: &Config) -> Result<()> {
+    let (Change::RenameConnection { name, .. }, Some(known)) = (change, connection) else {
+        return Ok(());
+    };
+    let same = |url: &str| {
+        url.parse::<Endpoint>()
+            .is_ok_and(|of| of.to_string() == known.url)
+    };
+    match config.connections.iter().find(|c| c.name == *name) {
+        Some(named) if known.name != *name && !same(&named.url) => Err(HostError::usage(
+            format!("busbar.toml has a connection {name:?} already, at another address"),
+            "Choose another name, or change it there first.",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What goes or changes with a change, a line each, for the owner to agree to. Nothing where nothing is lost.
 ///
 /// # Errors
@@ -228,9 +250,11 @@ fn name_of(device: &Device) -> &str {
 pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
     match change {
         Change::RenameConnection { connection, name } => {
-            let mut connection = known_connection(registry, connection).await?;
-            connection.name.clone_from(name);
-            Ok(registry.update_connection(&connection).await?)
+            edit(registry, connection, |connection| {
+                connection.name.clone_from(name);
+                Ok(())
+            })
+            .await
         }
         Change::Interval { connection, interval } => {
             if interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
@@ -264,6 +288,7 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
         }
         Change::Choose { device, put_away } => {
             known_device(registry, device).await?;
+            refuse_held(registry, |of, key| of == device && put_away.contains(key)).await?;
             Ok(registry.choose_entities(device, put_away).await?)
         }
         Change::Replace { old, new } => {
@@ -273,7 +298,7 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
                 .await?
                 .into_iter()
                 .find(|device| device.id == *new);
-            if let Some(there) = there.filter(|there| there.ledger != old.ledger) {
+            if let Some(there) = there.as_ref().filter(|there| there.ledger != old.ledger) {
                 return Err(HostError::usage(
                     format!(
                         "{new} is a {}, and {} a {}: only its like can take a device's place",
@@ -282,9 +307,13 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
                     "Keep both, and remove the one that is gone.",
                 ));
             }
-            refuse_while_held(registry, std::slice::from_ref(&old)).await?;
+            let both: Vec<Device> = there.iter().cloned().chain([old.clone()]).collect();
+            refuse_while_held(registry, &both).await?;
             registry.replace_device(&old.id, new).await?;
-            Ok(())
+            match there {
+                Some(there) => hand_over_ledger(registry, &there, &old.id).await,
+                None => Ok(()),
+            }
         }
         Change::RemoveDevice { device } => {
             let device = known_device(registry, device).await?;
@@ -315,13 +344,30 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
     }
 }
 
+/// A ledger that a plugin made for one device describes it, and not the one whose id it has from now on.
+async fn hand_over_ledger(registry: &Registry, from: &Device, to: &str) -> Result<()> {
+    set_options(registry, &from.connection_id, |options| {
+        let made = options.device_ledgers.remove(&from.id);
+        options.device_ledgers.remove(to);
+        options
+            .device_ledgers
+            .extend(made.map(|text| (to.to_owned(), text)));
+    })
+    .await
+}
+
 /// A value that is held for one of these devices has to come back to what is safe first.
 async fn refuse_while_held(registry: &Registry, devices: &[Device]) -> Result<()> {
+    refuse_held(registry, |of, _| devices.iter().any(|device| device.id == of)).await
+}
+
+/// The same for what the device and the key of an entity tell.
+async fn refuse_held(registry: &Registry, concerns: impl Fn(&str, &str) -> bool) -> Result<()> {
     let leases = registry.open_leases().await?;
     let held = leases.iter().find_map(|row: &AuditRow| {
         let entity = row.entry.entity.as_deref()?;
-        let (of, _) = entity.split_once('.')?;
-        devices.iter().any(|device| device.id == of).then_some(entity)
+        let (of, key) = entity.split_once('.')?;
+        concerns(of, key).then_some(entity)
     });
     match held {
         None => Ok(()),
@@ -351,11 +397,22 @@ async fn set_options(
     connection: &str,
     set: impl FnOnce(&mut ConnectionOptions),
 ) -> Result<()> {
-    let mut connection = known_connection(registry, connection).await?;
-    let mut options = ConnectionOptions::of(&connection);
-    set(&mut options);
-    connection.options = to_value(&options)?;
-    Ok(registry.update_connection(&connection).await?)
+    edit(registry, connection, |connection| {
+        let mut options = ConnectionOptions::of(connection);
+        set(&mut options);
+        connection.options = to_value(&options)?;
+        Ok(())
+    })
+    .await
+}
+
+async fn edit(
+    registry: &Registry,
+    connection: &str,
+    edit: impl FnOnce(&mut Connection) -> Result<()>,
+) -> Result<()> {
+    let connection = known_connection(registry, connection).await?;
+    registry.edit_connection(&connection.id, edit).await.map(drop)
 }
 
 fn to_value(what: &impl Serialize) -> Result<serde_json::Value> {
@@ -410,7 +467,56 @@ pub async fn kept(registry: &Registry) -> Result<Kept> {
 
 #[cfg(test)]
 mod tests {
+    use busbar_store::{Found, FoundDevice, NewConnection};
+    use serde_json::json;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_device_in_anothers_place_is_read_by_its_own_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, _) = Registry::open(dir.path()).await.unwrap();
+        let mut ids = Vec::new();
+        for name in ["old", "new"] {
+            let connection = NewConnection {
+                name: name.into(),
+                url: "modbus+tcp://h:502".into(),
+                plugin: None,
+                options: json!({ "interval": "7s", "device_ledgers": { (name): format!("made for {name}") } }),
+            };
+            let connection = registry.add_connection(connection, 1).await.unwrap();
+            let device = FoundDevice {
+                id: name.into(),
+                unit_id: 1,
+                ledger: "a/b".into(),
+                name: None,
+                model: None,
+                serial: None,
+                firmware: None,
+                entities: Vec::new(),
+                readable: Vec::new(),
+                complete: true,
+            };
+            let found = Found {
+                devices: vec![device],
+                asked: Vec::new(),
+            };
+            registry.apply_scan(&connection.id, &found, 1).await.unwrap();
+            ids.push(connection.id);
+        }
+        let change = Change::Replace {
+            old: "old".into(),
+            new: "new".into(),
+        };
+        apply(&registry, &change).await.unwrap();
+        let merged = known_device(&registry, "old").await.unwrap();
+        assert_eq!(merged.connection_id, ids[1]);
+        let there = known_connection(&registry, &ids[1]).await.unwrap();
+        let options = ConnectionOptions::of(&there);
+        assert_eq!(options.interval.as_deref(), Some("7s"));
+        let made = [("old".to_owned(), "made for new".to_owned())];
+        assert_eq!(options.device_ledgers, made.into());
+    }
 
     #[test]
     fn a_name_is_for_people() {

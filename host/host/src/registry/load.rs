@@ -23,8 +23,15 @@ use crate::settings::ConnectionOptions;
 /// # Errors
 /// The store's. A ledger that is no longer accepted is told of, and its devices are not polled.
 pub async fn adopt_ledgers(registry: &Registry, catalog: &Catalog) -> Result<()> {
+    let devices = registry.devices().await?;
     for connection in registry.connections().await? {
         let options = ConnectionOptions::of(&connection);
+        // A device that was here once may be on another connection now, with a ledger that was made for it there.
+        let is_here = |id: &String| {
+            devices
+                .iter()
+                .any(|d| d.id == *id && d.connection_id == connection.id)
+        };
         let own = options
             .ledgers
             .iter()
@@ -32,6 +39,7 @@ pub async fn adopt_ledgers(registry: &Registry, catalog: &Catalog) -> Result<()>
         let composed = options
             .device_ledgers
             .iter()
+            .filter(|(device, _)| is_here(device))
             .map(|(device, text)| catalog.adopt_composed(device, text));
         for error in own.chain(composed).filter_map(Result::err) {
             warn!("\"{}\": {error}", connection.name);
@@ -85,6 +93,7 @@ pub async fn devices_of(
                 .unwrap_or_else(|| ledger.title.clone()),
             id: stored.id,
             connection: connection_name.to_owned(),
+            connection_id: connection_id.to_owned(),
             unit: stored.unit_id,
             model: stored.model,
             serial: stored.serial,

@@ -52,15 +52,13 @@ fn moved<'a>(found: &[&str], devices: &'a [Device]) -> Option<&'a str> {
 /// # Errors
 /// The store's; a usage error for a connection that is not there.
 pub async fn relocate(registry: &Registry, connection: &str, url: &str) -> Result<Connection> {
-    let Some(mut moved) = registry.connection(connection).await? else {
+    let Some(known) = registry.connection(connection).await? else {
         return Err(HostError::usage(
             format!("there is no connection {connection:?}"),
             "`busbar devices` shows what the registry has.",
         ));
     };
-    moved.url = url.to_owned();
-    registry.update_connection(&moved).await?;
-    Ok(moved)
+    super::save::move_to(registry, &known, url).await
 }
 
 #[cfg(test)]

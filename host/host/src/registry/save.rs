@@ -1,12 +1,11 @@
 //! Takes over what a scan found into the registry, as a whole.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::span::Function;
-use busbar_store::{
-    Asked, Connection, Diff, Found, FoundDevice, FoundEntity, NewConnection, Registry, ScanState, Tally,
-};
+use busbar_store::{Asked, Connection, Diff, Found, FoundEntity, NewConnection, Registry, ScanState, Tally};
 use busbar_wire::Endpoint;
 use serde_json::json;
 
@@ -14,7 +13,7 @@ use super::words::{stored_evidence, stored_ranges, stored_status};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::discover::report::{EntityReport, entity_id};
-use crate::discover::{self, Scan};
+use crate::discover::{self, FoundDevice, Scan};
 use crate::error::{HostError, Result};
 use crate::profile::Profile;
 use crate::settings::ConnectionOptions;
@@ -85,12 +84,11 @@ pub async fn connection(
     name: Option<&str>,
     plugin: Option<&str>,
 ) -> Result<Connection> {
-    if let Some(mut connection) = known(registry, url, name).await? {
-        if connection.url != url {
-            connection.url = url.to_owned();
-            registry.update_connection(&connection).await?;
-        }
-        return Ok(connection);
+    if let Some(connection) = known(registry, url, name).await? {
+        return match connection.url == url {
+            true => Ok(connection),
+            false => move_to(registry, &connection, url).await,
+        };
     }
     let new = NewConnection {
         name: name.map_or_else(|| connection_name(url), str::to_owned),
@@ -99,6 +97,15 @@ pub async fn connection(
         options: json!({}),
     };
     Ok(registry.add_connection(new, clock::now_ms()).await?)
+}
+
+/// Gives a connection another address, and leaves all else as it is by now.
+pub(super) async fn move_to(registry: &Registry, connection: &Connection, url: &str) -> Result<Connection> {
+    let moved = registry.edit_connection(&connection.id, |connection| {
+        connection.url = url.to_owned();
+        Ok(())
+    });
+    moved.await
 }
 
 /// Stores a scan: its evidence, and what it changes.
@@ -112,6 +119,7 @@ pub async fn save(
     scan: &mut Scan,
 ) -> Result<Saved> {
     settle_ids(registry, scan, &connection.id).await?;
+    keep_apart(registry, catalog, scan, &connection.id).await?;
     let ledgers = keep_ledgers(registry, catalog, &mut connection, scan).await?;
     let report = &scan.report;
     let now = clock::now_ms();
@@ -159,26 +167,34 @@ async fn keep_ledgers(
     scan: &Scan,
 ) -> Result<Vec<String>> {
     let mut changed = Vec::new();
-    let mut options = ConnectionOptions::of(connection);
-    let before = options.clone();
+    let (mut own, mut composed) = (BTreeMap::new(), BTreeMap::new());
     for device in &scan.devices {
-        let discover::FoundDevice { report, ledger, .. } = device;
+        let FoundDevice { report, ledger, .. } = device;
         if let Some(text) = &device.ledger_text {
-            options.device_ledgers.insert(report.id.clone(), text.clone());
+            composed.insert(report.id.clone(), text.clone());
             catalog.keep_composed(&report.id, ledger);
         } else if let Some(text) = catalog.own_text(&report.ledger) {
-            let kept = options.ledgers.insert(report.ledger.clone(), text.clone());
-            if kept.is_some_and(|kept| kept != text) {
-                changed.push(report.ledger.clone());
-            }
+            own.insert(report.ledger.clone(), text);
         }
     }
-    if options == before {
+    if own.is_empty() && composed.is_empty() {
         return Ok(changed);
     }
-    connection.options = serde_json::to_value(options)
-        .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
-    registry.update_connection(connection).await?;
+    // What the owner says of the connection while it is scanned stays as he says it.
+    let edited = registry.edit_connection::<HostError>(&connection.id, |connection| {
+        let mut options = ConnectionOptions::of(connection);
+        for (name, text) in own {
+            let kept = options.ledgers.insert(name.clone(), text.clone());
+            if kept.is_some_and(|kept| kept != text) {
+                changed.push(name);
+            }
+        }
+        options.device_ledgers.extend(composed);
+        connection.options = serde_json::to_value(options)
+            .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+        Ok(())
+    });
+    *connection = edited.await?;
     Ok(changed)
 }
 
@@ -186,8 +202,14 @@ async fn keep_ledgers(
 ///
 /// # Errors
 /// The store's.
-pub async fn preview(registry: &Registry, connection: &Connection, scan: &mut Scan) -> Result<Diff> {
+pub async fn preview(
+    registry: &Registry,
+    catalog: &Catalog,
+    connection: &Connection,
+    scan: &mut Scan,
+) -> Result<Diff> {
     settle_ids(registry, scan, &connection.id).await?;
+    keep_apart(registry, catalog, scan, &connection.id).await?;
     Ok(registry
         .preview_scan(&connection.id, &found(scan), clock::now_ms())
         .await?)
@@ -216,6 +238,44 @@ async fn settle_ids(registry: &Registry, scan: &mut Scan, connection_id: &str) -
     Ok(())
 }
 
+/// A plugin that does not ship gives devices what ids it likes. One that is known by another's ledger stays as it is known:
+/// its names, its history and what may be written to it are not that plugin's to move.
+async fn keep_apart(
+    registry: &Registry,
+    catalog: &Catalog,
+    scan: &mut Scan,
+    connection_id: &str,
+) -> Result<()> {
+    let Some(plugin) = scan.report.plugin.clone().filter(|plugin| !catalog.ships(plugin)) else {
+        return Ok(());
+    };
+    let known = registry.devices().await?;
+    let replaced = registry.replacements().await?;
+    let mut others = Vec::new();
+    scan.devices.retain(|FoundDevice { report, .. }| {
+        let Some(known) = known.iter().find(|known| known.id == report.id) else {
+            return true;
+        };
+        let its_own = catalog.plugin_of(&known.ledger).as_ref() == Some(&plugin);
+        let same = (&*known.connection_id, known.unit_id, &known.ledger)
+            == (connection_id, report.unit_id, &report.ledger);
+        // That another takes its place is the owner's word.
+        let by_owner = known.ledger == report.ledger && replaced.values().any(|old| *old == known.id);
+        let keeps = its_own || same || by_owner;
+        if !keeps {
+            others.push(format!(
+                "plugin {plugin} found {} at unit {} as {}, and it is known as {} at unit {}: it is left as it is known. \
+                 `busbar change remove {}` forgets it, if the plugin is right.",
+                report.id, report.unit_id, report.ledger, known.ledger, known.unit_id, report.id
+            ));
+        }
+        keeps
+    });
+    scan.report.devices = scan.devices.iter().map(|d| d.report.clone()).collect();
+    scan.report.warnings.extend(others);
+    Ok(())
+}
+
 /// A scan in the words of the store.
 pub fn found(scan: &Scan) -> Found {
     let devices = scan.devices.iter().map(found_device).collect();
@@ -234,9 +294,9 @@ pub fn found(scan: &Scan) -> Found {
 }
 
 /// One device in the words of the store.
-pub fn found_device(device: &discover::FoundDevice) -> FoundDevice {
+pub fn found_device(device: &FoundDevice) -> busbar_store::FoundDevice {
     let report = &device.report;
-    FoundDevice {
+    busbar_store::FoundDevice {
         id: report.id.clone(),
         unit_id: report.unit_id,
         ledger: report.ledger.clone(),

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use busbar_guard::{Cause, Refusal};
+use busbar_ledger::write::WriteRule;
 use busbar_store::Approval;
+use sha2::{Digest, Sha256};
 
 use super::Writer;
 use super::evidence::{self, Who};
@@ -68,10 +70,17 @@ impl Writer {
                 "Look at `busbar limits`; when all is right: `busbar limits --confirm`.",
             ));
         }
+        if approval.fingerprint == Approval::OF_ANOTHER {
+            return Err(Refusal::new(
+                Cause::Identity,
+                "another device has taken the place of the one for which you allowed this",
+                "Look at `busbar limits`; when all is right: `busbar limits --confirm`.",
+            ));
+        }
         if approval.fingerprint != fingerprint(target) {
             return Err(Refusal::new(
                 Cause::Identity,
-                "what its ledger says of it has changed since you allowed it",
+                "where it lies, or what its ledger says of it, has changed since you allowed it",
                 "Look at `busbar limits`; when all is right: `busbar limits --confirm`.",
             ));
         }
@@ -92,7 +101,7 @@ impl Writer {
         for one in &self.policy.all(&all, clock::now_ms()) {
             let target = &one.target;
             let meta = &target.device.meta;
-            let lane = host.lane(&meta.connection).ok_or_else(|| {
+            let lane = host.lane(&meta.connection_id).ok_or_else(|| {
                 Refusal::new(
                     Cause::Stale,
                     format!("\"{}\" is not polled", meta.connection),
@@ -119,8 +128,10 @@ impl Writer {
                         part(&old.firmware)
                     ));
                 }
-                if old.fingerprint != approval.fingerprint {
-                    changes.push(format!("{}: its ledger has changed", old.entity));
+                if old.fingerprint == Approval::OF_ANOTHER {
+                    changes.push(format!("{}: another device is in its place", old.entity));
+                } else if old.fingerprint != approval.fingerprint {
+                    changes.push(format!("{}: its place or its ledger has changed", old.entity));
                 }
             }
             given.push(approval);
@@ -199,13 +210,19 @@ fn approval(target: &Target, who: &Who) -> Approval {
     }
 }
 
-/// What of a ledger must still be the same for an approval to hold: where the value lies, and what it means there.
+/// What must still be the same for an approval to hold: where the value lies, what it means there, and the bounds within
+/// which it is written.
 fn fingerprint(target: &Target) -> String {
     let point = target.point();
-    match point.register() {
+    // The words for it may be put better.
+    let rule = point.write.clone().map(|rule| WriteRule { source: None, ..rule });
+    let rule = Sha256::digest(format!("{rule:?}"));
+    let rule: String = rule.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let place = match point.register() {
         Some(register) => format!(
-            "{} {} {:?} {:?} {}/{}",
+            "{} {} {} {:?} {:?} {}/{}",
             target.device.meta.ledger.name,
+            target.device.meta.unit,
             register.span,
             register.ty,
             register.order,
@@ -213,5 +230,6 @@ fn fingerprint(target: &Target) -> String {
             register.scale.den
         ),
         None => target.device.meta.ledger.name.clone(),
-    }
+    };
+    format!("{place} {rule}")
 }

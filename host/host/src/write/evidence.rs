@@ -102,7 +102,7 @@ fn sources(device: &Device, all: &[Arc<Device>]) -> Vec<Source> {
     };
     let mut found: Vec<Source> = all
         .iter()
-        .filter(|of| of.meta.connection == device.meta.connection)
+        .filter(|of| of.meta.connection_id == device.meta.connection_id)
         .filter_map(source)
         .filter(|source| source.serial.is_some())
         .collect();
@@ -353,7 +353,7 @@ fn asked<'a>(target: &'a Target, interlock: &Interlock, all: &'a [Arc<Device>]) 
     };
     let meta = &target.device.meta;
     let on_the_same = all.iter().filter(|d| {
-        d.meta.connection == meta.connection && d.meta.ledger.name == *ledger && d.meta.is_polled()
+        d.meta.connection_id == meta.connection_id && d.meta.ledger.name == *ledger && d.meta.is_polled()
     });
     // Of several gateways on one connection, the one with the same beginning of its id.
     on_the_same.max_by_key(|d| {

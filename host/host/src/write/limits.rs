@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence;
 use super::policy::{Allowed, Policy, needed};
 use super::target::{Target, targets};
-use crate::bus::Device;
+use crate::bus::{Device, DeviceMeta};
 use crate::clock;
 use crate::config::AllowEntry;
 use crate::host::Host;
@@ -214,12 +214,12 @@ pub async fn limits(
         }
         entities.push(entity);
     }
-    let mut connections: Vec<String> = devices.iter().map(|d| d.meta.connection.clone()).collect();
-    connections.sort();
-    connections.dedup();
-    let level = |connection: String| ConnectionLevel {
-        level: policy.level(&connection),
-        connection,
+    let mut connections: Vec<_> = devices.iter().map(|d| &d.meta).collect();
+    connections.sort_by_key(|meta| &meta.connection);
+    connections.dedup_by_key(|meta| &meta.connection);
+    let level = |meta: &DeviceMeta| ConnectionLevel {
+        level: policy.level(meta),
+        connection: meta.connection.clone(),
     };
     let stray = |stray: super::policy::Stray| StrayEntry {
         connection: stray.connection,
@@ -298,7 +298,7 @@ pub async fn of(
             // What it could be set to is shown before it is opted in: that is what the owner decides by.
             not_yet = Allowed {
                 target: target.clone(),
-                level: policy.level(&meta.connection),
+                level: policy.level(meta),
                 entry: AllowEntry::default(),
                 until_ms: None,
             };
@@ -306,7 +306,7 @@ pub async fn of(
         }
     };
     describe(&mut view, rule, leave);
-    let own = match host.and_then(|host| host.lane(&meta.connection)) {
+    let own = match host.and_then(|host| host.lane(&meta.connection_id)) {
         Some(lane) if rule.device_min.is_some() || rule.device_max.is_some() => {
             evidence::own_bounds(&lane.link, target).await.unwrap_or_default()
         }

@@ -118,7 +118,7 @@ pub(super) async fn walk(host: &Arc<Host>, writer: &Writer, request: &Request) -
         )?;
     }
     let lane = host
-        .lane(&target.device.meta.connection)
+        .lane(&target.device.meta.connection_id)
         .ok_or_else(|| away(target, "it is not polled"))?;
     let all = host.bus.devices();
 

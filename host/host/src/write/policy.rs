@@ -1,6 +1,7 @@
 //! What the owner has allowed: which entities, on which connection, how far, until when. Pure.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use busbar_guard::{Cause, Refusal, Site};
 use busbar_ledger::model::{Ledger, Point};
@@ -10,7 +11,7 @@ use busbar_wire::Endpoint;
 use sha2::{Digest, Sha256};
 
 use super::target::{Target, all_targets, is_named, leads_to, targets};
-use crate::bus::Device;
+use crate::bus::{Device, DeviceMeta};
 use crate::clock;
 use crate::config::names::Name;
 use crate::config::{AllowEntry, Config, ConnectionConfig, SiteConfig, WritesConfig, moment};
@@ -79,10 +80,15 @@ pub struct Policy {
     connections: Vec<OnConnection>,
     /// What tells two configurations apart.
     print: String,
+    /// The ids of connections on which the owner has taken his leave back since.
+    taken_back: Arc<Mutex<BTreeSet<String>>>,
 }
 
 #[derive(Clone, Debug)]
 struct OnConnection {
+    /// The connection's id, where the registry has it. It holds where a name may become another connection's, and where the
+    /// connection gets another name.
+    id: Option<String>,
     name: String,
     level: u8,
     until_ms: Option<i64>,
@@ -106,10 +112,26 @@ impl OnConnection {
             Some((Name::parse(&entry.entity).ok()?, entry))
         });
         OnConnection {
+            id: None,
             name: name.to_owned(),
             level: writes.level,
             until_ms: until(&writes.until),
             entries: entries.collect(),
+        }
+    }
+
+    fn of(self, connection: &Connection) -> Self {
+        OnConnection {
+            id: Some(connection.id.clone()),
+            ..self
+        }
+    }
+
+    /// Whether this is said of the connection that a device is on.
+    fn is_of(&self, meta: &DeviceMeta) -> bool {
+        match &self.id {
+            Some(id) => *id == meta.connection_id,
+            None => self.name == meta.connection,
         }
     }
 }
@@ -121,6 +143,13 @@ impl Policy {
         let said = |c: &ConnectionConfig| Some(OnConnection::new(&c.name, c.writes.as_ref()?));
         let mut connections: Vec<_> = config.connections.iter().filter_map(said).collect();
         let mut words = format!("{connections:?}");
+        for on in &mut connections {
+            on.id = kept
+                .connections
+                .iter()
+                .find(|c| c.name == on.name)
+                .map(|c| c.id.clone());
+        }
         for connection in &kept.connections {
             let named = config.connections.iter().find(|c| c.name == connection.name);
             let same = |c: &&ConnectionConfig| {
@@ -132,11 +161,11 @@ impl Policy {
             let in_file = configured.and_then(|c| c.writes.as_ref());
             connections.extend(match in_file {
                 Some(_) if named.is_some() => None,
-                Some(writes) => Some(OnConnection::new(&connection.name, writes)),
+                Some(writes) => Some(OnConnection::new(&connection.name, writes).of(connection)),
                 None => ConnectionOptions::of(connection).writes().map(|writes| {
                     // Whatever the connection is called.
                     words.push_str(&format!("{}: {writes:?}", connection.id));
-                    OnConnection::new(&connection.name, &writes)
+                    OnConnection::new(&connection.name, &writes).of(connection)
                 }),
             });
         }
@@ -146,12 +175,26 @@ impl Policy {
             site,
             print: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
             connections,
+            taken_back: Arc::default(),
+        }
+    }
+
+    /// From now on nothing is written on a connection, whose id this is, where `now` goes less far than this: a leave ends at
+    /// once, and one is only given at a start.
+    pub fn take_back(&self, connection: &str, now: &Policy) {
+        let level = |policy: &Policy| {
+            let here = |on: &&OnConnection| on.id.as_deref() == Some(connection);
+            policy.connections.iter().find(here).map_or(0, |on| on.level)
+        };
+        if level(now) < level(self) {
+            let mut taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+            taken_back.insert(connection.to_owned());
         }
     }
 
     /// Whether an entry of the configuration names this entity, be it of use or not.
     pub fn names(&self, target: &Target) -> bool {
-        let here = |on: &&OnConnection| on.name == target.device.meta.connection;
+        let here = |on: &&OnConnection| on.is_of(&target.device.meta);
         let mut entries = self.connections.iter().filter(here).flat_map(|on| &on.entries);
         entries.any(|(name, _)| leads_to(name, target))
     }
@@ -166,12 +209,12 @@ impl Policy {
         self.connections.iter().any(|c| c.level > 0)
     }
 
-    /// How far writing goes on a connection.
-    pub fn level(&self, connection: &str) -> u8 {
+    /// How far writing goes on the connection of a device.
+    pub fn level(&self, meta: &DeviceMeta) -> u8 {
         self.connections
             .iter()
-            .find(|c| c.name == connection)
-            .map_or(0, |c| c.level)
+            .find(|on| on.is_of(meta))
+            .map_or(0, |on| on.level)
     }
 
     /// The leave to write an entity.
@@ -181,11 +224,19 @@ impl Policy {
     pub fn allowed(&self, target: &Target, now_ms: i64) -> Result<Allowed, Refusal> {
         let meta = &target.device.meta;
         let point = target.point();
-        let Some(on) = self
-            .connections
-            .iter()
-            .find(|c| c.name == meta.connection && c.level > 0)
-        else {
+        let taken_back = self.taken_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken_back.contains(&meta.connection_id) {
+            return Err(Refusal::new(
+                Cause::Level,
+                format!(
+                    "you have lowered the level of \"{}\" since the host started",
+                    meta.connection
+                ),
+                "Restart the host; `busbar limits` shows what may be written then.",
+            ));
+        }
+        drop(taken_back);
+        let Some(on) = self.connections.iter().find(|on| on.is_of(meta) && on.level > 0) else {
             return Err(Refusal::new(
                 Cause::Level,
                 format!(
@@ -274,11 +325,7 @@ impl Policy {
     pub fn strays(&self, devices: &[Arc<Device>]) -> Vec<Stray> {
         let mut strays = Vec::new();
         for on in &self.connections {
-            let here: Vec<_> = devices
-                .iter()
-                .filter(|d| d.meta.connection == on.name)
-                .cloned()
-                .collect();
+            let here: Vec<_> = devices.iter().filter(|d| on.is_of(&d.meta)).cloned().collect();
             if here.is_empty() {
                 continue;
             }

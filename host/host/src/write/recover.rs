@@ -113,8 +113,10 @@ async fn look_into(host: Arc<Host>, row: AuditRow, leased: bool) {
             .flatten()
             .any(|meant| same(&now, meant, tolerance));
     let reads = path::amount(&target, &now);
+    // What was restored may be old, or not of this house: nothing is written by it before its owner has looked.
+    let confirmed = matches!(host.registry.needs_owner_confirmation().await, Ok(false));
     if leased && has_it {
-        if let Some((writer, held)) = writer.as_ref().and_then(|writer| {
+        if let Some((writer, held)) = writer.as_ref().filter(|_| confirmed).and_then(|writer| {
             Some((
                 writer,
                 held(writer, &target, &row, (wanted.as_ref()?, &now), who)?,
@@ -212,7 +214,7 @@ async fn read(host: &Arc<Host>, target: &Target) -> Option<(Who, Value)> {
         if n > 0 {
             tokio::time::sleep(AGAIN).await;
         }
-        let Some(lane) = host.lane(&target.device.meta.connection) else {
+        let Some(lane) = host.lane(&target.device.meta.connection_id) else {
             continue;
         };
         let Ok(who) = evidence::who(&lane.link, &target.device, &host.bus.devices()).await else {

@@ -147,6 +147,7 @@ impl House {
             let meta = DeviceMeta {
                 id: format!("d{n}"),
                 connection: CONNECTION.to_owned(),
+                connection_id: CONNECTION.to_owned(),
                 unit: UNIT,
                 name: ledger.title.clone(),
                 model: None,

@@ -14,6 +14,8 @@ const PREFIX: &str = "registry-";
 /// The day of a daily one, as it stands in its name.
 const DAY: &str = "YYYY-MM-DD";
 const KEPT: usize = 7;
+/// What a copy's name ends with until it is whole. It is written over, so that nobody else may call anything so.
+const NEW: &str = ".busbar-new";
 /// Copies by hand within one second, each with a name of its own.
 const MOST_A_SECOND: u32 = 9;
 
@@ -93,10 +95,7 @@ impl Registry {
         make(&backups)?;
         let _copying = self.copying.lock().await;
         // What an attempt left that was cut off on another day.
-        for name in names_in(&backups, PREFIX)
-            .iter()
-            .filter(|p| p.extension().is_some_and(|e| e != "db"))
-        {
+        for name in names_in(&backups, PREFIX).iter().filter(|path| is_part(path)) {
             dir::remove_if_there(name)?;
         }
         self.copy_to(&path, now_ms, true).await?;
@@ -158,7 +157,8 @@ impl Registry {
                 expected: "another file than the registry itself",
             });
         }
-        if path.is_dir() {
+        // Written over, a device or a pipe would be gone.
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             return Err(StoreError::NoFile { path });
         }
         self.copy_to(&path, now_ms, overwrite).await?;
@@ -178,7 +178,7 @@ impl Registry {
             return Err(taken());
         }
         // A name that is not a backup's, until it is whole.
-        let new = with_suffix(path, ".new");
+        let new = with_suffix(path, NEW);
         dir::create_private(&new)?;
         let target = new.to_str().ok_or_else(|| StoreError::Invalid {
             what: "path",
@@ -217,6 +217,15 @@ impl Registry {
     }
 }
 
+/// Whether this is a copy, or lies beside one, that did not become whole; older ones were called otherwise.
+fn is_part(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    [NEW, ".db.new"].iter().any(|new| {
+        let rest = name.rsplit_once(new).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| ["", "-wal", "-shm", "-journal"].contains(&rest))
+    })
+}
+
 fn make(backups: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
@@ -242,6 +251,20 @@ pub(super) fn modified_ms(path: &Path) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_cut_off_is_cleared_away() {
+        for (name, part) in [
+            ("registry-2026-11-30.db.busbar-new", true),
+            ("registry-2026-11-30.db.busbar-new-journal", true),
+            ("registry-2026-11-30.db.new", true),
+            ("registry-2026-11-30.db", false),
+            ("registry-notes.txt", false),
+            ("registry-2026-11-30.db.newer", false),
+        ] {
+            assert_eq!(is_part(&Path::new("backups").join(name)), part, "{name}");
+        }
+    }
 
     #[test]
     fn only_the_daily_ones_make_room() {

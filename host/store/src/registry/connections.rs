@@ -1,8 +1,13 @@
 //! Connections and what their endpoints cope with.
 
+use sqlx::SqliteConnection;
+
 use crate::Registry;
 use crate::error::StoreError;
 use crate::model::{Connection, NewConnection};
+
+const BY_NAME_OR_ID: &str = "SELECT * FROM connection WHERE name = ?1 OR id = ?1 ORDER BY name <> ?1 LIMIT 1";
+const UPDATE: &str = "UPDATE connection SET name = ?2, url = ?3, plugin = ?4, options = ?5 WHERE id = ?1";
 
 impl Registry {
     /// All connections, by name.
@@ -15,7 +20,7 @@ impl Registry {
 
     /// The connection of this name, or of this id.
     pub async fn connection(&self, name_or_id: &str) -> Result<Option<Connection>, StoreError> {
-        sqlx::query_as("SELECT * FROM connection WHERE name = ?1 OR id = ?1 ORDER BY name <> ?1 LIMIT 1")
+        sqlx::query_as(BY_NAME_OR_ID)
             .bind(name_or_id)
             .fetch_optional(self.db.read())
             .await
@@ -48,24 +53,65 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Unknown`]; otherwise as [`Registry::add_connection`].
     pub async fn update_connection(&self, connection: &Connection) -> Result<(), StoreError> {
-        let changed = self
-            .put_connection(
-                "UPDATE connection SET name = ?2, url = ?3, plugin = ?4, options = ?5 WHERE id = ?1",
-                connection,
-            )
-            .await?;
-        if changed == 0 {
-            return Err(StoreError::Unknown {
-                what: "connection",
-                id: connection.id.clone(),
-            });
+        match self.put_connection(UPDATE, connection).await? {
+            0 => Err(unknown(&connection.id)),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Changes the connection of this name or id as it is at that moment: what others change meanwhile is neither lost nor
+    /// brought back. Gives it as it is then.
+    ///
+    /// # Errors
+    /// As [`Registry::update_connection`], and whatever `edit` says; then nothing is changed.
+    pub async fn edit_connection<E: From<StoreError>>(
+        &self,
+        name_or_id: &str,
+        edit: impl FnOnce(&mut Connection) -> Result<(), E>,
+    ) -> Result<Connection, E> {
+        let mut tx = self.db.begin().await?;
+        let known: Option<Connection> = sqlx::query_as(BY_NAME_OR_ID)
+            .bind(name_or_id)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(|e| self.db.error(e))?;
+        let mut connection = known.ok_or_else(|| unknown(name_or_id))?;
+        edit(&mut connection)?;
+        if self.put_in(&mut tx, UPDATE, &connection).await? == 0 {
+            return Err(unknown(&connection.id).into());
+        }
+        self.db.commit(tx).await?;
+        Ok(connection)
     }
 
     async fn put_connection(&self, sql: &'static str, connection: &Connection) -> Result<u64, StoreError> {
-        check_name(&connection.name)?;
         let mut tx = self.db.begin().await?;
+        let rows = self.put_in(&mut tx, sql, connection).await?;
+        self.db.commit(tx).await?;
+        Ok(rows)
+    }
+
+    async fn put_in(
+        &self,
+        db: &mut SqliteConnection,
+        sql: &'static str,
+        connection: &Connection,
+    ) -> Result<u64, StoreError> {
+        check_name(&connection.name)?;
+        let taken = || StoreError::NameTaken {
+            name: connection.name.clone(),
+        };
+        // Connections are looked for by name or id: a name that is another's id would lead to the wrong one.
+        let is_id: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM connection WHERE id = ?1 AND id <> ?2)")
+                .bind(&connection.name)
+                .bind(&connection.id)
+                .fetch_one(&mut *db)
+                .await
+                .map_err(|e| self.db.error(e))?;
+        if is_id {
+            return Err(taken());
+        }
         let done = sqlx::query(sql)
             .bind(&connection.id)
             .bind(&connection.name)
@@ -73,15 +119,12 @@ impl Registry {
             .bind(&connection.plugin)
             .bind(self.db.json(&connection.options)?)
             .bind(connection.created_ms)
-            .execute(&mut *tx)
+            .execute(db)
             .await
             .map_err(|e| match &e {
-                sqlx::Error::Database(d) if d.is_unique_violation() => StoreError::NameTaken {
-                    name: connection.name.clone(),
-                },
+                sqlx::Error::Database(d) if d.is_unique_violation() => taken(),
                 _ => self.db.error(e),
             })?;
-        self.db.commit(tx).await?;
         Ok(done.rows_affected())
     }
 
@@ -120,6 +163,13 @@ impl Registry {
             },
             _ => self.db.error(error),
         }
+    }
+}
+
+fn unknown(id: &str) -> StoreError {
+    StoreError::Unknown {
+        what: "connection",
+        id: id.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use crate::Registry;
 use crate::error::StoreError;
-use crate::model::Device;
+use crate::model::{Approval, Device};
 
 /// Where the site's limits lie among the facts about this registry.
 const SITE: &str = "site";
@@ -100,6 +100,13 @@ impl Registry {
             .await
             .map_err(error)?;
         let merges = there.is_some();
+        // What was allowed was allowed for the one that was there. Neither need have a serial number that tells them apart.
+        sqlx::query("UPDATE approval SET fingerprint = ?2 WHERE device_id = ?1")
+            .bind(old)
+            .bind(Approval::OF_ANOTHER)
+            .execute(&mut *tx)
+            .await
+            .map_err(error)?;
         // The old id is no longer looked for by that name, and what stood for the new one stands for the old.
         for query in [
             "DELETE FROM replacement WHERE found_id = ?1",

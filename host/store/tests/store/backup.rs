@@ -109,3 +109,28 @@ async fn a_copy_that_is_of_no_use_is_listed_as_such() {
     assert!(copies[1].fault.as_ref().unwrap().contains("is not a database"));
     assert_eq!(fs::read(&whole).unwrap(), before, "looking changes nothing");
 }
+
+#[tokio::test]
+async fn a_copy_is_written_over_nothing_that_is_no_file_and_leaves_its_neighbours_alone() {
+    let (dir, place) = (tempdir().unwrap(), tempdir().unwrap());
+    let registry = open(dir.path()).await;
+    let socket = place.path().join("socket");
+    let _there = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let refused = registry.backup(Some(&socket), true, NOON).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NoFile { .. }), "{refused}");
+    assert!(!socket.metadata().unwrap().is_file());
+
+    let neighbour = place.path().join("home.db.new");
+    fs::write(&neighbour, "somebody's").unwrap();
+    registry
+        .backup(Some(&place.path().join("home.db")), false, NOON)
+        .await
+        .unwrap();
+    let notes = dir.path().join("backups/registry-notes.txt");
+    fs::create_dir_all(notes.parent().unwrap()).unwrap();
+    fs::write(&notes, "mine").unwrap();
+    registry.backup_if_due(NOON).await.unwrap().unwrap();
+    assert_eq!(fs::read_to_string(&neighbour).unwrap(), "somebody's");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    assert_eq!(files(place.path()).len(), 3);
+}

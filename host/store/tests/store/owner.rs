@@ -190,6 +190,12 @@ async fn a_device_that_is_known_already_is_merged_into_the_one_that_it_replaces(
     );
     assert_eq!(registry.readable("m_old").await.unwrap()[0].at, 3);
     // What was approved was approved for the other one: whoever writes compares the serial number.
+    // What was allowed for the old one is not yet allowed for the new one.
+    let fingerprint = Approval::OF_ANOTHER.to_owned();
+    let approval = Approval {
+        fingerprint,
+        ..approval
+    };
     assert_eq!(registry.approvals().await.unwrap(), [approval]);
     assert_eq!(registry.replacements().await.unwrap()["m_new"], "m_old");
 }
@@ -239,4 +245,67 @@ async fn the_site_is_kept() {
         registry.put_site(&site).await.unwrap();
         assert_eq!(registry.site().await.unwrap(), Some(site));
     }
+}
+
+#[tokio::test]
+async fn what_was_allowed_for_a_device_is_not_allowed_for_the_one_in_its_place() {
+    let dir = tempdir().unwrap();
+    let registry = open(dir.path()).await;
+    with_a_meter(&registry).await;
+    // Neither has a serial number: nothing else tells them apart.
+    let approval = Approval {
+        entity: "m_old.power".into(),
+        serial: None,
+        firmware: None,
+        fingerprint: "as it was".into(),
+        approved_ms: 1,
+    };
+    registry.put_approval(&approval).await.unwrap();
+    registry.replace_device("m_old", "m_new").await.unwrap();
+    let now = registry.approvals().await.unwrap();
+    assert_eq!(now.len(), 1);
+    assert_eq!(now[0].fingerprint, Approval::OF_ANOTHER);
+}
+
+#[tokio::test]
+async fn changes_of_one_connection_at_the_same_time_are_all_kept() {
+    let dir = tempdir().unwrap();
+    let registry = open(dir.path()).await;
+    let home = registry.add_connection(connection("home"), 1).await.unwrap();
+    let put = |key: &'static str| {
+        registry.edit_connection::<StoreError>(&home.id, move |connection| {
+            connection.options = format!("{}{key}", connection.options.as_str().unwrap_or_default()).into();
+            Ok(())
+        })
+    };
+    let (a, b, c) = tokio::join!(put("a"), put("b"), put("c"));
+    a.and(b).and(c).unwrap();
+    let now = registry.connection("home").await.unwrap().unwrap();
+    let mut kept: Vec<char> = now.options.as_str().unwrap().chars().collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ['a', 'b', 'c']);
+    let refused = registry.edit_connection(&home.id, |connection| {
+        connection.url = "elsewhere".into();
+        Err(StoreError::Closed {
+            path: "elsewhere".into(),
+        })
+    });
+    refused.await.unwrap_err();
+    assert_eq!(registry.connection("home").await.unwrap().unwrap(), now);
+}
+
+#[tokio::test]
+async fn no_connection_is_called_by_the_id_of_another() {
+    let dir = tempdir().unwrap();
+    let registry = open(dir.path()).await;
+    let home = registry.add_connection(connection("home"), 1).await.unwrap();
+    let taken = registry.add_connection(connection(&home.id), 1).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken { .. })), "{taken:?}");
+    let other = registry.add_connection(connection("other"), 1).await.unwrap();
+    let renamed = registry.edit_connection::<StoreError>(&other.id, |connection| {
+        connection.name.clone_from(&home.id);
+        Ok(())
+    });
+    assert!(matches!(renamed.await, Err(StoreError::NameTaken { .. })));
+    assert_eq!(registry.connection(&home.id).await.unwrap().unwrap().name, "home");
 }

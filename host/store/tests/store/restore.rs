@@ -86,6 +86,14 @@ async fn what_is_no_copy_is_refused() {
     let trigger =
         "CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM meta WHERE key = 'unconfirmed'; END";
     run_sql(&sly, trigger).await;
+    // A name that SQLite gives to none but its own, put there all the same.
+    let slyer = place.path().join("slyer.db");
+    fs::copy(&sly, &slyer).unwrap();
+    let hidden = "PRAGMA writable_schema = ON; \
+                  UPDATE sqlite_schema SET name = 'sqlite_t', sql = replace(sql, 'TRIGGER t', 'TRIGGER sqlite_t') \
+                  WHERE name = 't'";
+    run_sql(&slyer, hidden).await;
+    let slyer = fs::read(&slyer).unwrap();
     let (newer, sly) = (fs::read(&newer).unwrap(), fs::read(&sly).unwrap());
     let before = (
         fs::read(dir.path().join("registry.db")).unwrap(),
@@ -99,6 +107,7 @@ async fn what_is_no_copy_is_refused() {
         (cut, "database_damaged", "is damaged"),
         (newer, "schema_newer", "has schema 99"),
         (sly, "database_damaged", "its tables are not"),
+        (slyer, "database_damaged", "its tables are not"),
     ] {
         let path = place.path().join("copy.db");
         fs::write(&path, bytes).unwrap();
@@ -144,8 +153,8 @@ async fn run_sql(path: &Path, sql: &'static str) {
 #[tokio::test]
 async fn a_copy_of_an_older_busbar_is_brought_up_to_date() {
     let (dir, copy) = registry_with_copy().await;
-    let before_writes = "DROP TABLE audit; DROP TABLE approval; DROP TABLE replacement; ALTER TABLE device DROP COLUMN own_name; \
-         DELETE FROM _sqlx_migrations WHERE version > 1";
+    let before_writes = "DROP TABLE audit; DROP TABLE approval; DROP TABLE replacement; \
+                         ALTER TABLE device DROP COLUMN own_name; DELETE FROM _sqlx_migrations WHERE version > 1";
     run_sql(&copy, before_writes).await;
     let older = fs::read(&copy).unwrap();
     let listed = copies(dir.path()).await;

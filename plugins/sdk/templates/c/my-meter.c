@@ -80,9 +80,11 @@ static int32_t judge(const busbar_ask *ask, const busbar_sink *out)
             .unit = evidence->probe.unit,
             .ledger = LEDGER,
             .id = id,
+            .name = NULL,
             .model = "M1",
             .serial = serial,
             .firmware = firmware,
+            .ledger_text = NULL,
         };
         BUSBAR_TRY(busbar_put_found(out, &found));
     }

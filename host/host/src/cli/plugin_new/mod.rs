@@ -161,7 +161,11 @@ fn next(name: &str, lang: Lang, dir: &Path) -> Vec<(String, &'static str)> {
 
 /// The path as a shell takes it for one word.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
+    let mut text = path.display().to_string();
+    if text.starts_with('-') {
+        // It would be taken for an option.
+        text.insert_str(0, "./");
+    }
     let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
@@ -211,6 +215,7 @@ mod tests {
     #[test]
     fn a_path_is_one_word() {
         assert_eq!(quoted(Path::new("a/b-c")), "a/b-c");
+        assert_eq!(quoted(Path::new("-rf")), "./-rf");
         assert_eq!(quoted(Path::new("it's here")), r"'it'\''s here'");
     }
 }

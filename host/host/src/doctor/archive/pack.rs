@@ -32,6 +32,14 @@ pub fn pack(files: &[Piece], to: &Path, overwrite: bool) -> Result<()> {
     if !overwrite && to.symlink_metadata().is_ok() {
         return Err(taken());
     }
+    // Written over, a device or a pipe would be gone.
+    if to.metadata().is_ok_and(|meta| !meta.is_file()) {
+        return Err(HostError::failed(
+            "no_file",
+            format!("{} is no file", to.display()),
+            hint,
+        ));
+    }
     // Whole, or not there: what is sent is never half an archive.
     let part = beside(to);
     // What an attempt left that was cut off.
@@ -56,7 +64,7 @@ pub fn pack(files: &[Piece], to: &Path, overwrite: bool) -> Result<()> {
 
 fn beside(to: &Path) -> PathBuf {
     let mut name = to.as_os_str().to_owned();
-    name.push(".part");
+    name.push(".busbar-part");
     name.into()
 }
 

@@ -13,9 +13,21 @@ pub const REMOVED: &str = "(removed)";
 /// A shorter secret is only looked for as a whole word: a part of a word it could be anywhere.
 const LEAST_PART: usize = 4;
 /// Words after which something secret stands.
-const TELLTALES: [&str; 7] = [
-    "password", "passwd", "token", "secret", "auth_key", "api_key", "bearer",
+const TELLTALES: [&str; 11] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passwort",
+    "kennwort",
+    "pwd",
+    "token",
+    "secret",
+    "auth_key",
+    "api_key",
+    "bearer",
 ];
+/// Folders below which each person has one of his own.
+const HOMES: [&str; 5] = ["home", "Users", "run/media", "media", "var/spool/cron"];
 
 /// What kind of thing is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +168,7 @@ impl Redactor {
     /// A text without anything that is known to be private, or looks like it.
     pub fn text(&mut self, text: &str) -> String {
         let text = self.without_known(text);
+        let text = self.without_homes(&text);
         let text = without_users(&text);
         let text = without_telltales(&text);
         self.without_addresses(&text)
@@ -182,6 +195,40 @@ impl Redactor {
             }
             other => other,
         }
+    }
+
+    /// What tells which program it is: it has the form of an address now and then, and stays but for what is known.
+    pub fn kept(&self, text: &str) -> String {
+        self.without_known(text)
+    }
+
+    /// The people whose folders stand in paths.
+    fn without_homes(&mut self, text: &str) -> String {
+        let ends = |c: char| c == '/' || c == '"' || c == '\'' || c == ':' || c.is_whitespace();
+        let homes = HOMES.map(|home| format!("/{home}/"));
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        loop {
+            let next = homes
+                .iter()
+                .filter_map(|home| Some((rest.find(home)?, home.len())))
+                .min();
+            let Some((at, length)) = next else { break };
+            let (before, from) = rest.split_at(at + length);
+            out.push_str(before);
+            let (user, behind) = from.split_at(from.find(ends).unwrap_or(from.len()));
+            let stands = self
+                .labels
+                .iter()
+                .any(|((of, _), label)| *of == What::User && label == user);
+            match user.is_empty() || stands {
+                true => out.push_str(user),
+                false => out.push_str(&self.label(What::User, user)),
+            }
+            rest = behind;
+        }
+        out.push_str(rest);
+        out
     }
 
     /// Every known thing by what stands for it, in one go: what stands for one is never taken for another.
@@ -359,8 +406,12 @@ fn without_telltales(text: &str) -> String {
         out.push_str(signs);
         let bearer = before.to_ascii_lowercase().ends_with("bearer");
         if signs.contains(['=', ':']) || (bearer && !signs.is_empty()) {
+            let quote = signs.chars().next_back().filter(|sign| "\"'".contains(*sign));
             let length = behind
-                .find(|c: char| c.is_whitespace() || "\"'&,;".contains(c))
+                .find(|c: char| match quote {
+                    Some(quote) => c == quote,
+                    None => c.is_whitespace() || "\"'&,;".contains(c),
+                })
                 .unwrap_or(behind.len());
             if length > 0 {
                 out.push_str(REMOVED);
@@ -459,6 +510,13 @@ mod tests {
             ("password=hunter2&x=1", "password=(removed)&x=1"),
             ("Authorization: Bearer abc.def", "Authorization: Bearer (removed)"),
             ("the password is wrong", "the password is wrong"),
+            ("password=\"two words\" x", "password=\"(removed)\" x"),
+            (
+                concat!("cannot read /", "home/ann/x.so"),
+                concat!("cannot read /", "home/user1/x.so"),
+            ),
+            ("\"/media/ben\": no space", "\"/media/user2\": no space"),
+            ("/run/media/ann/stick", "/run/media/user1/stick"),
             ("192.168.1.20:502 stays", "192.168.1.20:502 stays"),
             ("8.8.4.4:502 goes.", "address1:502 goes."),
             ("and 8.8.4.4 is the same", "and address1 is the same"),

@@ -88,6 +88,9 @@ impl Stored {
             {
                 redactor.know(What::Name, name);
             }
+            if let Some(name) = &device.own_name {
+                redactor.know(What::Name, name);
+            }
         }
         for (entity, text) in self
             .entities
@@ -141,7 +144,7 @@ impl Stored {
                 "name": device.name.as_deref().map(|name| redactor.text(name)),
                 "model": device.model.as_deref().map(|model| redactor.text(model)),
                 "serial": device.serial.as_deref().map(|serial| redactor.know(What::Serial, serial)),
-                "firmware": device.firmware,
+                "firmware": device.firmware.as_deref().map(|firmware| redactor.kept(firmware)),
                 "lifecycle": device.lifecycle,
                 "first_seen_ms": device.first_seen_ms,
                 "last_seen_ms": device.last_seen_ms,
@@ -248,7 +251,21 @@ fn proof(entity: &Entity, redactor: &mut Redactor) -> Option<String> {
     })
 }
 
-/// A value that is a number, as the audit holds it: with its unit, perhaps.
+/// A value that is a number, as the audit holds it: a text stands in quotes there, whatever it begins with.
 fn number(text: &str) -> Option<f64> {
-    text.split(' ').next()?.trim_matches('"').parse().ok()
+    let number: f64 = text.parse().ok()?;
+    number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_begins_like_a_number_is_a_text() {
+        assert_eq!(number("-20.5"), Some(-20.5));
+        for text in ["\"7 Elm Street\"", "7 Elm Street", "\"7\"", "inf", "NaN", ""] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
 }

@@ -88,7 +88,12 @@ impl Held {
     ///
     /// # Errors
     /// The store's.
-    pub async fn of(registry: Option<&Registry>, mut scan: Scan, order: &Order) -> Result<(Self, Findings)> {
+    pub async fn of(
+        registry: Option<&Registry>,
+        catalog: &Catalog,
+        mut scan: Scan,
+        order: &Order,
+    ) -> Result<(Self, Findings)> {
         let mut connection = None;
         let mut changes = None;
         if let Some(registry) = registry {
@@ -99,7 +104,9 @@ impl Held {
                 connection = Some(old);
             }
             if let Some(connection) = &connection {
-                changes = Some(told(&registry::preview(registry, connection, &mut scan).await?)?);
+                changes = Some(told(
+                    &registry::preview(registry, catalog, connection, &mut scan).await?,
+                )?);
             }
         }
         let moved = connection
@@ -147,6 +154,7 @@ impl Held {
         if let Some((old, new)) = &keep.replace {
             let (old, new) = (old.clone(), new.clone());
             change::apply(registry, &Change::Replace { old, new }).await?;
+            registry::adopt_ledgers(registry, catalog).await?;
         }
         let before = ids(&self.scan);
         let saved = registry::save(registry, catalog, connection, &mut self.scan).await?;
@@ -269,6 +277,7 @@ fn devices(scan: &Scan) -> Vec<Arc<Device>> {
         let meta = DeviceMeta {
             id: report.id.clone(),
             connection: String::new(),
+            connection_id: String::new(),
             unit: report.unit_id,
             name: report.name.clone(),
             model: report.model.clone(),

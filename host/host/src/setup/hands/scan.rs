@@ -36,7 +36,7 @@ impl Hands {
         if scan.cancelled && scan.devices.is_empty() {
             return Err(cancelled());
         }
-        let (held, findings) = Held::of(self.registry.as_ref(), scan, order).await?;
+        let (held, findings) = Held::of(self.registry.as_ref(), &catalog, scan, order).await?;
         self.held = Some(held);
         Ok(findings)
     }

@@ -152,7 +152,7 @@ async fn keep_alive(host: &Arc<Host>, held: &mut Held) -> Kept {
     if let Err(refusal) = writer.policy.allowed(&target, clock::now_ms()) {
         return Kept::Over(End::Safe(refusal.reason));
     }
-    let Some(lane) = host.lane(&target.device.meta.connection) else {
+    let Some(lane) = host.lane(&target.device.meta.connection_id) else {
         return Kept::Later("its connection is not polled".to_owned());
     };
     let all = host.bus.devices();

@@ -189,7 +189,7 @@ enum Attempt {
 
 async fn attempt(host: &Arc<Host>, held: &mut Held, tries: &mut Tries) -> Attempt {
     let target = held.target().clone();
-    let (Some(writer), Some(lane)) = (host.writer(), host.lane(&target.device.meta.connection)) else {
+    let (Some(writer), Some(lane)) = (host.writer(), host.lane(&target.device.meta.connection_id)) else {
         return Attempt::Again("its connection is not polled".to_owned());
     };
     let Some(register) = target.point().register() else {
