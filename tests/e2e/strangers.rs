@@ -313,13 +313,6 @@ async fn an_author_is_shown_what_is_wrong() {
         shown.stdout.contains("a simulated acme/one is found: acme_1"),
         "{shown:#?}"
     );
-    // That may be as it should be: it asks for more than the ledger says.
-    let path = compiled(&home, GOOD_NAME, &good.replace("!= 0xACE1", "!= 0xACE2")).await;
-    let shown = well(home.run(&["plugin", "check", path.to_str().unwrap()]).await);
-    assert!(
-        shown.stdout.contains("a simulated acme/one is not recognised"),
-        "{shown:#?}"
-    );
 
     // What is written instead of what, the file's name, and what is said of it.
     let cases = [
@@ -368,6 +361,40 @@ async fn an_author_is_shown_what_is_wrong() {
             "does not bring it",
         ),
         ("\"acme_1\"", "\"Acme 1\"", GOOD_NAME, "is not made of a-z"),
+        // What it looks for is not what its ledger says.
+        (
+            "!= 0xACE1",
+            "!= 0xACE2",
+            GOOD_NAME,
+            "a simulated acme/one is not recognised: of unit 1 the plugin read function 3 (holding), address 0 (0x0000), \
+             1 register: 0xACE1; [identify] looks at function 3 (holding), address 0 (0x0000), 1 register: 44257 (0xACE1)",
+        ),
+        (
+            "1, 3, 0, 1)",
+            "1, 4, 0, 1)",
+            GOOD_NAME,
+            "by function 4, [identify] by function 3",
+        ),
+        ("1, 3, 0, 1)", "1, 3, 1, 1)", GOOD_NAME, "other addresses"),
+        ("1, 3, 0, 1)", "9, 3, 0, 1)", GOOD_NAME, "did not ask unit 1"),
+        (
+            "0xACE1 = \\\"One\\\"",
+            "0xACE1 = \\\"One\\\", 0xACE3 = \\\"Two\\\"",
+            GOOD_NAME,
+            "a simulated acme/one (Two) is not recognised",
+        ),
+        (
+            ".unit = 1, .ledger",
+            ".unit = 2, .ledger",
+            GOOD_NAME,
+            "none of its points could be read there by the ledger acme/one",
+        ),
+        (
+            "BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_NOTE, \"\"));",
+            "",
+            GOOD_NAME,
+            "BUSBAR_TAG_NOTE",
+        ),
     ];
     for (old, new, name, word) in cases {
         let source = good.replace(old, new);
@@ -376,12 +403,63 @@ async fn an_author_is_shown_what_is_wrong() {
             .run(&["plugin", "check", path.to_str().unwrap(), "--json"])
             .await;
         run.failure(1);
-        assert!(run.stdout.contains(word), "{word:?} is not said: {run:#?}");
+        assert!(
+            run.stdout.replace("\\\"", "\"").contains(word),
+            "{word:?} is not said: {run:#?}"
+        );
+        assert!(!run.stdout.contains("restart busbar"), "{run:#?}");
         // And to people.
         let run = home.run(&["plugin", "check", path.to_str().unwrap()]).await;
         assert_eq!(run.code(), 1, "{run:#?}");
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains(word), "{word:?} is not shown: {run:#?}");
+    }
+}
+
+/// What may be as it should be is a note, and no fault.
+#[tokio::test]
+async fn an_author_is_told_what_may_be_meant() {
+    let home = Home::new();
+    let good = format!("{DESCRIBE}{EXPORT}").replace(
+        "[points]",
+        "serial = { at = 2, type = \\\"text\\\", words = 4 }\\nfirmware = { at = 6, type = \\\"u16\\\" }\\n[points]",
+    );
+    let says = |more: &str| good.replace(".id = \"acme_1\"", &format!(".id = \"acme_1\", {more}"));
+    let cases = [
+        (
+            says(".model = \"One\", .serial = \"SIM0001\", .firmware = \"1\""),
+            None,
+        ),
+        (says(".serial = \"SIM1\""), Some("holds its values back")),
+        (
+            says(".firmware = \"0.1\""),
+            Some("firmware of acme_1 is \"0.1\" by the plugin and \"1\" by [identify]"),
+        ),
+        (says(".model = \"one\""), Some("spell it as [identify] does")),
+        (
+            good.replace(
+                "return busbar_put_ledger(out, \"acme/one.toml\", LEDGER, strlen(LEDGER));",
+                "(void)LEDGER; return BUSBAR_DONE;",
+            ),
+            Some("it discovers, and brings no ledger"),
+        ),
+    ];
+    for (source, word) in cases {
+        let path = compiled(&home, GOOD_NAME, &source).await;
+        let path = path.to_str().unwrap();
+        let document = home.run(&["plugin", "check", path, "--json"]).await.json();
+        let notes = list(&document, "notes");
+        let shown = well(home.run(&["plugin", "check", path]).await);
+        let lines = shown.lines();
+        let shown: Vec<_> = lines.iter().filter(|line| line.starts_with("note ")).collect();
+        assert_eq!(notes.len(), shown.len(), "{document:#} {shown:#?}");
+        match word {
+            None => assert_eq!(notes, [] as [Value; 0]),
+            Some(word) => {
+                assert!(notes[0].as_str().unwrap().contains(word), "{document:#}");
+                assert!(shown[0].contains(word), "{shown:#?}");
+            }
+        }
     }
 }
 
