@@ -4,6 +4,7 @@ mod files;
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -114,18 +115,20 @@ fn make_room(dir: &Path) -> Result<()> {
             format!("{} is there already, and is not empty", dir.display()),
             "Name another directory with --dir, or remove this one; nothing is written over.",
         )),
-        Err(error) if error.kind() == ErrorKind::NotFound => DirBuilder::new()
-            .recursive(true)
-            .create(dir)
-            .map_err(|e| cannot(&e)),
+        Err(error) if error.kind() == ErrorKind::NotFound => folder(dir).map_err(|e| cannot(&e)),
         Err(error) => Err(cannot(&error)),
     }
+}
+
+/// Makes a folder, and those above it, that no group may write to: Busbar takes no plugin out of another.
+fn folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     let written = path
         .parent()
-        .map_or(Ok(()), |folder| DirBuilder::new().recursive(true).create(folder))
+        .map_or(Ok(()), folder)
         .and_then(|()| File::create_new(path))
         .and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
