@@ -211,7 +211,7 @@ async fn a_new_plugin_in_rust_is_built_tested_and_read_through() {
         assert!(project.join(file.as_str().unwrap()).is_file(), "{file}");
     }
     let tested = is_built_and_tested(&made, &project, &["--offline"]).await;
-    assert!(tested.stdout.contains("test result: ok. 5 passed"), "{tested:#?}");
+    assert!(tested.stdout.contains("test result: ok. 6 passed"), "{tested:#?}");
     is_tried(&home, &made, &project).await;
     is_read_through(&home, "acme", "busbar-plugin-acme/target/release").await;
 }
@@ -226,6 +226,7 @@ async fn a_new_plugin_in_c_is_built_tested_and_read_through() {
     assert_eq!(made["dir"], "in/there");
     let project = home.path().join("in/there");
     let tested = is_built_and_tested(&made, &project, &[]).await;
+    assert!(tested.stdout.contains("ok it_brings_its_ledger"), "{tested:#?}");
     assert!(tested.stdout.contains("all is well"), "{tested:#?}");
     is_tried(&home, &made, &project).await;
     is_read_through(&home, "acme-em9", "in/there/build").await;
@@ -252,6 +253,48 @@ async fn a_project_is_never_written_over_and_its_name_is_checked() {
         assert!(said.contains(word), "{name}: {said}");
     }
     assert_eq!(std::fs::read_to_string(readme).unwrap(), "mine");
+}
+
+/// Where everything that is made is writable by its group, a project is taken as it was built all the same.
+#[tokio::test]
+async fn a_project_is_made_that_no_group_may_change() {
+    let home = Home::new();
+    let new = home.command(&["plugin", "new", "acme", "--lang", "c", "--dir", "in/there"]);
+    let mut loose = Command::new("sh");
+    loose
+        .args(["-c", "umask 002; \"$0\" \"$@\" && cd in/there && make"])
+        .arg(new.as_std().get_program())
+        .args(new.as_std().get_args())
+        .current_dir(home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    well(finish(loose.spawn().unwrap()).await);
+    let library = home.path().join("in/there/build/libbusbar_plugin_acme.so");
+    well(home.run(&["plugin", "check", library.to_str().unwrap()]).await);
+}
+
+/// A test of the C project says what it wanted, what it got, and where.
+#[tokio::test]
+async fn a_test_in_c_that_fails_tells_both_sides() {
+    let home = Home::new();
+    well(home.run(&["plugin", "new", "acme", "--lang", "c"]).await);
+    let project = home.path().join("busbar-plugin-acme");
+    let source = project.join("acme.c");
+    let wrong = std::fs::read_to_string(&source)
+        .unwrap()
+        .replace("\"M1\"", "\"M2\"");
+    std::fs::write(&source, wrong).unwrap();
+    let run = make(&project, &["test"]).await;
+    assert_ne!(run.code(), 0);
+    for part in [
+        "a_meter_is_found_by_its_signature",
+        "--- wanted",
+        "DEVICE_MODEL=M1",
+        "--- got",
+        "DEVICE_MODEL=M2",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {run:#?}");
+    }
 }
 
 /// Compiles a plugin in C of these lines against the header, as the library of this name.

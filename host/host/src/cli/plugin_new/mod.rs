@@ -17,6 +17,9 @@ use crate::format::visible;
 /// Names of plugins that would be taken for something else.
 const RESERVED: [&str; 1] = ["sdk"];
 
+/// A command's longest line: two blanks stand before it on a terminal of 80 columns.
+const MOST_COLUMNS: usize = 78;
+
 /// The language of a new plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
@@ -75,10 +78,11 @@ pub fn run(args: &PluginNewArgs, output: Output, taken: &[String]) -> Result<()>
     ));
     output.line("");
     output.line("Next:");
-    let width = next.iter().map(|(command, _)| command.chars().count()).max();
     for (command, what) in &next {
-        let command = format!("{command:width$}", width = width.unwrap_or_default());
-        output.line(&format!("  {}  {}", visible(&command), output.dim(what)));
+        output.line(&format!("  {}", output.dim(what)));
+        for line in folded(command) {
+            output.line(&format!("  {}", visible(&line)));
+        }
     }
     Ok(())
 }
@@ -162,6 +166,32 @@ fn next(name: &str, lang: Lang, dir: &Path) -> Vec<(String, &'static str)> {
     ]
 }
 
+/// A command of Busbar's in lines that a narrow terminal shows whole, and that a shell takes for one: broken before options.
+fn folded(command: &str) -> Vec<String> {
+    let breaks = command.starts_with("busbar ") && command.chars().count() > MOST_COLUMNS;
+    let mut lines: Vec<String> = Vec::new();
+    for (i, part) in command.split(" --").enumerate() {
+        let part = if i > 0 {
+            format!("--{part}")
+        } else {
+            part.to_owned()
+        };
+        match lines.last_mut() {
+            // The blank before, and the blank and the backslash that may follow.
+            Some(line) if !breaks || line.chars().count() + part.chars().count() + 3 <= MOST_COLUMNS => {
+                line.push(' ');
+                line.push_str(&part);
+            }
+            Some(line) => {
+                line.push_str(" \\");
+                lines.push(format!("    {part}"));
+            }
+            None => lines.push(part),
+        }
+    }
+    lines
+}
+
 /// The path as a shell takes it for one word.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -209,6 +239,22 @@ mod tests {
         assert!(make_room(&dir.path().join("file")).is_err());
         assert!(write(&dir.path().join("file"), "yours").is_err());
         assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn what_to_type_fits_a_narrow_terminal() {
+        for name in ["acme", &"a".repeat(32)] {
+            for lang in [Lang::Rust, Lang::C] {
+                for (command, what) in next(name, lang, Path::new("busbar-plugin-acme")) {
+                    let lines = folded(&command);
+                    assert!(lines.iter().all(|line| line.chars().count() <= 78), "{lines:#?}");
+                    assert!(what.len() <= 78);
+                    let typed = lines.join("\n").replace("\\\n    ", "");
+                    assert_eq!(typed, command, "a shell takes it for the same");
+                }
+            }
+        }
+        assert_eq!(folded("cd 'a --b'"), ["cd 'a --b'"]);
     }
 
     #[test]
