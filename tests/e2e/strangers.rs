@@ -506,6 +506,55 @@ async fn an_author_is_told_what_may_be_meant() {
     }
 }
 
+/// A device that is found and refuses what its ledger asks for is told with its refusal, and each probe on request.
+#[tokio::test]
+async fn a_device_that_refuses_its_ledger_is_told_of() {
+    let home = Home::new();
+    // The plugin is right, its ledger reads by another function than the device knows.
+    let source = format!("{DESCRIBE}{EXPORT}").replace(
+        "type = \\\"i16\\\" }",
+        "type = \\\"i16\\\", function = \\\"input\\\" }",
+    );
+    assert!(source.contains("input"));
+    compiled(&home, GOOD_NAME, &source).await;
+    let device = home.write(
+        "device.toml",
+        "ledger = \"other/one\"\ntitle = \"One\"\n[identify]\nprobe = { at = 0, type = \"u16\", equals = { 0xACE1 = \"One\" } }\n\
+         [points]\npower = { at = 1, type = \"i16\" }\n",
+    );
+    let simulated = Background::start(
+        &home,
+        &[
+            "simulate",
+            device.to_str().unwrap(),
+            "--listen",
+            "modbus+tcp://127.0.0.1:0",
+            "--json",
+        ],
+    );
+    let line: Value = serde_json::from_str(&simulated.says("url").await).unwrap();
+    let scan = [
+        "scan",
+        text(&line, "url"),
+        "--plugin",
+        "acme",
+        "--plugin-dir",
+        ".",
+    ];
+    let run = home.run(&scan).await;
+    assert_eq!(run.code(), 3, "{run:#?}");
+    let found = "plugin acme found";
+    for part in [found, "acme_1", "at unit 1", "function 4 (input) exception"] {
+        assert!(run.stderr.contains(part), "{part}: {run:#?}");
+    }
+    assert!(!run.stderr.contains("asked unit"), "{run:#?}");
+    let run = home.run(&[&scan[..], &["-v"]].concat()).await;
+    let line = "acme asked unit 1, function 3, address 0, count 1: ACE1";
+    assert!(run.stderr.contains(line), "{run:#?}");
+    simulated.signal(Signal::TERM);
+    assert_eq!(simulated.end().await.code(), 0);
+}
+
 #[tokio::test]
 async fn the_plugins_that_ship_pass_the_check_of_a_strangers() {
     let home = Home::new();
