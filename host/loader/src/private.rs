@@ -60,7 +60,7 @@ fn is_alone(user: u32, groups: &str, users: &str) -> bool {
 mod tests {
     use super::*;
 
-    const USERS: &str = "root:x:0:0:root:/root:/bin/sh\nanna:x:1000:1000::/home/anna:/bin/sh\n";
+    const USERS: &str = "root:x:0:0:root:/:/bin/sh\nanna:x:1000:1000::/:/bin/sh\n";
 
     #[test]
     fn only_a_group_of_the_users_own_number_comes_into_question() {
@@ -83,7 +83,7 @@ mod tests {
         assert!(!alone("root:x:0:\n"), "nothing is known of it");
         assert!(!alone("anna:x:1000\n"), "half a line");
         assert!(!alone(""));
-        let shared = format!("{USERS}bert:x:1001:1000::/home/bert:/bin/sh\n");
+        let shared = format!("{USERS}bert:x:1001:1000::/:/bin/sh\n");
         assert!(
             !is_alone(1000, "anna:x:1000:\n", &shared),
             "another's first group"
