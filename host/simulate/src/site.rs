@@ -79,8 +79,7 @@ const MAX_SIGNALS: usize = 1000;
 /// kind   = "ledger"          # one ledger a unit
 /// listen = "modbus+tcp://127.0.0.1:0"
 ///
-/// [[device.unit]]            # also: firmware = "0.1.7.255", without what came `since` a later one, and model = "EM3-T",
-///                            # another of those that `[identify]` names
+/// [[device.unit]]            # also: firmware = "0.1.7.255", without what came `since` a later one; model = "DEM-3P"
 /// unit   = 1
 /// ledger = "generic/demo-meter"
 /// values = { power = { signal = "load" }, wiring = 0 }
