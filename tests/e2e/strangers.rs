@@ -212,7 +212,7 @@ async fn a_new_plugin_in_rust_is_built_tested_and_read_through() {
         assert!(project.join(file.as_str().unwrap()).is_file(), "{file}");
     }
     let tested = is_built_and_tested(&made, &project, &["--offline"]).await;
-    assert!(tested.stdout.contains("test result: ok. 5 passed"), "{tested:#?}");
+    assert!(tested.stdout.contains("test result: ok. 6 passed"), "{tested:#?}");
     is_tried(&home, &made, &project).await;
     is_read_through(&home, "acme", "busbar-plugin-acme/target/release").await;
 }
@@ -227,6 +227,7 @@ async fn a_new_plugin_in_c_is_built_tested_and_read_through() {
     assert_eq!(made["dir"], "in/there");
     let project = home.path().join("in/there");
     let tested = is_built_and_tested(&made, &project, &[]).await;
+    assert!(tested.stdout.contains("ok it_brings_its_ledger"), "{tested:#?}");
     assert!(tested.stdout.contains("all is well"), "{tested:#?}");
     is_tried(&home, &made, &project).await;
     is_read_through(&home, "acme-em9", "in/there/build").await;
@@ -253,6 +254,48 @@ async fn a_project_is_never_written_over_and_its_name_is_checked() {
         assert!(said.contains(word), "{name}: {said}");
     }
     assert_eq!(std::fs::read_to_string(readme).unwrap(), "mine");
+}
+
+/// Where everything that is made is writable by its group, a project is taken as it was built all the same.
+#[tokio::test]
+async fn a_project_is_made_that_no_group_may_change() {
+    let home = Home::new();
+    let new = home.command(&["plugin", "new", "acme", "--lang", "c", "--dir", "in/there"]);
+    let mut loose = Command::new("sh");
+    loose
+        .args(["-c", "umask 002; \"$0\" \"$@\" && cd in/there && make"])
+        .arg(new.as_std().get_program())
+        .args(new.as_std().get_args())
+        .current_dir(home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    well(finish(loose.spawn().unwrap()).await);
+    let library = home.path().join("in/there/build/libbusbar_plugin_acme.so");
+    well(home.run(&["plugin", "check", library.to_str().unwrap()]).await);
+}
+
+/// A test of the C project says what it wanted, what it got, and where.
+#[tokio::test]
+async fn a_test_in_c_that_fails_tells_both_sides() {
+    let home = Home::new();
+    well(home.run(&["plugin", "new", "acme", "--lang", "c"]).await);
+    let project = home.path().join("busbar-plugin-acme");
+    let source = project.join("acme.c");
+    let wrong = std::fs::read_to_string(&source)
+        .unwrap()
+        .replace("\"M1\"", "\"M2\"");
+    std::fs::write(&source, wrong).unwrap();
+    let run = make(&project, &["test"]).await;
+    assert_ne!(run.code(), 0);
+    for part in [
+        "a_meter_is_found_by_its_signature",
+        "--- wanted",
+        "DEVICE_MODEL=M1",
+        "--- got",
+        "DEVICE_MODEL=M2",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {run:#?}");
+    }
 }
 
 /// Compiles a plugin in C of these lines against the header, as the library of this name.
@@ -314,13 +357,6 @@ async fn an_author_is_shown_what_is_wrong() {
         shown.stdout.contains("a simulated acme/one is found: acme_1"),
         "{shown:#?}"
     );
-    // That may be as it should be: it asks for more than the ledger says.
-    let path = compiled(&home, GOOD_NAME, &good.replace("!= 0xACE1", "!= 0xACE2")).await;
-    let shown = well(home.run(&["plugin", "check", path.to_str().unwrap()]).await);
-    assert!(
-        shown.stdout.contains("a simulated acme/one is not recognised"),
-        "{shown:#?}"
-    );
 
     // What is written instead of what, the file's name, and what is said of it.
     let cases = [
@@ -369,6 +405,40 @@ async fn an_author_is_shown_what_is_wrong() {
             "does not bring it",
         ),
         ("\"acme_1\"", "\"Acme 1\"", GOOD_NAME, "is not made of a-z"),
+        // What it looks for is not what its ledger says.
+        (
+            "!= 0xACE1",
+            "!= 0xACE2",
+            GOOD_NAME,
+            "a simulated acme/one is not recognised: of unit 1 the plugin read function 3 (holding), address 0 (0x0000), \
+             1 register: 0xACE1; [identify] looks at function 3 (holding), address 0 (0x0000), 1 register: 44257 (0xACE1)",
+        ),
+        (
+            "1, 3, 0, 1)",
+            "1, 4, 0, 1)",
+            GOOD_NAME,
+            "by function 4, [identify] by function 3",
+        ),
+        ("1, 3, 0, 1)", "1, 3, 1, 1)", GOOD_NAME, "other addresses"),
+        ("1, 3, 0, 1)", "9, 3, 0, 1)", GOOD_NAME, "did not ask unit 1"),
+        (
+            "0xACE1 = \\\"One\\\"",
+            "0xACE1 = \\\"One\\\", 0xACE3 = \\\"Two\\\"",
+            GOOD_NAME,
+            "a simulated acme/one (Two) is not recognised",
+        ),
+        (
+            ".unit = 1, .ledger",
+            ".unit = 2, .ledger",
+            GOOD_NAME,
+            "none of its points could be read there by the ledger acme/one",
+        ),
+        (
+            "BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_NOTE, \"\"));",
+            "",
+            GOOD_NAME,
+            "BUSBAR_TAG_NOTE",
+        ),
     ];
     for (old, new, name, word) in cases {
         let source = good.replace(old, new);
@@ -377,13 +447,113 @@ async fn an_author_is_shown_what_is_wrong() {
             .run(&["plugin", "check", path.to_str().unwrap(), "--json"])
             .await;
         run.failure(1);
-        assert!(run.stdout.contains(word), "{word:?} is not said: {run:#?}");
+        assert!(
+            run.stdout.replace("\\\"", "\"").contains(word),
+            "{word:?} is not said: {run:#?}"
+        );
+        assert!(!run.stdout.contains("restart busbar"), "{run:#?}");
         // And to people.
         let run = home.run(&["plugin", "check", path.to_str().unwrap()]).await;
         assert_eq!(run.code(), 1, "{run:#?}");
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains(word), "{word:?} is not shown: {run:#?}");
     }
+}
+
+/// What may be as it should be is a note, and no fault.
+#[tokio::test]
+async fn an_author_is_told_what_may_be_meant() {
+    let home = Home::new();
+    let good = format!("{DESCRIBE}{EXPORT}").replace(
+        "[points]",
+        "serial = { at = 2, type = \\\"text\\\", words = 4 }\\nfirmware = { at = 6, type = \\\"u16\\\" }\\n[points]",
+    );
+    let says = |more: &str| good.replace(".id = \"acme_1\"", &format!(".id = \"acme_1\", {more}"));
+    let cases = [
+        (
+            says(".model = \"One\", .serial = \"SIM0001\", .firmware = \"1\""),
+            None,
+        ),
+        (says(".serial = \"SIM1\""), Some("holds its values back")),
+        (
+            says(".firmware = \"0.1\""),
+            Some("firmware of acme_1 is \"0.1\" by the plugin and \"1\" by [identify]"),
+        ),
+        (says(".model = \"one\""), Some("spell it as [identify] does")),
+        (
+            good.replace(
+                "return busbar_put_ledger(out, \"acme/one.toml\", LEDGER, strlen(LEDGER));",
+                "(void)LEDGER; return BUSBAR_DONE;",
+            ),
+            Some("it discovers, and brings no ledger"),
+        ),
+    ];
+    for (source, word) in cases {
+        let path = compiled(&home, GOOD_NAME, &source).await;
+        let path = path.to_str().unwrap();
+        let document = home.run(&["plugin", "check", path, "--json"]).await.json();
+        let notes = list(&document, "notes");
+        let shown = well(home.run(&["plugin", "check", path]).await);
+        let lines = shown.lines();
+        let shown: Vec<_> = lines.iter().filter(|line| line.starts_with("note ")).collect();
+        assert_eq!(notes.len(), shown.len(), "{document:#} {shown:#?}");
+        match word {
+            None => assert_eq!(notes, [] as [Value; 0]),
+            Some(word) => {
+                assert!(notes[0].as_str().unwrap().contains(word), "{document:#}");
+                assert!(shown[0].contains(word), "{shown:#?}");
+            }
+        }
+    }
+}
+
+/// A device that is found and refuses what its ledger asks for is told with its refusal, and each probe on request.
+#[tokio::test]
+async fn a_device_that_refuses_its_ledger_is_told_of() {
+    let home = Home::new();
+    // The plugin is right, its ledger reads by another function than the device knows.
+    let source = format!("{DESCRIBE}{EXPORT}").replace(
+        "type = \\\"i16\\\" }",
+        "type = \\\"i16\\\", function = \\\"input\\\" }",
+    );
+    assert!(source.contains("input"));
+    compiled(&home, GOOD_NAME, &source).await;
+    let device = home.write(
+        "device.toml",
+        "ledger = \"other/one\"\ntitle = \"One\"\n[identify]\nprobe = { at = 0, type = \"u16\", equals = { 0xACE1 = \"One\" } }\n\
+         [points]\npower = { at = 1, type = \"i16\" }\n",
+    );
+    let simulated = Background::start(
+        &home,
+        &[
+            "simulate",
+            device.to_str().unwrap(),
+            "--listen",
+            "modbus+tcp://127.0.0.1:0",
+            "--json",
+        ],
+    );
+    let line: Value = serde_json::from_str(&simulated.says("url").await).unwrap();
+    let scan = [
+        "scan",
+        text(&line, "url"),
+        "--plugin",
+        "acme",
+        "--plugin-dir",
+        ".",
+    ];
+    let run = home.run(&scan).await;
+    assert_eq!(run.code(), 3, "{run:#?}");
+    let found = "plugin acme found";
+    for part in [found, "acme_1", "at unit 1", "function 4 (input) exception"] {
+        assert!(run.stderr.contains(part), "{part}: {run:#?}");
+    }
+    assert!(!run.stderr.contains("asked unit"), "{run:#?}");
+    let run = home.run(&[&scan[..], &["-v"]].concat()).await;
+    let line = "acme asked unit 1, function 3, address 0, count 1: ACE1";
+    assert!(run.stderr.contains(line), "{run:#?}");
+    simulated.signal(Signal::TERM);
+    assert_eq!(simulated.end().await.code(), 0);
 }
 
 #[tokio::test]

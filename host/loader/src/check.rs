@@ -71,7 +71,11 @@ pub(crate) fn described(described: &Described) -> Result<(), String> {
 pub(crate) fn step(step: &Step) -> Result<(), String> {
     count("probes", step.probes.len(), MAX_PROBES)?;
     if step.probes.is_empty() && step.verdict.is_none() {
-        return Err("it neither probes nor decides".into());
+        return Err(
+            "it neither probes nor decides: a step without probes is the last and has a verdict, be it an empty one \
+             (`verdict: Some(Verdict::default())`; in C, put BUSBAR_TAG_NOTE with \"\" into the sink)"
+                .into(),
+        );
     }
     step.probes.iter().try_for_each(probe)?;
     let Some(verdict) = &step.verdict else {

@@ -55,16 +55,18 @@ pub enum LoaderError {
     },
     /// Somebody else may exchange it, from a directory above it.
     #[error(
-        "the directory {} is writable by {who} (mode {mode:04o}), who could exchange what is in it; run: chmod go-w {}",
-        path.display(), path.display()
+        "the directory {} is writable by {who} (mode {mode:04o}), who could exchange what is in it; run: chmod go-w{}",
+        path.display(), list(mend)
     )]
     DirectoryWritable {
         /// `"everybody"` or `"its group"`.
         who: &'static str,
         /// Its permission bits.
         mode: u32,
-        /// The directory to mend.
+        /// The first such directory.
         path: PathBuf,
+        /// All such directories on the way, to be mended at once.
+        mend: Vec<PathBuf>,
     },
     /// Somebody put a link where a directory was.
     #[error("the directory {} was exchanged while it was looked at; look again", .0.display())]
@@ -152,4 +154,9 @@ pub enum LoaderError {
         /// The hash of this file.
         found: String,
     },
+}
+
+/// Paths, each after a blank.
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!(" {}", path.display())).collect()
 }

@@ -18,6 +18,7 @@ mod inspect;
 mod line;
 mod place;
 mod plugins;
+mod private;
 mod process;
 mod protocol;
 mod record;

@@ -10,6 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
 
 use crate::LoaderError;
+use crate::private::is_private_group;
 
 /// Of a directory: its descriptor names it and gives no access to its entries but by name.
 const NAME_ONLY: OFlags = OFlags::PATH
@@ -34,7 +35,8 @@ impl Place {
             .ok();
         let mut descriptor = openat(CWD, "/", NAME_ONLY, Mode::empty()).map_err(io::Error::from)?;
         let mut so_far = PathBuf::from("/");
-        judge(&so_far, &descriptor, program.as_deref())?;
+        let mut writable = Vec::new();
+        judge(&so_far, &descriptor, program.as_deref(), &mut writable)?;
         for component in real.components() {
             let Component::Normal(name) = component else {
                 continue;
@@ -46,7 +48,16 @@ impl Place {
                     Errno::LOOP | Errno::NOTDIR => LoaderError::Moved(so_far.clone()),
                     other => LoaderError::Io(other.into()),
                 })?;
-            judge(&so_far, &descriptor, program.as_deref())?;
+            judge(&so_far, &descriptor, program.as_deref(), &mut writable)?;
+        }
+        if let Some(Writable { who, mode, path }) = writable.first().cloned() {
+            let mend = writable.into_iter().map(|writable| writable.path).collect();
+            return Err(LoaderError::DirectoryWritable {
+                who,
+                mode,
+                path,
+                mend,
+            });
         }
         Ok(Place {
             descriptor,
@@ -78,15 +89,45 @@ impl Place {
     }
 }
 
-fn judge(path: &Path, descriptor: &OwnedFd, program: Option<&Path>) -> Result<(), LoaderError> {
+/// A directory that others may change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Writable {
+    /// `"everybody"` or `"its group"`.
+    who: &'static str,
+    /// Its permission bits.
+    mode: u32,
+    path: PathBuf,
+}
+
+/// Judges one directory; what its owner has to mend is gathered, so that all of a path is told at once.
+fn judge(
+    path: &Path,
+    descriptor: &OwnedFd,
+    program: Option<&Path>,
+    writable: &mut Vec<Writable>,
+) -> Result<(), LoaderError> {
     let stat = fstat(descriptor).map_err(io::Error::from)?;
     let user = rustix::process::geteuid().as_raw();
     // Whoever can change a directory on the way to the program can change the program.
     let trusted = program.is_some_and(|program| program.starts_with(path));
-    judge_stat(path, &stat, user, trusted)
+    if let Some(who) = judge_stat(path, &stat, user, trusted, is_private_group)? {
+        writable.push(Writable {
+            who,
+            mode: stat.st_mode & 0o7777,
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(())
 }
 
-fn judge_stat(path: &Path, stat: &Stat, user: u32, trusted: bool) -> Result<(), LoaderError> {
+/// Who besides its owner may change it; an error where its owner may, and should not.
+fn judge_stat(
+    path: &Path,
+    stat: &Stat,
+    user: u32,
+    trusted: bool,
+    is_private: impl FnOnce(u32) -> bool,
+) -> Result<Option<&'static str>, LoaderError> {
     let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
     if owner != 0 && owner != user && !trusted {
         return Err(LoaderError::DirectoryOwner {
@@ -95,22 +136,18 @@ fn judge_stat(path: &Path, stat: &Stat, user: u32, trusted: bool) -> Result<(), 
             path: path.to_path_buf(),
         });
     }
-    let writable = |who| LoaderError::DirectoryWritable {
-        who,
-        mode,
-        path: path.to_path_buf(),
-    };
     // In a sticky directory only its owner can exchange what belongs to somebody else.
     if mode & 0o1000 != 0 {
-        return Ok(());
+        return Ok(None);
     }
     if mode & 0o002 != 0 {
-        return Err(writable("everybody"));
+        return Ok(Some("everybody"));
     }
-    if mode & 0o020 != 0 && !trusted && !is_build_output(path) {
-        return Err(writable("its group"));
+    // A group with nobody else in it is its owner by another name.
+    if mode & 0o020 != 0 && !trusted && !is_build_output(path) && !is_private(stat.st_gid) {
+        return Ok(Some("its group"));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Whether this directory is `target/<profile>` of a cargo build, or its `deps`, where cargo links from. Under umask 002
@@ -193,12 +230,41 @@ mod tests {
             stat.st_uid = owner;
             stat
         };
-        let judge = |mode, owner, trusted| judge_stat(home.path(), &stat(mode, owner), 1000, trusted).is_ok();
+        let judge = |mode, owner, trusted| {
+            let judged = judge_stat(home.path(), &stat(mode, owner), 1000, trusted, |_| false);
+            matches!(judged, Ok(None))
+        };
         assert!(judge(0o755, 0, false) && judge(0o755, 1000, false));
         assert!(!judge(0o755, 1001, false) && judge(0o755, 1001, true));
         assert!(!judge(0o775, 1000, false) && judge(0o775, 1000, true));
         assert!(!judge(0o777, 1000, false) && !judge(0o777, 1000, true));
         assert!(judge(0o1777, 1000, false) && !judge(0o1777, 1001, false));
+    }
+
+    #[test]
+    fn a_group_with_nobody_else_in_it_may_write_a_directory() {
+        let home = private_dir();
+        let judge = |mode, private: u32| {
+            set_permissions(home.path(), Permissions::from_mode(mode)).unwrap();
+            let mut stat = rustix::fs::stat(home.path()).unwrap();
+            (stat.st_uid, stat.st_gid) = (1000, 1000);
+            judge_stat(home.path(), &stat, 1000, false, |group| group == private).unwrap()
+        };
+        assert_eq!(judge(0o775, 1000), None);
+        assert_eq!(judge(0o775, 1001), Some("its group"));
+        assert_eq!(judge(0o777, 1000), Some("everybody"));
+    }
+
+    #[test]
+    fn all_that_is_to_be_mended_is_told_at_once() {
+        let home = private_dir();
+        let above = made(home.path().join("above"), 0o777);
+        let between = made(above.join("between"), 0o755);
+        let below = made(between.join("below"), 0o757);
+        let real = |path: &Path| path.canonicalize().unwrap().display().to_string();
+        let text = refused(&below);
+        let mend = format!("run: chmod go-w {} {}", real(&above), real(&below));
+        assert!(text.ends_with(&mend), "{text}");
     }
 
     #[test]

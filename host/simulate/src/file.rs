@@ -72,6 +72,7 @@ pub(crate) struct ServiceFile {
 pub(crate) struct UnitFile {
     pub(crate) unit: u8,
     pub(crate) ledger: String,
+    pub(crate) model: Option<String>,
     pub(crate) firmware: Option<String>,
     #[serde(default)]
     pub(crate) invalid: Vec<Spanned<String>>,

@@ -4,6 +4,7 @@ use busbar_ledger::identify;
 use busbar_ledger::model::{IdentityField, IdentityFormat, Ledger, ProbeValue};
 use busbar_ledger::span::Span;
 
+use crate::site::Which;
 use crate::words::{self, in_order, spread};
 
 /// A piece of what a device says of itself.
@@ -34,24 +35,53 @@ impl Identity<'_> {
     }
 }
 
-/// The words by which a ledger recognises its device.
-pub(crate) fn words(ledger: &Ledger) -> Vec<(Span, Vec<u16>)> {
+/// Which answer to the ledger's probe is meant: its place in `equals`, and the model. An error is a sentence.
+pub(crate) fn entry<'a>(ledger: &'a Ledger, which: &Which) -> Result<Option<(usize, &'a str)>, String> {
+    let probe = ledger.identify.as_ref().and_then(|i| i.probe.as_ref());
+    let equals = probe.map_or(&[][..], |probe| &probe.equals);
+    let named = |place: usize| equals.get(place).map(|(_, model)| (place, model.as_str()));
+    let (place, what) = match which {
+        Which::First => return Ok(named(0)),
+        Which::Entry(place) => (Some(*place), format!("no answer {place}")),
+        Which::Named(name) => (
+            equals.iter().position(|(_, model)| model == name),
+            format!("no model `{name}`"),
+        ),
+    };
+    place.and_then(named).map(Some).ok_or_else(|| {
+        let mut models: Vec<&str> = equals.iter().map(|(_, model)| model.as_str()).collect();
+        models.dedup();
+        format!(
+            "{} has {what} in [identify]; it has: {}",
+            ledger.name,
+            models.join(", ")
+        )
+    })
+}
+
+/// The words by which a ledger recognises its device, with this answer to its probe and this model; without them the first.
+pub(crate) fn words(ledger: &Ledger, entry: Option<(usize, &str)>) -> Vec<(Span, Vec<u16>)> {
     let Some(identify) = &ledger.identify else {
         return Vec::new();
     };
     let mut all = Vec::new();
     if let Some(probe) = &identify.probe {
         let count = probe.span.count.into();
-        let pattern = match probe.equals.first() {
+        let pattern = match probe.equals.get(entry.map_or(0, |(place, _)| place)) {
             Some((ProbeValue::Integer(number), _)) => spread(i128::from(*number), count),
             Some((ProbeValue::Text(text), _)) => words::text(text, count),
             None => words::text(probe.starts_with.first().map_or("", String::as_str), count),
         };
         all.push((probe.span, in_order(pattern, probe.order)));
     }
+    // The first may be a word for all of them; the ledger's own is better.
+    let model = match entry {
+        Some((place, model)) if place > 0 => model,
+        _ => ledger.model.as_str(),
+    };
     let fields = [
         (&identify.serial, "SIM0001"),
-        (&identify.model, ledger.model.as_str()),
+        (&identify.model, model),
         (&identify.firmware, "1.0"),
     ];
     for (field, text) in fields {
@@ -69,6 +99,8 @@ fn example(field: &IdentityField) -> &'static str {
     match field.format {
         IdentityFormat::Text => "1.0",
         IdentityFormat::Number => "1",
+        // Points that came with any later one are there.
+        IdentityFormat::Bytes2 => "99.0",
         IdentityFormat::Bytes4 => "0.1.16.255",
         IdentityFormat::Gx => "v3.65",
     }

@@ -19,7 +19,7 @@ use crate::onwrite::{OnWrite, lease};
 use crate::options::Options;
 use crate::pdu::exception;
 use crate::sheet::{Put, Sheet};
-use crate::site::{Cell, PartSpec};
+use crate::site::{Cell, PartSpec, Which};
 use crate::words::{in_order, spread};
 
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct Unit {
     sheet: Sheet,
     /// Words that say what the device is, beside its points.
     identity: Vec<(Span, Vec<u16>)>,
+    /// The model that these words speak for.
+    model: Option<String>,
     /// What came with a later one does not exist; `None` for a device that has all.
     firmware: Option<String>,
 }
@@ -55,11 +57,16 @@ impl Plain {
                     ))
                 })?;
             let sheet = Sheet::bind(file, ledger, part, |point| point)?;
+            let entry = identity::entry(ledger, &part.model).map_err(wrong)?;
             let mut unit = Unit {
                 sheet,
-                identity: identity::words(ledger),
+                identity: identity::words(ledger, entry),
+                model: entry.map(|(_, model)| model.to_owned()),
                 firmware: None,
             };
+            if part.model != Which::First {
+                unit.points_say_the_model();
+            }
             if let Some(version) = &part.firmware {
                 unit.identify(Identity::Firmware(version)).map_err(wrong)?;
             }
@@ -199,6 +206,25 @@ impl Unit {
         Ok(())
     }
 
+    /// Points that show the register of the probe say what the probe says.
+    fn points_say_the_model(&mut self) {
+        let ledger = Arc::clone(&self.sheet.ledger);
+        let Some(probe) = ledger.identify.as_ref().and_then(|i| i.probe.as_ref()) else {
+            return;
+        };
+        let Some((span, words)) = self.identity.iter().find(|(at, _)| *at == probe.span) else {
+            return;
+        };
+        let (span, words) = (*span, words.clone());
+        for (place, point) in ledger.points.iter().enumerate() {
+            let shows = point.register().is_some_and(|register| register.span == span);
+            if shows && self.sheet.cell(place).is_some() {
+                self.sheet
+                    .set(place, Put::Cell(Cell::Words([words.clone()].into())));
+            }
+        }
+    }
+
     /// The model that the device says it is.
     fn model(&self) -> Option<&str> {
         let probe = self.sheet.ledger.identify.as_ref()?.probe.as_ref()?;
@@ -211,8 +237,7 @@ impl Unit {
         let said = match place.and_then(|place| self.sheet.cell(place)) {
             Some(Cell::Fixed(Value::Integer(number))) => ProbeValue::Integer(*number),
             Some(Cell::Fixed(Value::Text(text))) => ProbeValue::Text(text.clone()),
-            // What is made up is the first.
-            _ => return probe.equals.first().map(|(_, model)| model.as_str()),
+            _ => return self.model.as_deref(),
         };
         let model = probe.equals.iter().find(|(value, _)| *value == said);
         model.map(|(_, model)| model.as_str())

@@ -42,7 +42,7 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
         ),
     };
     // What says which device it is is filled from `[identify]`.
-    let identity = identity::words(ledger);
+    let identity = identity::words(ledger, None);
     let is_identity = |register: &Register| identity.iter().any(|(span, _)| span.overlaps(register.span));
     let mut homes = BTreeSet::new();
     for (place, point) in ledger.points.iter().enumerate() {

@@ -79,7 +79,7 @@ const MAX_SIGNALS: usize = 1000;
 /// kind   = "ledger"          # one ledger a unit
 /// listen = "modbus+tcp://127.0.0.1:0"
 ///
-/// [[device.unit]]            # also: firmware = "0.1.7.255", without what came `since` a later one
+/// [[device.unit]]            # also: firmware = "0.1.7.255", without what came `since` a later one; model = "DEM-3P"
 /// unit   = 1
 /// ledger = "generic/demo-meter"
 /// values = { power = { signal = "load" }, wiring = 0 }
@@ -148,11 +148,25 @@ pub(crate) struct PartSpec {
     pub(crate) ledger: String,
     /// Device instance on a GX, unit elsewhere.
     pub(crate) number: u16,
+    /// Which of the models that `[identify]` names it is.
+    pub(crate) model: Which,
     /// The device's firmware, in the ledger's format.
     pub(crate) firmware: Option<String>,
     pub(crate) entries: Vec<Entry>,
     /// How it takes writes, point by point.
     pub(crate) habits: Vec<Habit>,
+}
+
+/// Which of the answers that a ledger takes in `[identify]` a device gives to its probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The first.
+    #[default]
+    First,
+    /// That of the model of this name.
+    Named(String),
+    /// The one at this place of `equals`, from 0 on.
+    Entry(usize),
 }
 
 /// How one point takes writes.
@@ -279,6 +293,20 @@ impl Site {
     pub fn of_ledger(ledger: &Ledger, url: &str) -> Result<Site, SiteError> {
         let mut site = Site::parse(&ledger.name, &sample(ledger, url))?;
         site.listen_on(url)?;
+        Ok(site)
+    }
+
+    /// The same, and the device gives the answer at this place of `equals` in the ledger's `[identify]`, from 0 on.
+    ///
+    /// # Errors
+    /// As [`Site::of_ledger`].
+    pub fn of_model(ledger: &Ledger, place: usize, url: &str) -> Result<Site, SiteError> {
+        let mut site = Site::of_ledger(ledger, url)?;
+        for part in site.devices.iter_mut().flat_map(|device| &mut device.parts) {
+            if part.ledger == ledger.name {
+                part.model = Which::Entry(place);
+            }
+        }
         Ok(site)
     }
 
@@ -413,6 +441,7 @@ impl Source<'_> {
                     line: 0,
                     ledger,
                     number: instance,
+                    model: Which::First,
                     firmware: None,
                     entries,
                     habits: self.habits(on_write),
@@ -424,6 +453,7 @@ impl Source<'_> {
             let UnitFile {
                 unit,
                 ledger,
+                model,
                 firmware,
                 invalid,
                 values,
@@ -437,6 +467,7 @@ impl Source<'_> {
                     line: 0,
                     ledger,
                     number: unit.into(),
+                    model: model.map_or(Which::First, Which::Named),
                     firmware,
                     entries,
                     habits: self.habits(on_write),

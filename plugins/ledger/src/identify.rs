@@ -49,6 +49,11 @@ pub fn field_text(field: &IdentityField, words: &[u16]) -> Option<String> {
                 .try_fold(0u64, |n, &w| (n >> 48 == 0).then_some(n << 16 | u64::from(w)))?;
             Some(number.to_string())
         }
+        IdentityFormat::Bytes2 => {
+            let &[word] = words else { return None };
+            let [major, minor] = word.to_be_bytes();
+            Some(format!("{major}.{minor}"))
+        }
         IdentityFormat::Bytes4 => {
             let &[high, low] = words else { return None };
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -82,6 +87,10 @@ pub fn field_words(field: &IdentityField, text: &str) -> Option<Vec<u16>> {
             let (high, low) = number.split_at(8_usize.checked_sub(2 * count)?);
             high.iter().all(|&byte| byte == 0).then(|| low.to_vec())?
         }
+        IdentityFormat::Bytes2 => bytes2(text)?
+            .into_iter()
+            .map(|byte| u8::try_from(byte).ok())
+            .collect::<Option<_>>()?,
         IdentityFormat::Bytes4 => bytes4(text)?
             .into_iter()
             .map(|byte| u8::try_from(byte).ok())
@@ -128,6 +137,7 @@ fn gx_text(version: u16, beta: u16) -> Option<String> {
 /// Whether firmware `have` is `since` or later; `None` when one of the two is no version of this format.
 pub fn firmware_at_least(format: IdentityFormat, have: &str, since: &str) -> Option<bool> {
     let version = match format {
+        IdentityFormat::Bytes2 => bytes2,
         IdentityFormat::Bytes4 => bytes4,
         IdentityFormat::Gx => gx,
         IdentityFormat::Text | IdentityFormat::Number => dotted,
@@ -147,6 +157,13 @@ pub(crate) fn reached(format: IdentityFormat, firmware: Option<&str>, since: &st
     firmware
         .and_then(|have| firmware_at_least(format, have, since))
         .unwrap_or(true)
+}
+
+/// Two numbers with a dot between.
+fn bytes2(text: &str) -> Option<Vec<u64>> {
+    let (major, minor) = text.split_once('.')?;
+    let byte = |digits: &str| digits.parse::<u8>().ok().map(u64::from);
+    Some(vec![byte(major)?, byte(minor)?])
 }
 
 /// Four numbers, written as such or as people are shown them.
@@ -313,6 +330,9 @@ mod tests {
             "old firmware has a reserved range there"
         );
         assert_eq!(text(IdentityFormat::Bytes4, &[1]), None);
+        assert_eq!(text(IdentityFormat::Bytes2, &[0x0207]).as_deref(), Some("2.7"));
+        assert_eq!(text(IdentityFormat::Bytes2, &[0x020A]).as_deref(), Some("2.10"));
+        assert_eq!(text(IdentityFormat::Bytes2, &[2, 7]), None);
         assert_eq!(field_text(&field(2, IdentityFormat::Gx), &[0x0365]), None);
         let serial = |format, words: &[u16]| serial_text(&field(words.len() as u16, format), words);
         for blank in [[0, 0], [0xFFFF, 0xFFFF]] {
@@ -330,6 +350,8 @@ mod tests {
         for (format, count, shown) in [
             (IdentityFormat::Text, 8, "HQ2419QXCLR"),
             (IdentityFormat::Number, 2, "65538"),
+            (IdentityFormat::Bytes2, 1, "2.10"),
+            (IdentityFormat::Bytes2, 1, "0.255"),
             (IdentityFormat::Bytes4, 2, "v1.09"),
             (IdentityFormat::Bytes4, 2, "v1.03-beta-01"),
             (IdentityFormat::Bytes4, 2, "1.0.0.255"),
@@ -342,13 +364,23 @@ mod tests {
         }
         assert_eq!(field_words(&field(2, IdentityFormat::Bytes4), "soon"), None);
         assert_eq!(field_words(&field(1, IdentityFormat::Number), "65536"), None);
+        for text in ["2", "2.256", "2.7.1", "2.-7"] {
+            assert_eq!(
+                field_words(&field(1, IdentityFormat::Bytes2), text),
+                None,
+                "{text}"
+            );
+        }
         assert_eq!(field_words(&field(1, IdentityFormat::Text), "abc"), None);
     }
 
     #[test]
     fn versions_are_compared_in_their_format() {
-        use IdentityFormat::{Bytes4, Gx, Text};
+        use IdentityFormat::{Bytes2, Bytes4, Gx, Text};
         let cases = [
+            (Bytes2, "2.10", "2.7", Some(true)),
+            (Bytes2, "1.255", "2.0", Some(false)),
+            (Bytes2, "v2.7", "2.7", None),
             (Bytes4, "0.1.9.255", "0.1.9.0", Some(true)),
             (Bytes4, "0.1.7.255", "0.1.9.0", Some(false)),
             (Bytes4, "0.1.16.1", "0.1.9.255", Some(true)),

@@ -161,6 +161,8 @@ pub enum IdentityFormat {
     Text,
     /// An unsigned number of one to four words, high word first.
     Number,
+    /// The two bytes of one word, as decimal numbers with a dot between: `0x0207` is `2.7`, `0x020A` is `2.10`.
+    Bytes2,
     /// Four bytes compared one by one, and shown as a VM-3P75CT's are: `0.1.9.255` is `v1.09`, with hexadecimal
     /// digits, and `0.1.3.1` is `v1.03-beta-01`. Where the first is not 0, they are shown as they are.
     Bytes4,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use busbar_ledger::evidence::Outcome;
 use busbar_ledger::span::{Function, Span};
 use busbar_plugin_sdk as sdk;
+use busbar_wire::WireError;
 use futures_util::stream::{self, StreamExt};
 
 use super::Search;
@@ -16,6 +17,8 @@ use crate::error::{HostError, Result};
 
 /// Reads handed to the wire at once; the wire itself decides how many are in flight.
 const AHEAD: usize = 256;
+/// Words of an answer that are shown in its line.
+const SHOWN_WORDS: usize = 12;
 /// How often the progress is told, in probes.
 const TELL_EVERY: u32 = 16;
 
@@ -112,6 +115,9 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
                     None => break,
                 },
             };
+            if let Some((probe, answer)) = &next {
+                tell(plugin, *probe, answer.as_ref());
+            }
             let Some((probe, answer)) = next else {
                 drop(answers);
                 let last = catalog.discover(plugin, &talk).await?;
@@ -153,6 +159,33 @@ pub async fn converse(search: &Search<'_>, plugin: &str) -> Result<Conversed> {
         });
     }
     Err(out_of_hand("does not come to an end".to_owned()))
+}
+
+/// One line for each probe, for whoever wants to see more (`-v`).
+fn tell(plugin: &str, probe: sdk::Probe, answer: Option<&std::result::Result<Outcome, WireError>>) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let sdk::Probe {
+        unit,
+        function,
+        at,
+        count,
+    } = probe;
+    let said = match answer {
+        None => "not asked, for the unit was silent before".to_owned(),
+        Some(Err(error)) => error.to_string(),
+        Some(Ok(Outcome::Exception(code))) => format!("exception {code}"),
+        Some(Ok(Outcome::Silent)) => "silent".to_owned(),
+        Some(Ok(Outcome::Broken)) => "broken".to_owned(),
+        Some(Ok(Outcome::Words(words))) => {
+            let shown = words.iter().take(SHOWN_WORDS).map(|word| format!("{word:04X}"));
+            let shown: Vec<String> = shown.collect();
+            let more = if words.len() > SHOWN_WORDS { " …" } else { "" };
+            format!("{}{more}", shown.join(" "))
+        }
+    };
+    tracing::debug!("{plugin} asked unit {unit}, function {function}, address {at}, count {count}: {said}");
 }
 
 pub(super) fn span_of(probe: sdk::Probe) -> Option<Span> {

@@ -1,5 +1,6 @@
 //! Learns which registers the devices that were found really answer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use busbar_ledger::extent::{Extent, Learned};
 use busbar_ledger::model::Ledger;
 use busbar_ledger::readings::Facts;
+use busbar_ledger::span::Function;
 use busbar_wire::{Link, WireError};
 use futures_util::future::join_all;
 
@@ -80,6 +82,25 @@ pub async fn learn_either(
     })
 }
 
+/// By which exceptions a unit refused the registers of a ledger, for each function; `None` where it refused none.
+fn refusals(ledger: &Ledger, unit: u8, tally: &Tally) -> Option<String> {
+    let spans = ledger.points.iter().flat_map(|point| point.registers());
+    let codes: BTreeSet<(u8, u8)> = spans
+        .filter_map(|register| {
+            let code = tally.refused(unit, register.span)?;
+            Some((register.span.function.code(), code))
+        })
+        .collect();
+    let codes: Vec<String> = codes
+        .into_iter()
+        .map(|(function, code)| {
+            let name = Function::from_code(function).map_or("", Function::name);
+            format!("function {function} ({name}) exception {code}")
+        })
+        .collect();
+    (!codes.is_empty()).then(|| codes.join(", "))
+}
+
 /// What learning the candidates brought.
 #[derive(Default)]
 pub(super) struct Learnt {
@@ -87,6 +108,8 @@ pub(super) struct Learnt {
     pub(super) devices: Vec<FoundDevice>,
     /// Units of candidates that could not be read.
     pub(super) unread: Vec<u8>,
+    /// Candidates that answered, and refused every register of their ledger: a sentence for each.
+    pub(super) refused: Vec<String>,
     /// What the owner should know.
     pub(super) warnings: Vec<String>,
     /// Whether the owner stopped it.
@@ -148,6 +171,11 @@ pub(super) async fn learn_all(search: &Search<'_>, candidates: &[Candidate]) -> 
             all.devices.push(judge(&candidate.found, ledger, learned));
         } else if learned.lost {
             all.unread.push(unit);
+        } else if let Some(codes) = refusals(&ledger, unit, tally) {
+            all.refused.push(format!(
+                "{} ({title}) at unit {unit}, but none of its registers answered by the ledger {}: {codes}",
+                candidate.found.id, ledger.name
+            ));
         }
     }
     Ok(all)

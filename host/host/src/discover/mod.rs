@@ -202,8 +202,19 @@ pub async fn scan_with_pauses(
     let learned = learn::learn_all(&search, &recognition.candidates).await?;
     recognition.cancelled |= learned.cancelled;
     let learn::Learnt {
-        mut devices, unread, ..
+        mut devices,
+        unread,
+        refused,
+        ..
     } = learned;
+    // What a ledger without `[identify]` was only taken at its word for was not found anywhere.
+    let refused: Vec<String> = match &request.ledger {
+        None => refused
+            .into_iter()
+            .map(|what| who_found(&recognition.plugin, &what))
+            .collect(),
+        Some(_) => Vec::new(),
+    };
     let mut warnings = recognition.notes;
     warnings.extend(learned.warnings);
     warnings.extend(identity::one_of_each(&mut devices));
@@ -214,8 +225,16 @@ pub async fn scan_with_pauses(
         );
     }
     if devices.is_empty() && !recognition.cancelled && !only_gone {
-        return Err(nothing_found(link, request, &tally));
+        return Err(match &refused[..] {
+            [] => nothing_found(link, request, &tally),
+            refused => HostError::nothing_found(
+                format!("{}: {}", link.endpoint(), refused.join("; ")),
+                "Look at `function` and the addresses in the ledger: it may ask by another function than the device \
+                 knows. `busbar raw` shows what a register answers, `busbar scan -v` what the plugin was answered.",
+            ),
+        });
     }
+    warnings.extend(refused);
     let report = ScanReport {
         connection: request.connection.clone(),
         plugin: recognition.plugin,
@@ -305,6 +324,13 @@ pub fn mode_name(mode: Mode) -> &'static str {
         Mode::Quick => "quick",
         Mode::Full => "full",
         Mode::Listed => "listed",
+    }
+}
+
+fn who_found(plugin: &Option<String>, what: &str) -> String {
+    match plugin {
+        Some(plugin) => format!("plugin {plugin} found {what}"),
+        None => format!("found {what}"),
     }
 }
 

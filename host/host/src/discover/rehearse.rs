@@ -2,7 +2,7 @@
 //! device that is simulated.
 
 use busbar_ledger::evidence::Outcome as Answered;
-use busbar_loader::Plugins;
+use busbar_loader::{PluginError, Plugins};
 use busbar_plugin_sdk::{Conversation, Found, Mode, Outcome};
 use busbar_wire::Link;
 
@@ -26,8 +26,8 @@ pub enum Answer<'a> {
 /// What came of a rehearsal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// Probes that the plugin asked for.
-    pub probes: usize,
+    /// All that the plugin asked for, and what became of it.
+    pub talk: Conversation,
     /// The devices of its last word.
     pub devices: Vec<Found>,
 }
@@ -49,10 +49,14 @@ pub async fn rehearse(
         let step = plugins
             .discover(plugin, &talk)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| match error {
+                // Its author builds it anew and checks again; no host has to be started for that.
+                PluginError::SetAside { reason } => reason,
+                other => other.to_string(),
+            })?;
         if step.probes.is_empty() {
             return Ok(Heard {
-                probes: talk.evidence.len(),
+                talk,
                 devices: step.verdict.unwrap_or_default().devices,
             });
         }

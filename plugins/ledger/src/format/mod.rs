@@ -185,12 +185,12 @@ pub(crate) struct Probe {
 pub(crate) struct IdentityField {
     /// Zero-based address.
     pub(crate) at: At<i64>,
-    /// Registers; known for u16, u32, u64, bytes4 and gx.
+    /// Registers; known for u16, u32, u64, bytes2, bytes4 and gx.
     pub(crate) words: Option<At<i64>>,
     /// How it lies there: text, u16, u32 or u64. Either this or `format`.
     #[serde(rename = "type")]
     pub(crate) ty: Option<At<TypeName>>,
-    /// How it becomes text: text, number, bytes4 or gx. Either this or `type`.
+    /// How it becomes text: text, number, bytes2, bytes4 or gx. Either this or `type`.
     pub(crate) format: Option<At<IdentityFormat>>,
     /// Where the bytes A B C D of a text lie on the wire; ABCD when left out.
     #[serde(default)]

@@ -433,6 +433,7 @@ fn field(field: At<format::IdentityField>, read: &ReadRules, sink: &mut Sink) ->
             }
         },
         (None, Some(format)) => match format.value {
+            IdentityFormat::Bytes2 => (format.value, Some(1)),
             IdentityFormat::Bytes4 | IdentityFormat::Gx => (format.value, Some(2)),
             other => (other, None),
         },
@@ -441,7 +442,7 @@ fn field(field: At<format::IdentityField>, read: &ReadRules, sink: &mut Sink) ->
                 "format",
                 field.ty.map_or(place, |ty| ty.span),
                 "an identity needs either a type or a format",
-                "write `type = \"text\"`, or `format = \"bytes4\"` (also gx, number, text)",
+                "write `type = \"text\"`, or `format = \"bytes4\"` (also bytes2, gx, number, text)",
             );
             return None;
         }
@@ -532,7 +533,7 @@ pub(super) fn check_since(drafts: &[Draft], head: &Head, sink: &mut Sink) {
                 "since",
                 span.clone(),
                 "`since` needs to know where the firmware version lies",
-                "add it to [identify]: firmware = { at = …, format = \"bytes4\" } (also gx or text)",
+                "add it to [identify]: firmware = { at = …, format = \"bytes4\" } (also bytes2, gx or text)",
             ),
             Some(format) if firmware_at_least(format, since, since).is_none() => sink.add(
                 "since",
@@ -542,6 +543,7 @@ pub(super) fn check_since(drafts: &[Draft], head: &Head, sink: &mut Sink) {
                     since.chars().take(40).collect::<String>()
                 ),
                 match format {
+                    IdentityFormat::Bytes2 => "write two numbers of 0 to 255: `2.7`",
                     IdentityFormat::Bytes4 => "write four numbers of 0 to 255: `0.1.9.255`",
                     IdentityFormat::Gx => "write it as the GX shows it: `v3.65` or `v3.65~12`",
                     IdentityFormat::Number => "write a whole number",

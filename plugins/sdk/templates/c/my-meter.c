@@ -5,11 +5,10 @@
 
 #include "busbar_plugin.h"
 
-/* Made by the Makefile from ledgers/my-meter/meter.toml: the bytes of METER. */
-#include "build/meter.h"
+/* Made by the Makefile: LEDGER, the name of the ledger, and LEDGER_BYTES, what is in its file. */
+#include "build/ledger.h"
 
-/* The name that stands in the ledger's first line. */
-#define LEDGER "my-meter/meter"
+static const unsigned char LEDGER_TEXT[] = {LEDGER_BYTES};
 
 /* The units that the maker uses, likeliest first. */
 static const uint8_t UNITS[] = {1, 2, 3};
@@ -28,7 +27,15 @@ static int32_t describe(const busbar_sink *out)
                                "Recognises the meter by the signature in its first register"));
     BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_LICENCE, "MIT OR Apache-2.0"));
     BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_DISCOVERS, ""));
-    return busbar_put_ledger(out, LEDGER ".toml", METER, sizeof METER);
+    return busbar_put_ledger(out, LEDGER ".toml", LEDGER_TEXT, sizeof LEDGER_TEXT);
+}
+
+static int is_usual(uint8_t unit)
+{
+    for (size_t i = 0; i < sizeof UNITS; i++)
+        if (UNITS[i] == unit)
+            return 1;
+    return 0;
 }
 
 /* Asks for the read of each unit that the scan is to look at. */
@@ -36,12 +43,13 @@ static int32_t question(const busbar_ask *ask, busbar_step *step, const busbar_s
 {
     switch (ask->mode) {
     case BUSBAR_QUICK:
+    case BUSBAR_FULL:
+        /* The maker's units first, in a full scan, too: it may be stopped once the meter is found. */
         for (size_t i = 0; i < sizeof UNITS; i++)
             BUSBAR_TRY(busbar_add_probe(step, out, UNITS[i], FUNCTION, AT, COUNT));
-        break;
-    case BUSBAR_FULL:
-        for (uint8_t unit = 1; unit <= 247; unit++)
-            BUSBAR_TRY(busbar_add_probe(step, out, unit, FUNCTION, AT, COUNT));
+        for (uint8_t unit = 1; ask->mode == BUSBAR_FULL && unit <= 247; unit++)
+            if (!is_usual(unit))
+                BUSBAR_TRY(busbar_add_probe(step, out, unit, FUNCTION, AT, COUNT));
         break;
     case BUSBAR_LISTED:
         for (uint32_t i = 0; i < ask->units_len; i++)

@@ -1,5 +1,7 @@
 //! `busbar plugin check`: loads one library as the host would, and shows its author all that is wrong with it.
 
+mod compare;
+mod meet;
 mod trial;
 
 use std::collections::BTreeSet;
@@ -66,6 +68,13 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
             .collect();
         trial = trial::trial(&plugins, &name, &sound).await;
         faults.append(&mut trial.faults);
+        if ledgers.is_empty() {
+            trial.notes.push(
+                "it discovers, and brings no ledger: each device that it finds needs one that it makes (`ledger_text` of \
+                 Found, busbar_found in C), or the scan fails"
+                    .to_owned(),
+            );
+        }
     }
     let wrong = ledgers.iter().filter(|ledger| ledger.outcome.is_err()).count() + faults.len();
     let error = (wrong > 0).then(|| {
@@ -90,6 +99,7 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
             "ledgers": ledgers.iter().map(Looked::json).collect::<Vec<_>>(),
             "discovery": discovery,
             "simulated": simulated,
+            "notes": trial.notes,
             "faults": faults,
         });
         if let Some(error) = &error {

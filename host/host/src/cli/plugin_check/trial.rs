@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
 use busbar_loader::Plugins;
-use busbar_plugin_sdk::{Found, Mode};
-use busbar_simulate::Site;
-use busbar_wire::Link;
+use busbar_plugin_sdk::Mode;
 use serde_json::{Value, json};
 
-use crate::cli::endpoint;
+use super::meet::{self, Met};
 use crate::discover::{Answer, Heard, rehearse};
 
 /// The conversations without a device: what they are called, and how they are answered.
@@ -25,8 +23,6 @@ const REHEARSALS: [(&str, Mode, &[u8], Answer<'static>); 7] = [
 ];
 /// A plugin that has failed so often in a row is set aside with the next failure, and says nothing new then.
 const ENOUGH: usize = 2;
-/// Where a simulated device is met.
-const ANY_PORT: &str = "modbus+tcp://127.0.0.1:0";
 
 /// What came of it.
 #[derive(Default)]
@@ -35,8 +31,10 @@ pub(super) struct Trial {
     pub(super) faults: Vec<String>,
     /// Which conversation took how many probes.
     rehearsed: Vec<(&'static str, usize)>,
-    /// Which ledger's device led to which ids.
-    met: Vec<(String, Vec<String>)>,
+    /// What came of each simulated device.
+    pub(super) met: Vec<Met>,
+    /// What may be as it should be, and is told.
+    pub(super) notes: Vec<String>,
 }
 
 /// Holds all the conversations.
@@ -45,8 +43,8 @@ pub(super) async fn trial(plugins: &Plugins, plugin: &str, ledgers: &[Arc<Ledger
     let mut failures = 0;
     for (what, mode, units, answer) in REHEARSALS {
         match rehearse(plugins, plugin, mode, units, answer).await {
-            Ok(Heard { probes, devices }) => {
-                trial.rehearsed.push((what, probes));
+            Ok(Heard { talk, devices }) => {
+                trial.rehearsed.push((what, talk.evidence.len()));
                 if let ([found, ..], Answer::Silence) = (&devices[..], answer) {
                     trial.faults.push(format!(
                         "its discovery ({what}) finds {} where nobody answers: silence proves nothing",
@@ -65,34 +63,7 @@ pub(super) async fn trial(plugins: &Plugins, plugin: &str, ledgers: &[Arc<Ledger
             return trial;
         }
     }
-    for ledger in ledgers {
-        // What does not say what it is cannot be recognised where it is simulated.
-        if ledger
-            .identify
-            .as_ref()
-            .is_none_or(|identify| identify.probe.is_none())
-        {
-            continue;
-        }
-        match meet(plugins, plugin, ledger).await {
-            Ok(found) => {
-                let wrong = found
-                    .iter()
-                    .filter_map(|found| wrong_ledger(found, plugin, ledgers));
-                trial.faults.extend(wrong);
-                let ids = found.into_iter().map(|found| found.id).collect();
-                trial.met.push((ledger.name.clone(), ids));
-            }
-            Err(reason) => {
-                let fault = format!("its discovery fails with a simulated {}: {reason}", ledger.name);
-                trial.faults.push(fault);
-                failures += 1;
-            }
-        }
-        if failures == ENOUGH {
-            return trial;
-        }
-    }
+    meet::all(plugins, plugin, ledgers, ENOUGH - failures, &mut trial).await;
     trial
 }
 
@@ -104,10 +75,10 @@ impl Trial {
             .iter()
             .map(|(what, probes)| ((*what).to_owned(), json!({ "probes": probes })))
             .collect();
-        let met = self
-            .met
-            .iter()
-            .map(|(ledger, ids)| json!({ "ledger": ledger, "found": ids }));
+        let met = self.met.iter().map(|met| {
+            let Met { ledger, model, found } = met;
+            json!({ "ledger": ledger, "model": model, "found": found })
+        });
         (rehearsed.into(), met.collect())
     }
 
@@ -116,44 +87,15 @@ impl Trial {
         let rehearsed = self.rehearsed.iter();
         let rehearsed =
             rehearsed.map(|(what, probes)| (true, format!("discovery ({what}): {probes} probes")));
-        let met = self.met.iter().map(|(ledger, ids)| match &ids[..] {
-            [] => (false, format!("a simulated {ledger} is not recognised")),
-            ids => (true, format!("a simulated {ledger} is found: {}", ids.join(", "))),
+        // Of one that is not found tells a fault.
+        let met = self.met.iter().filter(|met| !met.found.is_empty());
+        let met = met.map(|met| {
+            (
+                true,
+                format!("a simulated {met} is found: {}", met.found.join(", ")),
+            )
         });
-        rehearsed.chain(met)
-    }
-}
-
-/// Lets the plugin look for a device that is simulated from this ledger; what it finds.
-async fn meet(plugins: &Plugins, plugin: &str, ledger: &Arc<Ledger>) -> Result<Vec<Found>, String> {
-    let site = Site::of_ledger(ledger, ANY_PORT).map_err(|error| error.to_string())?;
-    let running = busbar_simulate::start(&site, std::slice::from_ref(ledger))
-        .await
-        .map_err(|error| error.to_string())?;
-    let url = running.devices().next().map(|(_, url)| url.to_owned());
-    let endpoint = endpoint::parse(&url.unwrap_or_default()).map_err(|error| error.to_string())?;
-    let link = Link::open(endpoint, endpoint::one_shot(None));
-    let heard = rehearse(plugins, plugin, Mode::Quick, &[], Answer::Device(&link)).await;
-    running.stop().await;
-    Ok(heard?.devices)
-}
-
-/// Why a device that was found cannot be read by the ledger that the plugin names for it.
-fn wrong_ledger(found: &Found, plugin: &str, ledgers: &[Arc<Ledger>]) -> Option<String> {
-    let Found { ledger: name, id, .. } = found;
-    let Some(text) = &found.ledger_text else {
-        let known = ledgers.iter().any(|ledger| ledger.name == *name);
-        return (!known)
-            .then(|| format!("it names the ledger {name:?} for the device {id}, and does not bring it"));
-    };
-    match busbar_ledger::parse(name, text) {
-        Err(faults) => Some(format!(
-            "the ledger that it made for the device {id} has faults: {faults}"
-        )),
-        Ok(made) if made.name != *name || !name.starts_with(&format!("{plugin}/")) => Some(format!(
-            "it made a ledger {:?} for the device {id} and calls it {name:?}; it may only make {plugin}/…",
-            made.name
-        )),
-        Ok(_) => None,
+        let notes = self.notes.iter().map(|note| (false, note.clone()));
+        rehearsed.chain(met).chain(notes)
     }
 }

@@ -4,6 +4,7 @@ mod files;
 
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -15,6 +16,9 @@ use crate::format::visible;
 
 /// Names of plugins that would be taken for something else.
 const RESERVED: [&str; 1] = ["sdk"];
+
+/// A command's longest line: two blanks stand before it on a terminal of 80 columns.
+const MOST_COLUMNS: usize = 78;
 
 /// The language of a new plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -74,10 +78,11 @@ pub fn run(args: &PluginNewArgs, output: Output, taken: &[String]) -> Result<()>
     ));
     output.line("");
     output.line("Next:");
-    let width = next.iter().map(|(command, _)| command.chars().count()).max();
     for (command, what) in &next {
-        let command = format!("{command:width$}", width = width.unwrap_or_default());
-        output.line(&format!("  {}  {}", visible(&command), output.dim(what)));
+        output.line(&format!("  {}", output.dim(what)));
+        for line in folded(command) {
+            output.line(&format!("  {}", visible(&line)));
+        }
     }
     Ok(())
 }
@@ -114,18 +119,20 @@ fn make_room(dir: &Path) -> Result<()> {
             format!("{} is there already, and is not empty", dir.display()),
             "Name another directory with --dir, or remove this one; nothing is written over.",
         )),
-        Err(error) if error.kind() == ErrorKind::NotFound => DirBuilder::new()
-            .recursive(true)
-            .create(dir)
-            .map_err(|e| cannot(&e)),
+        Err(error) if error.kind() == ErrorKind::NotFound => folder(dir).map_err(|e| cannot(&e)),
         Err(error) => Err(cannot(&error)),
     }
+}
+
+/// Makes a folder, and those above it, that no group may write to: Busbar takes no plugin out of another.
+fn folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     let written = path
         .parent()
-        .map_or(Ok(()), |folder| DirBuilder::new().recursive(true).create(folder))
+        .map_or(Ok(()), folder)
         .and_then(|()| File::create_new(path))
         .and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
@@ -157,6 +164,32 @@ fn next(name: &str, lang: Lang, dir: &Path) -> Vec<(String, &'static str)> {
             "# and a scan in another",
         ),
     ]
+}
+
+/// A command of Busbar's in lines that a narrow terminal shows whole, and that a shell takes for one: broken before options.
+fn folded(command: &str) -> Vec<String> {
+    let breaks = command.starts_with("busbar ") && command.chars().count() > MOST_COLUMNS;
+    let mut lines: Vec<String> = Vec::new();
+    for (i, part) in command.split(" --").enumerate() {
+        let part = if i > 0 {
+            format!("--{part}")
+        } else {
+            part.to_owned()
+        };
+        match lines.last_mut() {
+            // The blank before, and the blank and the backslash that may follow.
+            Some(line) if !breaks || line.chars().count() + part.chars().count() + 3 <= MOST_COLUMNS => {
+                line.push(' ');
+                line.push_str(&part);
+            }
+            Some(line) => {
+                line.push_str(" \\");
+                lines.push(format!("    {part}"));
+            }
+            None => lines.push(part),
+        }
+    }
+    lines
 }
 
 /// The path as a shell takes it for one word.
@@ -210,6 +243,22 @@ mod tests {
         assert!(make_room(&dir.path().join("file")).is_err());
         assert!(write(&dir.path().join("file"), "yours").is_err());
         assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn what_to_type_fits_a_narrow_terminal() {
+        for name in ["acme", &"a".repeat(32)] {
+            for lang in [Lang::Rust, Lang::C] {
+                for (command, what) in next(name, lang, Path::new("busbar-plugin-acme")) {
+                    let lines = folded(&command);
+                    assert!(lines.iter().all(|line| line.chars().count() <= 78), "{lines:#?}");
+                    assert!(what.len() <= 78);
+                    let typed = lines.join("\n").replace("\\\n    ", "");
+                    assert_eq!(typed, command, "a shell takes it for the same");
+                }
+            }
+        }
+        assert_eq!(folded("cd 'a --b'"), ["cd 'a --b'"]);
     }
 
     #[test]

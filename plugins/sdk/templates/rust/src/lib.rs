@@ -10,9 +10,15 @@ use busbar_plugin_sdk::{
 #[cfg(test)]
 mod tests;
 
-/// The ledger that describes the meter, by the name that stands in its first line.
-const LEDGER: &str = "my-meter/meter";
-const LEDGER_TEXT: &str = include_str!("../ledgers/my-meter/meter.toml");
+/// The name of the ledger that describes the meter: it stands in the ledger's first line, too, and its file is called so.
+macro_rules! ledger {
+    () => {
+        "my-meter/meter"
+    };
+}
+const LEDGER: &str = ledger!();
+const LEDGER_FILE: &str = concat!(ledger!(), ".toml");
+const LEDGER_TEXT: &str = include_str!(concat!("../ledgers/", ledger!(), ".toml"));
 
 /// The units that the maker uses, likeliest first.
 const UNITS: [u8; 3] = [1, 2, 3];
@@ -37,7 +43,7 @@ impl Plugin for Meters {
             title: "My meters",
             summary: "Recognises the meter by the signature in its first register",
             licence: env!("CARGO_PKG_LICENSE"),
-            ledgers: vec![("my-meter/meter.toml", LEDGER_TEXT)],
+            ledgers: vec![(LEDGER_FILE, LEDGER_TEXT)],
             discovers: true,
         }
     }
@@ -59,7 +65,7 @@ impl Plugin for Meters {
 fn question(ask: &Ask<'_>) -> Step {
     let units: Vec<u8> = match ask.mode {
         Mode::Quick => UNITS.to_vec(),
-        Mode::Full => (1..=247).collect(),
+        Mode::Full => UNITS.into_iter().chain(others()).collect(),
         Mode::Listed => ask.units.to_vec(),
     };
     let probes: Vec<Probe> = units
@@ -84,6 +90,11 @@ fn question(ask: &Ask<'_>) -> Step {
         },
         verdict: None,
     }
+}
+
+/// All units but those of the maker, which are asked first: a scan may be stopped once the meter is found.
+fn others() -> impl Iterator<Item = u8> {
+    (1..=247).filter(|unit| !UNITS.contains(unit))
 }
 
 /// The meters among those that answered.

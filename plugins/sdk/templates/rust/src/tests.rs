@@ -66,6 +66,16 @@ fn only_the_listed_units_are_asked() {
 }
 
 #[test]
+fn a_full_scan_asks_every_unit_once_and_the_likeliest_first() {
+    let talk = Conversation::new(Mode::Full, vec![]);
+    let probes = Meters.discover(&talk.ask()).probes;
+    let mut units: Vec<u8> = probes.iter().map(|probe| probe.unit).collect();
+    assert_eq!(units[..UNITS.len()], UNITS);
+    units.sort_unstable();
+    assert_eq!(units, (1..=247).collect::<Vec<u8>>());
+}
+
+#[test]
 fn the_ledger_is_the_one_that_is_named() {
     // `busbar plugin check` looks at the rest of it.
     assert!(LEDGER_TEXT.contains(&format!("ledger = \"{LEDGER}\"\n")));
