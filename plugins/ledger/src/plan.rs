@@ -52,15 +52,16 @@ impl PlanRules {
 /// split: one that is longer than `max_words` is a block of its own. The wants may come from several ledgers of
 /// one unit, in any order, and may overlap.
 pub fn plan(wants: &[Span], readable: &Ranges, rules: &PlanRules) -> Vec<Span> {
+    let mut wants: Vec<Span> = wants
+        .iter()
+        .copied()
+        .filter(|w| w.count > 0 && readable.contains(*w))
+        .collect();
+    // Of a want that is left out nothing is wanted.
     let cover = match rules.bridge {
         Bridge::Never => &readable.intersection(&wants.iter().copied().collect()),
         _ => readable,
     };
-    let mut wants: Vec<Span> = wants
-        .iter()
-        .copied()
-        .filter(|w| w.count > 0 && cover.contains(*w))
-        .collect();
     // Longer first where two begin together, so that what lies inside another stands behind it.
     wants.sort_unstable_by_key(|w| (w.function, w.at, std::cmp::Reverse(w.count)));
     let mut outer: Vec<Span> = Vec::with_capacity(wants.len());

@@ -120,6 +120,14 @@ fn holes_are_bridged_only_where_they_may_be() {
         ),
         apart
     );
+    // What is left out, because the device lacks a part of it, bridges nothing.
+    let mut lacking = all();
+    lacking.remove(Span::holding(25, 1));
+    let wants = [Span::holding(23, 4), Span::holding(19, 4), Span::holding(24, 1)];
+    assert_eq!(
+        plan(&wants, &lacking, &rules(125, Bridge::Never)),
+        [Span::holding(19, 4), Span::holding(24, 1)]
+    );
     let touching = [Span::holding(10, 2), Span::holding(12, 2)];
     assert_eq!(
         plan(&touching, &all(), &rules(125, Bridge::Never)),
