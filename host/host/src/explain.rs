@@ -149,7 +149,10 @@ pub async fn explain(
 }
 
 /// The one entity whose id ends so, or whose key this is.
-fn meant(text: &str, known: Vec<Entity>) -> Result<Entity> {
+///
+/// # Errors
+/// None has, or several have.
+pub fn meant(text: &str, known: Vec<Entity>) -> Result<Entity> {
     let ends = |entity: &Entity| {
         let id = entity.id();
         let before = id

@@ -14,7 +14,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Another host runs on this data directory.
-    #[error("{} is in use by another host{}", dir.display(), pid.map(|p| format!(" (process {p})")).unwrap_or_default())]
+    #[error("{} is in use by another Busbar{}", dir.display(), pid.map(|p| format!(" (process {p})")).unwrap_or_default())]
     Locked {
         /// The data directory.
         dir: PathBuf,
@@ -197,10 +197,13 @@ impl StoreError {
                     .into()
             }
             Self::Locked { pid: Some(pid), .. } => {
-                format!("Stop process {pid}, or give this host a directory of its own with --data-dir.")
+                format!(
+                    "A host, or `busbar setup` in another terminal: end it there (process {pid}), or give this one a directory of \
+                     its own with --data-dir."
+                )
             }
             Self::Locked { pid: None, .. } => {
-                "Stop the other host, or give this one a directory of its own with --data-dir.".into()
+                "End it (a host, or `busbar setup` in another terminal), or give this one a directory of its own with --data-dir.".into()
             }
             Self::Busy { .. } => "Close the program that has the database open, then try again.".into(),
             Self::DiskFull { .. } => "Free some space; what is already stored is safe.".into(),

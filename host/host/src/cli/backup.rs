@@ -73,6 +73,13 @@ async fn copy(args: &BackupArgs, data_dir: &Path) -> Result<PathBuf> {
         std::path::absolute(file).map_err(|e| HostError::io("cannot tell where this is", &e, "Give a path."))
     };
     let to = args.file.as_ref().map(absolute).transpose()?;
+    if let Some(place) = to.as_deref().map(parent).filter(|place| !place.is_dir()) {
+        return Err(HostError::failed(
+            "no_directory",
+            format!("{} is not there", place.display()),
+            "Make it first, or name another place.",
+        ));
+    }
     if let Some(mut host) = Client::connect(data_dir).await? {
         let call = BackupCall {
             to,
@@ -83,13 +90,6 @@ async fn copy(args: &BackupArgs, data_dir: &Path) -> Result<PathBuf> {
     }
     let copied = busbar_store::backup(data_dir, to.as_deref(), args.force, clock::now_ms()).await;
     copied.map_err(|error| match error {
-        StoreError::Missing { path } if to.as_deref().is_some_and(|to| path.starts_with(parent(to))) => {
-            HostError::failed(
-                "no_directory",
-                format!("{} is not there", parent(&path).display()),
-                "Make it first, or name another place.",
-            )
-        }
         StoreError::Damaged { .. } | StoreError::NotADatabase { .. } | StoreError::Foreign { .. } => {
             HostError::failed(
                 error.code(),

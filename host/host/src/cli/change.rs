@@ -16,6 +16,7 @@ use super::output::Output;
 use crate::config::{Config, parse_duration};
 use crate::control::Client;
 use crate::error::{HostError, Result};
+use crate::explain;
 use crate::format::visible;
 use crate::registry::change::{self, Change};
 
@@ -231,11 +232,9 @@ async fn changes(registry: &Registry, command: ChangeCommand) -> Result<Vec<Chan
 async fn choose(registry: &Registry, entities: &[String], put: bool) -> Result<Vec<Change>> {
     let mut changes: Vec<Change> = Vec::new();
     for id in entities {
-        let Some(entity) = registry.entity(id).await? else {
-            return Err(HostError::nothing_found(
-                format!("there is no entity {id:?} in the registry"),
-                "`busbar entities` lists them.",
-            ));
+        let entity = match registry.entity(id).await? {
+            Some(entity) => entity,
+            None => explain::meant(id, registry.entities(None).await?)?,
         };
         let at = changes.iter().position(
             |change| matches!(change, Change::Choose { device, .. } if *device == entity.device_id),

@@ -222,7 +222,14 @@ impl Output {
         let _ = writeln!(err, "busbar: {}", visible(&error.to_string()));
         let hint = error.hint();
         if !hint.is_empty() {
-            let _ = writeln!(err, "  {}", visible(&super::again::spelt(&hint)));
+            let hint = visible(&super::again::spelt(&hint));
+            let lines = match std::io::stderr().is_terminal() {
+                true => self.lines_of(2, &hint),
+                false => vec![hint],
+            };
+            for line in lines {
+                let _ = writeln!(err, "  {line}");
+            }
         }
         let exit: Exit = error.exit();
         exit.into()

@@ -176,6 +176,7 @@ pub async fn consequences(registry: &Registry, change: &Change) -> Result<Vec<St
         }
         Change::Replace { old, new } => {
             let old = known_device(registry, old).await?;
+            its_like(registry, &old, new).await?;
             let mut lines = vec![format!(
                 "\"{}\" keeps its ids, names and history, and is from now on what is found as {new}.",
                 name_of(&old)
@@ -270,9 +271,19 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
             let endpoint: Endpoint = url
                 .parse()
                 .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
-            super::relocate(registry, connection, &endpoint.to_string())
-                .await
-                .map(drop)
+            let url = endpoint.to_string();
+            let known = known_connection(registry, connection).await?;
+            let others = registry.connections().await?;
+            if let Some(other) = others
+                .iter()
+                .find(|other| other.url == url && other.id != known.id)
+            {
+                return Err(HostError::usage(
+                    format!("{url} is the address of \"{}\"", other.name),
+                    "Two connections to one address would only be in each other's way: remove one of them first.",
+                ));
+            }
+            super::relocate(registry, &known.id, &url).await.map(drop)
         }
         Change::NameDevice { device, name } => {
             known_device(registry, device).await?;
@@ -293,20 +304,7 @@ pub async fn apply(registry: &Registry, change: &Change) -> Result<()> {
         }
         Change::Replace { old, new } => {
             let old = known_device(registry, old).await?;
-            let there = registry
-                .devices()
-                .await?
-                .into_iter()
-                .find(|device| device.id == *new);
-            if let Some(there) = there.as_ref().filter(|there| there.ledger != old.ledger) {
-                return Err(HostError::usage(
-                    format!(
-                        "{new} is a {}, and {} a {}: only its like can take a device's place",
-                        there.ledger, old.id, old.ledger
-                    ),
-                    "Keep both, and remove the one that is gone.",
-                ));
-            }
+            let there = its_like(registry, &old, new).await?;
             let both: Vec<Device> = there.iter().cloned().chain([old.clone()]).collect();
             refuse_while_held(registry, &both).await?;
             registry.replace_device(&old.id, new).await?;
@@ -354,6 +352,25 @@ async fn hand_over_ledger(registry: &Registry, from: &Device, to: &str) -> Resul
             .extend(made.map(|text| (to.to_owned(), text)));
     })
     .await
+}
+
+/// The device of this id, where the registry has it: then it has to be of the kind that it replaces.
+async fn its_like(registry: &Registry, old: &Device, new: &str) -> Result<Option<Device>> {
+    let there = registry
+        .devices()
+        .await?
+        .into_iter()
+        .find(|device| device.id == new);
+    match there {
+        Some(there) if there.ledger != old.ledger => Err(HostError::usage(
+            format!(
+                "{new} is a {}, and {} a {}: only its like can take a device's place",
+                there.ledger, old.id, old.ledger
+            ),
+            "Keep both, and remove the one that is gone.",
+        )),
+        there => Ok(there),
+    }
 }
 
 /// A value that is held for one of these devices has to come back to what is safe first.
@@ -516,6 +533,37 @@ mod tests {
         assert_eq!(options.interval.as_deref(), Some("7s"));
         let made = [("old".to_owned(), "made for new".to_owned())];
         assert_eq!(options.device_ledgers, made.into());
+    }
+
+    /// A registry with these connections, and where it lies.
+    async fn registry(names: [&str; 2]) -> (Registry, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, _) = Registry::open(dir.path()).await.unwrap();
+        for name in names {
+            let new = NewConnection {
+                name: name.to_owned(),
+                url: format!("modbus+tcp://{name}:502"),
+                plugin: None,
+                options: json!({}),
+            };
+            registry.add_connection(new, 1).await.unwrap();
+        }
+        (registry, dir)
+    }
+
+    #[tokio::test]
+    async fn an_address_is_for_one_connection() {
+        let (registry, _dir) = registry(["home", "shed"]).await;
+        let to = |url: &str| Change::Move {
+            connection: "shed".to_owned(),
+            url: url.to_owned(),
+        };
+        let taken = apply(&registry, &to("modbus+tcp://home")).await.unwrap_err();
+        assert!(taken.to_string().contains("\"home\""), "{taken}");
+        for free in ["modbus+tcp://shed", "modbus+tcp://elsewhere"] {
+            apply(&registry, &to(free)).await.unwrap();
+        }
+        assert!(apply(&registry, &to("nonsense")).await.is_err());
     }
 
     #[test]

@@ -25,13 +25,10 @@ pub fn understand(ask: &Ask, line: &str) -> Result<Typed, String> {
         "" => return answer(Answer::Default),
         _ => {}
     }
-    // A text may well be called b: only the whole word goes back there.
-    let is_text = matches!(ask, Ask::Text { .. });
     match line.to_lowercase().as_str() {
-        "b" if !is_text => return answer(Answer::Back),
-        "q" if !is_text => return Ok(Typed::Quit),
-        "back" | "<" => return answer(Answer::Back),
-        "quit" | "exit" => return Ok(Typed::Quit),
+        // Also where a text is asked for: nobody means to call his house b.
+        "b" | "back" | "<" => return answer(Answer::Back),
+        "q" | "quit" | "exit" => return Ok(Typed::Quit),
         _ => {}
     }
     match ask {
@@ -197,7 +194,7 @@ mod tests {
             prompt: "Name".into(),
             default: "home".into(),
         };
-        for ask in [&yes, &choice(None)] {
+        for ask in [&yes, &text, &choice(None)] {
             assert_eq!(understand(ask, "b"), Ok(Typed::Answer(Answer::Back)));
             assert_eq!(understand(ask, "q"), Ok(Typed::Quit));
         }
@@ -206,10 +203,9 @@ mod tests {
             assert_eq!(understand(ask, ""), Ok(Typed::Answer(Answer::Default)));
             assert_eq!(understand(ask, "back"), Ok(Typed::Answer(Answer::Back)));
         }
-        // A device may be called b.
         assert_eq!(
-            understand(&text, "b"),
-            Ok(Typed::Answer(Answer::Text("b".into())))
+            understand(&text, "bb"),
+            Ok(Typed::Answer(Answer::Text("bb".into())))
         );
         assert_eq!(understand(&yes, "N"), Ok(Typed::Answer(Answer::Yes(false))));
         assert!(understand(&yes, "maybe").is_err());

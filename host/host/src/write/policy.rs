@@ -244,8 +244,8 @@ impl Policy {
                     meta.connection
                 ),
                 format!(
-                    "To allow writing, put [connection.writes] with level = {} and allow = [\"{}:{}\"] below that \
-                     connection in busbar.toml, and restart the host.",
+                    "To allow writing: `busbar setup`, or [connection.writes] with level = {} and allow = [\"{}:{}\"] \
+                     below that connection in busbar.toml; then restart the host, also where you have allowed it already.",
                     point.write.as_ref().map_or(2, needed),
                     meta.ledger.name,
                     point.key
@@ -262,7 +262,7 @@ impl Policy {
                 Cause::NotAllowed,
                 "it is not among the entities that you allow to be written",
                 format!(
-                    "If that is what you want, add \"{}:{}\" to allow in [connection.writes] of \"{}\" (level {}), and restart \
+                    "If that is what you want, allow it in `busbar setup`, or add \"{}:{}\" to allow in [connection.writes] of \"{}\" (level {}), and restart \
                      the host; `busbar limits` shows what it could then be set to.",
                     meta.ledger.name,
                     point.key,

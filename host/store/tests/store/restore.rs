@@ -57,7 +57,7 @@ async fn not_while_a_host_runs() {
     let registry = open(dir.path()).await;
     let refused = restore(dir.path(), &copy).await.unwrap_err();
     assert!(matches!(refused, StoreError::Locked { .. }), "{refused}");
-    assert!(refused.hint().contains("Stop process"), "{refused}");
+    assert!(refused.hint().contains("end it there (process"), "{refused}");
     assert_eq!(names(&registry).await, ["kept", "later"]);
     assert!(!files(dir.path()).iter().any(|name| name.ends_with(".new")));
 }

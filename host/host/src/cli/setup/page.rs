@@ -338,7 +338,6 @@ pub fn prompt(screen: &Screen, paint: Paint) -> (String, String) {
         (Ask::Text { default, .. }, _) if default.is_empty() => "type it, then Enter".to_owned(),
         _ => "Enter takes what stands in [ ]".to_owned(),
     }];
-    let is_text = matches!(screen.ask, Ask::Text { .. });
     if matches!(
         &screen.ask,
         Ask::Many { .. } | Ask::Choice { filter: Some(_), .. }
@@ -346,12 +345,12 @@ pub fn prompt(screen: &Screen, paint: Paint) -> (String, String) {
         ways.push("/text lists less".to_owned());
     }
     if screen.back {
-        ways.push(if is_text { "back" } else { "b back" }.to_owned());
+        ways.push("b back".to_owned());
     }
     if !screen.help.is_empty() {
         ways.push("? help".to_owned());
     }
-    ways.push(if is_text { "quit" } else { "q quit" }.to_owned());
+    ways.push("q quit".to_owned());
     let legend = format!("{INDENT}{}", paint.dim(&ways.join(" · ")));
     let default = match (default.as_str(), only) {
         ("", _) | (_, true) => String::new(),

@@ -23,6 +23,7 @@ const QUESTIONS: usize = 50;
 /// # Errors
 /// What went wrong with the work; where a question has no answer that leads on.
 pub async fn run(wish: Wish, hands: &mut Hands, output: Output) -> Result<()> {
+    let wished = wish.name.clone();
     let mut flow = Flow::new(wish);
     let mut report = None;
     let progress = Arc::new(Shown::default());
@@ -64,7 +65,7 @@ pub async fn run(wish: Wish, hands: &mut Hands, output: Output) -> Result<()> {
                 Event::Scanned(findings) => report = Some(findings.report.clone()),
                 Event::Saved(kept) => {
                     drop(progress);
-                    return saved(kept, report, output);
+                    return saved(kept, wished.as_deref(), report, output);
                 }
                 _ => {}
             }
@@ -102,7 +103,12 @@ pub async fn run(wish: Wish, hands: &mut Hands, output: Output) -> Result<()> {
     ))
 }
 
-fn saved(kept: &Kept, report: Option<crate::discover::report::ScanReport>, output: Output) -> Result<()> {
+fn saved(
+    kept: &Kept,
+    wished: Option<&str>,
+    report: Option<crate::discover::report::ScanReport>,
+    output: Output,
+) -> Result<()> {
     if output.is_json() {
         return output
             .document(&json!({ "connection": kept.connection, "changes": kept.lines, "report": report }));
@@ -114,6 +120,13 @@ fn saved(kept: &Kept, report: Option<crate::discover::report::ScanReport>, outpu
     for line in &kept.lines {
         output.line(&visible(line));
     }
-    output.line("`busbar` polls it and shows it live.");
+    if let Some(name) = wished.filter(|name| *name != kept.connection) {
+        output.line(&output.yellow(&format!(
+            "It is known by that name already: `busbar change name {} {}` gives it the other.",
+            visible(&kept.connection),
+            visible(name)
+        )));
+    }
+    output.line("A host that runs polls it from now on; else `busbar` does, and shows it live.");
     Ok(())
 }

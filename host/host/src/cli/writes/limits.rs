@@ -206,7 +206,7 @@ fn table(limits: &Limits, output: Output) {
     output.line(&output.dim("`busbar limits ENTITY` shows one with each of its limits."));
     if allowed.is_empty() {
         output.line(&output.dim(
-            "To allow one, name it in busbar.toml below its connection: [connection.writes] level = 2, allow = [\"…\"]",
+            "To allow one: `busbar setup`, or in busbar.toml below its connection: [connection.writes] level = 2, allow = [\"…\"]",
         ));
     }
 }

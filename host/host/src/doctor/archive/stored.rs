@@ -232,6 +232,18 @@ fn time(text: &Option<String>) -> Option<&str> {
     })
 }
 
+/// What keys of positions hold.
+const PLACES: [&str; 8] = [
+    "latitude",
+    "longitude",
+    "altitude",
+    "position",
+    "course",
+    "location",
+    "gps",
+    "heading",
+];
+
 /// The text that a proof tells, as the device sent it, where it may be anybody's.
 fn told(entity: &Entity) -> Option<&str> {
     let proof = entity
@@ -245,6 +257,10 @@ fn told(entity: &Entity) -> Option<&str> {
 /// A proof without the text that it tells: too short a one is not looked for elsewhere.
 fn proof(entity: &Entity, redactor: &mut Redactor) -> Option<String> {
     let proof = entity.proof.as_deref()?;
+    // Where the house stands.
+    if PLACES.iter().any(|word| entity.key.contains(word)) {
+        return Some(REMOVED.to_owned());
+    }
     Some(match told(entity) {
         Some(text) => redactor.text(&proof.replace(text, REMOVED)),
         None => redactor.text(proof),
@@ -260,6 +276,33 @@ fn number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_the_house_stands_is_nobodys_business() {
+        let entity = |key: &str| Entity {
+            device_id: "gx_gps_u100".to_owned(),
+            key: key.to_owned(),
+            at: Some(2800),
+            function: Some(3),
+            bit: None,
+            status: busbar_store::Status::Present,
+            lifecycle: busbar_store::Lifecycle::Active,
+            proof: Some("register 2800 read 52.379189, not 0".to_owned()),
+            name: None,
+            first_seen_ms: 1,
+            last_seen_ms: 1,
+        };
+        let mut redactor = Redactor::default();
+        for key in ["latitude", "longitude", "position_altitude"] {
+            assert_eq!(
+                proof(&entity(key), &mut redactor).as_deref(),
+                Some(REMOVED),
+                "{key}"
+            );
+        }
+        let power = proof(&entity("power"), &mut redactor).unwrap();
+        assert!(power.contains("52.379189"), "{power}");
+    }
 
     #[test]
     fn a_text_that_begins_like_a_number_is_a_text() {

@@ -12,6 +12,7 @@ use crate::cli::discover_report::doors;
 use crate::config::parse_duration;
 use crate::error::Result;
 use crate::find::{Plan, serial};
+use crate::format;
 use crate::registry::change::{stored_site, stored_writes};
 use crate::registry::stored_views;
 use crate::settings::ConnectionOptions;
@@ -118,6 +119,11 @@ impl Hands {
     }
 }
 
+/// What is known of a value that is not: its unit.
+fn in_unit(unit: Option<&str>) -> String {
+    unit.map(|unit| format!("in {unit}")).unwrap_or_default()
+}
+
 /// What a device has, and what its owner has put away of it.
 fn entities(device: &Device) -> Vec<EntityBrief> {
     let shown = view::entities_of(device);
@@ -127,7 +133,15 @@ fn entities(device: &Device) -> Vec<EntityBrief> {
             proven: view.entity.status == Status::Present,
             key: view.entity.key,
             name: view.entity.name,
-            hint: view.entity.unit.unwrap_or_default(),
+            hint: match &view.entity.value {
+                Some(value) => format::value(
+                    Some(value),
+                    view.entity.label.as_deref(),
+                    view.entity.unit.as_deref(),
+                    view.entity.quality,
+                ),
+                None => in_unit(view.entity.unit.as_deref()),
+            },
             put_away: false,
         })
         .collect();
@@ -140,7 +154,7 @@ fn entities(device: &Device) -> Vec<EntityBrief> {
     all.extend(away.map(|point| EntityBrief {
         key: point.key.clone(),
         name: device.owner.names.get(&point.key).unwrap_or(&point.label).clone(),
-        hint: point.unit.clone().unwrap_or_default(),
+        hint: in_unit(point.unit.as_deref()),
         proven: true,
         put_away: true,
     }));

@@ -78,7 +78,18 @@ pub fn link(request: &Request, url: &str) -> Result<Link> {
 
 async fn connection_of(registry: &Registry, order: &Order) -> Result<Option<Connection>> {
     match &order.connection {
-        Some(name) => Ok(registry.connection(name).await?),
+        Some(name) => match registry.connection(name).await? {
+            Some(connection) => Ok(Some(connection)),
+            // Renamed or removed meanwhile: whatever was meant, a new one was not.
+            None => Err(HostError::failed(
+                "connection_gone",
+                format!(
+                    "the connection \"{}\" is not there any more",
+                    crate::format::visible(name)
+                ),
+                "It was renamed or removed meanwhile: begin again with `busbar setup`.",
+            )),
+        },
         None => registry::known(registry, &order.url, None).await,
     }
 }

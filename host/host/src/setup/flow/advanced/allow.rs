@@ -221,8 +221,22 @@ fn number(answer: Answer, now: Option<f64>) -> Result<Option<f64>, String> {
         .ok_or_else(|| format!("`{typed}` is no number: write one, or `none`."))
 }
 
+/// What lies beyond what can be allowed narrows nothing.
+fn within(flow: &Flow, bound: Option<f64>) -> Result<(), String> {
+    let range = chosen(flow).and_then(|entity| entity.limits.as_ref()?.range.as_ref());
+    match (bound, range) {
+        (Some(bound), Some((low, high))) if bound < low.value || bound > high.value => Err(format!(
+            "{bound} is outside of what can be allowed, {} to {}: write a value between them, or `none`.",
+            low.value, high.value
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(in super::super) fn set_lowest(flow: &mut Flow, id: &str, answer: Answer) -> Answered {
-    flow.draft.entry.min = number(answer, flow.draft.entry.min)?;
+    let lowest = number(answer, flow.draft.entry.min)?;
+    within(flow, lowest)?;
+    flow.draft.entry.min = lowest;
     Ok(Next::Go(Step::AllowMax(id.to_owned())))
 }
 
@@ -233,6 +247,7 @@ pub(in super::super) fn set_highest(flow: &mut Flow, id: &str, answer: Answer) -
     {
         return Err(format!("{max} is below your lowest value, {min}."));
     }
+    within(flow, highest)?;
     flow.draft.entry.max = highest;
     let needs_safe = chosen(flow).is_some_and(|entity| entity.leased && entity.safe.is_none());
     Ok(Next::Go(match needs_safe {

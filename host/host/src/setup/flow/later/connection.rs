@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::super::screen::{Answer, Block, Choice};
 use super::super::super::work::{ConnectionBrief, DeviceBrief, Work};
-use super::super::{Answered, Flow, Next, Page, Step, choice, key, start};
+use super::super::{Answered, Flow, Next, Page, Step, choice, key, plural, start};
 use crate::config::{DEFAULT_INTERVAL, format_duration};
 use crate::registry::change::Change;
 
@@ -91,7 +91,7 @@ fn state(device: &DeviceBrief) -> String {
     words.push(device.ledger.clone());
     let away = device.entities.iter().filter(|entity| entity.put_away).count();
     if away > 0 {
-        words.push(format!("{away} values left out"));
+        words.push(format!("{} left out", plural(away, "value")));
     }
     words.join(" · ")
 }

@@ -109,6 +109,27 @@ fn exactly_what_was_chosen_is_allowed() {
 }
 
 #[test]
+fn no_bound_widens_the_range() {
+    let mut world = world();
+    let end = |value: f64| json!({ "value": value, "by": "site.ac_current", "how": "" });
+    let range = json!({ "kind": "number", "range": [end(0.0), end(25.0)], "choices": [], "no_limit": null, "step": null,
+        "max_change": null, "max_bytes": null });
+    for entity in &mut world.limits.as_mut().unwrap().entities {
+        entity.limits = serde_json::from_value(range.clone()).unwrap();
+    }
+    let mut flow = at_writes(&mut world);
+    answer(&mut world, &mut flow, &[choose("add"), choose(LIMIT), text("6")]);
+    flow.answer(text("40"));
+    let fault = flow.screen().fault.unwrap_or_default();
+    assert!(fault.contains("outside"), "{fault}");
+    answer(&mut world, &mut flow, &[text("25"), Answer::Yes(true)]);
+    assert!(matches!(
+        world.changes().pop(),
+        Some(Change::Writes { writes, .. }) if writes.allow[0].entry().max == Some(25.0)
+    ));
+}
+
+#[test]
 fn enter_alone_never_allows_anything() {
     let mut world = world();
     let mut flow = at_writes(&mut world);
