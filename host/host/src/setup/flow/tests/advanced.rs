@@ -111,8 +111,8 @@ fn exactly_what_was_chosen_is_allowed() {
 #[test]
 fn no_bound_widens_the_range() {
     let mut world = world();
-    let end = |value: f64| json!({ "value": value, "by": "site.ac_current", "how": "" });
-    let range = json!({ "kind": "number", "range": [end(0.0), end(25.0)], "choices": [], "no_limit": null, "step": null,
+    let end = |value: f64| serde_json::json!({ "value": value, "by": "site.ac_current", "how": "" });
+    let range = serde_json::json!({ "kind": "number", "range": [end(0.0), end(25.0)], "choices": [], "no_limit": null, "step": null,
         "max_change": null, "max_bytes": null });
     for entity in &mut world.limits.as_mut().unwrap().entities {
         entity.limits = serde_json::from_value(range.clone()).unwrap();
