@@ -235,12 +235,11 @@ pub fn coverage(findings: &Findings) -> Vec<String> {
         report.elapsed_ms as f64 / 1000.0
     ));
     // A plugin that tells itself what it left out knows better what a place is.
-    if report
+    let told = report
         .warnings
         .iter()
-        .any(|warning| warning.contains("not asked"))
-    {
-    } else if possible > probed && report.mode == "quick" {
+        .any(|warning| warning.contains("not asked"));
+    if possible > probed && !told && report.mode == "quick" {
         lines.push(format!(
             "{probed} of {possible} possible places were looked at, those where such devices usually are. A device at an \
              unusual place is found by a full scan."
