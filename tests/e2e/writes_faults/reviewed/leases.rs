@@ -250,7 +250,7 @@ async fn a_lease_goes_on_where_the_device_refuses_its_successor() {
 async fn a_lease_goes_on_where_its_successor_could_not_be_sent() {
     let rig = Rig::new().await;
     // A device that wants its pauses: between an intent and its frame there is time to lose the way.
-    wants_pauses(&rig, Some("1s"));
+    wants_pauses(&rig, Some("2s"));
     let host = rig.host().await;
     rig.set("override", "300", &[]).await.applied();
     let had = intents(&rig).await;
