@@ -5,33 +5,16 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use unicode_width::UnicodeWidthStr;
 
-use crate::common::{Home, list, text};
+use crate::common::{Home, list, pty, text};
 use crate::registry::saved;
 
 const TANK: &str = "c0ffee_tank_u20";
 
 /// What a command shows on a terminal of so many columns, without colours.
 async fn seen(home: &Home, columns: u16, args: &[&str]) -> Vec<String> {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let size = Winsize {
-        ws_row: 50,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&terminal, size).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let screen = File::options()
-        .write(true)
-        .read(true)
-        .open(name.to_str().unwrap())
-        .unwrap();
+    let (terminal, screen) = pty::open(columns);
     let mut command = home.command(args);
     command
         .env("NO_COLOR", "1")

@@ -3,6 +3,7 @@
 pub mod host;
 pub mod http;
 pub mod peers;
+pub mod pty;
 pub mod site;
 pub mod writes;
 

@@ -5,13 +5,12 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, tcgetattr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::common::{Home, PATIENCE, signal, until};
+use crate::common::{Home, PATIENCE, pty, signal, until};
 
 /// The program at a terminal of its own.
 pub struct Terminal {
@@ -27,18 +26,7 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `busbar setup` with these arguments, on this many columns.
     pub fn start(home: &Home, args: &[&str], columns: u16) -> Self {
-        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&keys).unwrap();
-        unlockpt(&keys).unwrap();
-        let size = Winsize {
-            ws_row: 40,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&keys, size).unwrap();
-        let path = ptsname(&keys, Vec::new()).unwrap().into_string().unwrap();
-        let line = File::options().read(true).write(true).open(path).unwrap();
+        let (keys, line) = pty::open(columns);
         let end = || Stdio::from(line.try_clone().unwrap());
         let mut command = home.command(&[&["setup"], args].concat());
         let command = command

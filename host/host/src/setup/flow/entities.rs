@@ -63,7 +63,7 @@ pub(super) fn page(flow: &Flow) -> Page {
         choices.push(Choice::new(
             format!("{DEVICE}{number}"),
             name,
-            format!("{taken} of {of}: choose among them"),
+            format!("unit {}, {taken} of {of}: choose among them", device.unit_id),
         ));
     }
     Page {
