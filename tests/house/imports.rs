@@ -24,6 +24,7 @@ const MAY_USE: &[Row] = &[
             "busbar-plugin-victron-gx",
             "busbar-plugin-vm-3p75ct",
             "busbar-simulate",
+            "busbar-sinks",
             "busbar-store",
             "busbar-wire",
         ],
@@ -37,6 +38,8 @@ const MAY_USE: &[Row] = &[
         &["busbar-plugin-generic"],
     ),
     ("busbar-store", &[], &[]),
+    // A sink reads the bus and cannot touch the wire: it cannot even name it.
+    ("busbar-sinks", &["busbar-ledger", "busbar-store"], &[]),
     ("busbar-simulate", &["busbar-ledger"], &[]),
     (
         "busbar-plugin-victron-gx",

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busbar_ledger::model::{Ledger, Manners};
+use busbar_sinks::sinks::{Sinks, Site};
 use busbar_store::{Connection, History, KillSwitch, Lifecycle, Registry};
 use busbar_wire::{Endpoint, Link};
 use tokio::sync::mpsc;
@@ -22,11 +23,12 @@ use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::{Config, DiscoverConfig};
 use crate::doctor::LinkReport;
+use crate::door::HostDoor;
 use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use crate::registry::{self, Saved};
 use crate::settings::{Settings, with_manners};
 use crate::write::policy::{Kept, Policy};
@@ -59,6 +61,7 @@ pub struct Host {
     changing: tokio::sync::Mutex<()>,
     news: mpsc::Sender<News>,
     keeper: Mutex<Option<Keeper>>,
+    sinks: Mutex<Option<Sinks>>,
     /// What may be written, as it was when the host started.
     policy: Policy,
     /// What writes need, where something may be written.
@@ -127,6 +130,7 @@ impl Host {
             changing: tokio::sync::Mutex::default(),
             news,
             keeper: Mutex::new(Some(keeper)),
+            sinks: Mutex::default(),
             policy,
             writer,
             open,
@@ -146,6 +150,29 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Begins to tell others what is read, as far as the configuration says.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn start_sinks(self: &Arc<Self>) -> Result<()> {
+        let site = Site {
+            bus: Arc::clone(&self.bus),
+            door: Arc::new(HostDoor::of(self)),
+            data_dir: self.data_dir.clone(),
+            host_id: self.registry.host_id().await?,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let sinks = Sinks::start(&self.config.sinks(), &site);
+        *self.sinks.lock().unwrap_or_else(PoisonError::into_inner) = Some(sinks);
+        Ok(())
+    }
+
+    /// How each sink is.
+    pub fn sinks(&self) -> Vec<busbar_sinks::health::Report> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.as_ref().map(Sinks::reports).unwrap_or_default()
     }
 
     /// Begins to poll every connection of the registry.
@@ -245,8 +272,11 @@ impl Host {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PROFILES_EVERY);
-            Profile::keep(&self.registry, &connection.id, |p| p.learn_link(&link.stats())).await;
-            let profile = Profile::load(&self.registry, connection).await;
+            profile::keep(&self.registry, &connection.id, |p| {
+                profile::learn_link(p, &link.stats())
+            })
+            .await;
+            let profile = profile::load(&self.registry, connection).await;
             self.bus.put_profile(&connection.name, profile);
         }
     }
@@ -321,7 +351,7 @@ impl Host {
                 target.device.state().watched.insert(target.index);
             }
         }
-        let profile = Profile::load(&self.registry, connection).await;
+        let profile = profile::load(&self.registry, connection).await;
         let Settings {
             options,
             interval,
@@ -524,8 +554,12 @@ impl Host {
             lane.stop.cancel();
         }
         for (id, lane) in &lanes {
-            Profile::keep(&self.registry, id, |p| p.learn_link(&lane.link.stats())).await;
+            profile::keep(&self.registry, id, |p| profile::learn_link(p, &lane.link.stats())).await;
             lane.link.close().await;
+        }
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sinks) = sinks {
+            sinks.stop().await;
         }
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {

@@ -17,7 +17,7 @@ use crate::bus::{Availability, Bus, Device, DeviceMeta, Update};
 use crate::clock;
 use crate::discover::report::entity_id;
 use crate::poll::news::News;
-use crate::profile::Profile;
+use crate::profile;
 use crate::registry;
 
 /// Readings are written this often, all in one statement.
@@ -201,11 +201,11 @@ impl Work {
         let Some(connection) = self.registry.connection(name).await? else {
             return Ok(());
         };
-        Profile::keep(&self.registry, &connection.id, |profile| {
+        profile::keep(&self.registry, &connection.id, |profile| {
             profile.units.entry(unit).or_default().spans_holes = Some(spans_holes);
         })
         .await;
-        let profile = Profile::load(&self.registry, &connection).await;
+        let profile = profile::load(&self.registry, &connection).await;
         self.bus.put_profile(name, profile);
         Ok(())
     }

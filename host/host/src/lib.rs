@@ -5,17 +5,18 @@
 
 #![forbid(unsafe_code)]
 
-pub mod bus;
+pub use busbar_sinks::bus;
 mod capture;
 pub mod catalog;
 pub mod cli;
-mod clock;
+use busbar_sinks::clock;
 pub mod config;
 mod control;
 mod demo;
 mod diagnostics;
 pub mod discover;
 pub mod doctor;
+mod door;
 pub mod error;
 mod explain;
 pub mod find;

@@ -4,150 +4,75 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use busbar_sinks::profile::{DeviceProfile, Profile, UnitProfile};
 use busbar_store::{Connection, Registry};
 use busbar_wire::{Learned, Stats};
-use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 use crate::discover::FoundDevice;
 
-/// The profile of one endpoint. Times are whole milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Profile {
-    /// Requests that it copes with at once.
-    pub in_flight: Option<u16>,
-    /// From request to answer, smoothed, in steps of a quarter: what is kept does not change with every packet.
-    pub latency_ms: Option<u64>,
-    /// What an answer is given before it counts as missing, in the same steps.
-    pub timeout_ms: Option<u64>,
-    /// The pause that it needs between an answer and the next request.
-    pub spacing_ms: Option<u64>,
-    /// The pause that it needs between connecting and the first request.
-    pub settle_ms: Option<u64>,
-    /// What of each unit behind it is known.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub units: BTreeMap<u8, UnitProfile>,
+/// What is known of a connection; nothing when it was never written, or cannot be read.
+pub async fn load(registry: &Registry, connection: &Connection) -> Profile {
+    match registry.profile(&connection.id).await {
+        Ok(Some(body)) => serde_json::from_value(body).unwrap_or_default(),
+        Ok(None) => Profile::default(),
+        Err(error) => {
+            debug!("the profile of \"{}\" cannot be read: {error}", connection.name);
+            Profile::default()
+        }
+    }
 }
 
-/// What one unit copes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct UnitProfile {
-    /// The longest read that it takes, in registers.
-    pub max_words: Option<u16>,
-    /// Whether a read may run across a hole. `false` where it was caught answering such a read with other values than
-    /// single reads of the same registers.
-    pub spans_holes: Option<bool>,
+/// The pauses to begin with.
+pub fn learned(profile: &Profile) -> Learned {
+    let pause = |ms: Option<u64>| Duration::from_millis(ms.unwrap_or(0));
+    Learned {
+        spacing: pause(profile.spacing_ms),
+        settle: pause(profile.settle_ms),
+    }
 }
 
-/// What is shown of a device's profile: its unit's, and its endpoint's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceProfile {
-    /// The longest read that it takes, in registers.
-    pub max_words: Option<u16>,
-    /// Whether a read may run across a hole.
-    pub spans_holes: Option<bool>,
-    /// Requests that its endpoint copes with at once.
-    pub in_flight: Option<u16>,
-    /// From request to answer, in milliseconds.
-    pub latency_ms: Option<u64>,
-    /// What an answer is given, in milliseconds.
-    pub timeout_ms: Option<u64>,
-    /// The pause that it needs between an answer and the next request, in milliseconds.
-    pub spacing_ms: Option<u64>,
-    /// The pause that it needs between connecting and the first request, in milliseconds.
-    pub settle_ms: Option<u64>,
+/// Takes over what a link has learned, as far as it has heard anything.
+pub fn learn_link(profile: &mut Profile, stats: &Stats) {
+    if let Some(latency) = stats.latency {
+        profile.latency_ms = Some(in_steps(latency));
+        profile.in_flight = Some(stats.window);
+        profile.timeout_ms = Some(in_steps(stats.timeout));
+        let whole = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        profile.spacing_ms = Some(whole(stats.spacing));
+        profile.settle_ms = Some(whole(stats.settle));
+    }
 }
 
-impl Profile {
-    /// What is known of a connection; nothing when it was never written, or cannot be read.
-    pub async fn load(registry: &Registry, connection: &Connection) -> Self {
-        match registry.profile(&connection.id).await {
-            Ok(Some(body)) => serde_json::from_value(body).unwrap_or_default(),
-            Ok(None) => Profile::default(),
-            Err(error) => {
-                debug!("the profile of \"{}\" cannot be read: {error}", connection.name);
-                Profile::default()
-            }
-        }
+/// Takes over what a scan has learned. Several devices of one unit share its narrowest limit.
+pub fn learn_scan(profile: &mut Profile, devices: &[FoundDevice]) {
+    let mut longest: BTreeMap<u8, u16> = BTreeMap::new();
+    for device in devices {
+        let unit = longest.entry(device.report.unit_id).or_insert(u16::MAX);
+        *unit = device.max_words.min(*unit);
     }
-
-    /// The pauses to begin with.
-    pub fn learned(&self) -> Learned {
-        let pause = |ms: Option<u64>| Duration::from_millis(ms.unwrap_or(0));
-        Learned {
-            spacing: pause(self.spacing_ms),
-            settle: pause(self.settle_ms),
-        }
+    for (unit, words) in longest {
+        profile.units.entry(unit).or_default().max_words = Some(words);
     }
+}
 
-    /// What is known of one unit.
-    pub fn unit(&self, unit: u8) -> UnitProfile {
-        self.units.get(&unit).copied().unwrap_or_default()
+/// Changes what is kept of a connection, where that is new. A profile saves time and nothing else, so that a disk
+/// that fails here is only noted.
+pub async fn keep(registry: &Registry, connection_id: &str, change: impl FnOnce(&mut Profile)) {
+    let known: Profile = match registry.profile(connection_id).await {
+        Ok(Some(body)) => serde_json::from_value(body).unwrap_or_default(),
+        _ => Profile::default(),
+    };
+    let mut now = known.clone();
+    change(&mut now);
+    if now == known {
+        return;
     }
-
-    /// What is shown for a device at this unit; `None` where nothing is known.
-    pub fn device(&self, unit: u8) -> Option<DeviceProfile> {
-        let UnitProfile {
-            max_words,
-            spans_holes,
-        } = self.unit(unit);
-        let known = DeviceProfile {
-            max_words,
-            spans_holes,
-            in_flight: self.in_flight,
-            latency_ms: self.latency_ms,
-            timeout_ms: self.timeout_ms,
-            spacing_ms: self.spacing_ms,
-            settle_ms: self.settle_ms,
-        };
-        let nothing = max_words.is_none() && spans_holes.is_none() && self.latency_ms.is_none();
-        (!nothing).then_some(known)
-    }
-
-    /// Takes over what a link has learned, as far as it has heard anything.
-    pub fn learn_link(&mut self, stats: &Stats) {
-        if let Some(latency) = stats.latency {
-            self.latency_ms = Some(in_steps(latency));
-            self.in_flight = Some(stats.window);
-            self.timeout_ms = Some(in_steps(stats.timeout));
-            let whole = |pause: Duration| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            self.spacing_ms = Some(whole(stats.spacing));
-            self.settle_ms = Some(whole(stats.settle));
-        }
-    }
-
-    /// Takes over what a scan has learned. Several devices of one unit share its narrowest limit.
-    pub fn learn_scan(&mut self, devices: &[FoundDevice]) {
-        let mut longest: BTreeMap<u8, u16> = BTreeMap::new();
-        for device in devices {
-            let unit = longest.entry(device.report.unit_id).or_insert(u16::MAX);
-            *unit = device.max_words.min(*unit);
-        }
-        for (unit, words) in longest {
-            self.units.entry(unit).or_default().max_words = Some(words);
-        }
-    }
-
-    /// Changes what is kept of a connection, where that is new. A profile saves time and nothing else, so that a disk
-    /// that fails here is only noted.
-    pub async fn keep(registry: &Registry, connection_id: &str, change: impl FnOnce(&mut Profile)) {
-        let known: Profile = match registry.profile(connection_id).await {
-            Ok(Some(body)) => serde_json::from_value(body).unwrap_or_default(),
-            _ => Profile::default(),
-        };
-        let mut now = known.clone();
-        change(&mut now);
-        if now == known {
-            return;
-        }
-        let Ok(body) = serde_json::to_value(now) else {
-            return;
-        };
-        if let Err(error) = registry.put_profile(connection_id, &body).await {
-            debug!("the profile of an endpoint could not be kept: {error}");
-        }
+    let Ok(body) = serde_json::to_value(now) else {
+        return;
+    };
+    if let Err(error) = registry.put_profile(connection_id, &body).await {
+        debug!("the profile of an endpoint could not be kept: {error}");
     }
 }
 
@@ -186,8 +111,8 @@ mod tests {
             window: 4,
             ..Stats::default()
         };
-        profile.learn_link(&stats);
-        profile.learn_link(&Stats::default());
+        learn_link(&mut profile, &stats);
+        learn_link(&mut profile, &Stats::default());
         let shown = profile.device(3).unwrap();
         assert_eq!(
             (shown.max_words, shown.in_flight, shown.latency_ms),

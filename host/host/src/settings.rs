@@ -9,7 +9,7 @@ use busbar_wire::{InFlight, Options};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConnectionConfig, DEFAULT_INTERVAL, WritesConfig, parse_duration};
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 
 /// The plugin whose devices take several requests at once from the start.
 const GX: &str = "victron-gx";
@@ -110,7 +110,7 @@ impl Settings {
             options: Options {
                 timeout,
                 in_flight,
-                learned: profile.learned(),
+                learned: profile::learned(profile),
                 ..defaults
             },
             interval: interval.unwrap_or(DEFAULT_INTERVAL),

@@ -56,6 +56,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 async fn once(host: &Arc<Host>, cancel: &CancellationToken, output: Output) -> Result<()> {
     let (_, unscanned) = host.scan_unscanned(cancel).await?;
+    host.start_sinks().await?;
     tokio::select! {
         polled = host.poll_once() => polled?,
         // What was read until then is told and kept.
@@ -128,6 +129,7 @@ pub async fn serve_until_stopped(
     let _door = control::listen(host, data_dir, cancel.clone())?;
     let shared = Shared::new(Arc::clone(&host.bus), host.started);
     tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
+    host.start_sinks().await?;
     host.start().await?;
     host.take_up_writing(cancel).await?;
     tokio::spawn(follow(Arc::clone(host), host.discover_config(), cancel.clone()));

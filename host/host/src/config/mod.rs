@@ -56,6 +56,13 @@ pub struct Config {
     serve: Option<toml::Value>,
 }
 
+impl Config {
+    /// What reads the bus, as far as this file asks for it.
+    pub fn sinks(&self) -> busbar_sinks::sinks::Config {
+        busbar_sinks::sinks::Config {}
+    }
+}
+
 /// `[web]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -263,6 +270,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
         )));
     }
     config.site.site().map_err(fault)?;
+    config.sinks().check().map_err(fault)?;
     for (i, c) in config.connections.iter().enumerate() {
         let place = format!("connection \"{}\"", c.name);
         if c.name.trim().is_empty() {

@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::clock;
 use crate::control::Client;
 use crate::error::{HostError, Result};
-use crate::profile::Profile;
+use crate::profile;
 use crate::registry::stored_views;
 use crate::view::{self, Devices};
 
@@ -239,7 +239,7 @@ async fn look_into(registry: &Registry, catalog: &Catalog, evidence: &mut Eviden
                 link
             }
         };
-        link.profile = Profile::load(registry, &connection).await;
+        link.profile = profile::load(registry, &connection).await;
     }
     if !evidence.host_runs {
         evidence.devices = view::devices(&stored_views(registry, catalog).await?);

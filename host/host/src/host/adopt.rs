@@ -13,7 +13,7 @@ use crate::config::{ConnectionConfig, ScanModeValue};
 use crate::discover::progress::Quiet;
 use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use crate::registry::{self, Saved};
 
 /// A connection of the configuration that could not be scanned is tried again after this long, then after twice that.
@@ -155,8 +155,8 @@ impl Host {
             info!("\"{}\": {warning}", connection.name);
         }
         let saved = registry::save(&self.registry, &self.catalog, connection, &mut scan).await?;
-        Profile::keep(&self.registry, &saved.connection.id, |p| {
-            p.learn_link(&link.stats())
+        profile::keep(&self.registry, &saved.connection.id, |p| {
+            profile::learn_link(p, &link.stats())
         })
         .await;
         link.close().await;

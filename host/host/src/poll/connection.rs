@@ -171,6 +171,7 @@ impl Lane {
         let promoted: Vec<Promotion> = unit.devices().iter().flat_map(|device| promote(device)).collect();
         if !promoted.is_empty() {
             debug!(connection = %self.name, count = promoted.len(), "entities were proven by their values");
+            self.bus.laid_out_anew();
             self.tell(News::Promoted(promoted));
         }
     }

@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::discover;
 use crate::doctor::UNREADABLE;
 use crate::error::Result;
-use crate::profile::Profile;
+use crate::profile;
 use crate::settings::ConnectionOptions;
 
 /// Takes in the ledgers that the registry keeps: the owner's own, and those made for one device.
@@ -184,7 +184,7 @@ pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus>
     for connection in registry.connections().await? {
         let devices = devices_of(registry, catalog, &connection.id, &connection.name).await?;
         bus.put(&connection.name, devices);
-        bus.put_profile(&connection.name, Profile::load(registry, &connection).await);
+        bus.put_profile(&connection.name, profile::load(registry, &connection).await);
     }
     Ok(bus)
 }

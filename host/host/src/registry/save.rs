@@ -15,7 +15,7 @@ use crate::clock;
 use crate::discover::report::{EntityReport, entity_id};
 use crate::discover::{self, FoundDevice, Scan};
 use crate::error::{HostError, Result};
-use crate::profile::Profile;
+use crate::profile;
 use crate::settings::ConnectionOptions;
 
 /// Stands for the connection in the ids of devices without a serial number, as long as nothing is saved.
@@ -141,7 +141,10 @@ pub async fn save(
         probed: report.coverage.probed,
         possible: report.coverage.possible,
     };
-    Profile::keep(registry, &connection.id, |p| p.learn_scan(&scan.devices)).await;
+    profile::keep(registry, &connection.id, |p| {
+        profile::learn_scan(p, &scan.devices)
+    })
+    .await;
     let note = report.warnings.join(" ");
     registry
         .finish_scan(

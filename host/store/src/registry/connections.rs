@@ -174,7 +174,7 @@ fn unknown(id: &str) -> StoreError {
 }
 
 /// `c` and seven of 32 letters and digits: no vowel trouble, no case, and 35 bits against meeting again.
-fn random_id() -> String {
+pub(super) fn random_id() -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let bits: u64 = rand::random();
     let letters = (0..7).map(|i| char::from(ALPHABET[(bits >> (5 * i)) as usize & 31]));

@@ -98,6 +98,22 @@ impl Registry {
         self.db.commit(tx).await
     }
 
+    /// What tells this host from others for as long as its registry lives: made once, at random.
+    pub async fn host_id(&self) -> Result<String, StoreError> {
+        let mut tx = self.db.begin().await?;
+        sqlx::query("INSERT INTO meta (key, value) VALUES ('host', ?1) ON CONFLICT (key) DO NOTHING")
+            .bind(connections::random_id())
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| self.db.error(e))?;
+        let id = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'host'")
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|e| self.db.error(e))?;
+        self.db.commit(tx).await?;
+        Ok(id)
+    }
+
     /// The latest moment that the registry knows of, in milliseconds since 1970: a scan, an answer, a write. A clock that
     /// is far behind it was set back.
     pub async fn latest_ms(&self) -> Result<Option<i64>, StoreError> {

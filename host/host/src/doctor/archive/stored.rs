@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::redact::{REMOVED, Redactor, What};
 use crate::config::parse_duration;
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use crate::settings::ConnectionOptions;
 
 /// Rows of the audit that are of interest.
@@ -53,7 +53,7 @@ impl Stored {
         self.entities = registry.entities(None).await?;
         self.audit = registry.audit_rows(None, None, ROWS).await?;
         for connection in &self.connections {
-            let profile = Profile::load(registry, connection).await;
+            let profile = profile::load(registry, connection).await;
             self.profiles.insert(connection.id.clone(), profile);
             for scan in registry.scans(&connection.id).await?.into_iter().take(SCANS) {
                 let mut counts = BTreeMap::new();

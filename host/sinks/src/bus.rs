@@ -8,7 +8,7 @@ use busbar_ledger::model::Ledger;
 use busbar_ledger::presence::Status;
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::value::{Quality, Reading};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::profile::{DeviceProfile, Profile};
@@ -232,6 +232,8 @@ pub struct Bus {
     /// By the connection's name.
     profiles: RwLock<BTreeMap<String, Profile>>,
     feed: broadcast::Sender<Arc<Update>>,
+    /// How often devices came, went or were described anew.
+    layout: watch::Sender<u64>,
 }
 
 impl Default for Bus {
@@ -240,6 +242,7 @@ impl Default for Bus {
             devices: RwLock::default(),
             profiles: RwLock::default(),
             feed: broadcast::channel(FEED).0,
+            layout: watch::channel(0).0,
         }
     }
 }
@@ -251,6 +254,8 @@ impl Bus {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
         devices.retain(|_, device| device.meta.connection != connection);
         devices.extend(of_connection.into_iter().map(|d| (d.meta.id.clone(), d)));
+        drop(devices);
+        self.laid_out_anew();
     }
 
     /// Puts what was learned about talking to a connection's endpoint in the place of what was known.
@@ -271,6 +276,18 @@ impl Bus {
         if let Some(old) = devices.get_mut(&device.meta.id) {
             *old = Arc::clone(device);
         }
+        drop(devices);
+        self.laid_out_anew();
+    }
+
+    /// Tells that devices, their entities or names are others than before: also when an entity showed that it exists.
+    pub fn laid_out_anew(&self) {
+        self.layout.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
+    /// Told whenever devices came, went or were described anew.
+    pub fn layout(&self) -> watch::Receiver<u64> {
+        self.layout.subscribe()
     }
 
     /// All devices, by id.
