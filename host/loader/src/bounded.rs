@@ -91,6 +91,7 @@ struct BoundedHeard {
     telegrams: Vec<BoundedTelegram>,
     damaged: u32,
     unchecked: u32,
+    repeated: u32,
     dropped: u32,
     note: Option<String>,
 }
@@ -120,6 +121,7 @@ pub(crate) fn heard<'de, D: Deserializer<'de>>(from: D) -> Result<Heard, D::Erro
         telegrams: telegrams.collect(),
         damaged: heard.damaged,
         unchecked: heard.unchecked,
+        repeated: heard.repeated,
         dropped: heard.dropped,
         note: heard.note,
     })
@@ -189,6 +191,7 @@ mod tests {
             damaged: 2,
             unchecked: 3,
             dropped: 4,
+            repeated: 5,
             note: Some("d".into()),
         };
         assert_eq!(arrives(&heard).as_ref(), Some(&heard));

@@ -51,7 +51,7 @@ fn another_abi_is_refused_by_its_number() {
     let text = refusal(with_record(|record| {
         record[10..12].copy_from_slice(&7_u16.to_ne_bytes())
     }));
-    assert!(text.contains("ABI 7.2") && text.contains("1.1"), "{text}");
+    assert!(text.contains("ABI 7.2") && text.contains("1.2"), "{text}");
     // Even when nothing else of that version is known.
     let text = refusal(with_record(|record| {
         record[8..12].copy_from_slice(&[200, 0, 7, 0]);

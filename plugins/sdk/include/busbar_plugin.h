@@ -155,7 +155,8 @@ enum busbar_tag {
     /* Its firmware version as people write it, where known. */
     BUSBAR_TAG_DEVICE_FIRMWARE = 39,
     /* The text of a ledger made for this one device, where no other has its registers at the same addresses. The name
-     * under BUSBAR_TAG_DEVICE_LEDGER then begins with the plugin's own name and a slash. */
+     * under BUSBAR_TAG_DEVICE_LEDGER then begins with the plugin's own name and a slash, or is that of a ledger which the
+     * plugin brings. */
     BUSBAR_TAG_DEVICE_LEDGER_TEXT = 40,
 
     /* telegram(): begins a telegram: how its sum was checked. "crc": it is right. "restored": it is right with the line
@@ -305,7 +306,8 @@ typedef struct busbar_heard {
     uint32_t unchecked;
     /* How many of the consumed bytes belong to no telegram that is told. */
     uint32_t dropped;
-    uint32_t reserved;
+    /* How many lines were left out, for one with the same code stands behind them. */
+    uint32_t repeated;
 } busbar_heard;
 
 /* A text that the host lends: UTF-8 without a zero at its end. */

@@ -248,8 +248,8 @@ pub struct RawHeard {
     pub unchecked: u32,
     /// Bytes that belong to no telegram that is told.
     pub dropped: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Lines that were left out for a later one with the same code.
+    pub repeated: u32,
 }
 
 /// A text that the host lends: UTF-8 without a zero at its end.

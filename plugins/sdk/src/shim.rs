@@ -202,7 +202,7 @@ fn telegram<P: Plugin>(raw: &RawFeed, raw_heard: &mut RawHeard, out: Out<'_>) ->
         damaged: heard.damaged,
         unchecked: heard.unchecked,
         dropped: heard.dropped,
-        reserved: 0,
+        repeated: heard.repeated,
     };
     for telegram in &heard.telegrams {
         out.text(Tag::TELEGRAM, telegram.checked.name())?;

@@ -49,6 +49,8 @@ pub struct Heard {
     pub damaged: u32,
     /// How many of [`Heard::telegrams`] had no sum that could be checked.
     pub unchecked: u32,
+    /// How many lines of [`Heard::telegrams`] were left out, for one with the same code stands behind them.
+    pub repeated: u32,
     /// How many of the consumed bytes belong to no telegram that is told, damaged ones and noise between them.
     pub dropped: u32,
     /// What the stream seems to be where it is none of telegrams, and what to do about it, in a sentence or two.

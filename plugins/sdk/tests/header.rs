@@ -88,7 +88,7 @@ fn facts() -> Facts {
     shape!(facts, RawFeed as "busbar_feed" {
         bytes, bytes_len, key, key_len, auth_key, auth_key_len, whole, standard_offset
     });
-    shape!(facts, RawHeard as "busbar_heard" { consumed, damaged, unchecked, dropped, reserved });
+    shape!(facts, RawHeard as "busbar_heard" { consumed, damaged, unchecked, dropped, repeated });
     shape!(facts, RawText as "busbar_lent" { data, len });
     shape!(facts, RawTelegram as "busbar_telegram" {
         checked, has_time, time_ms, lines, lines_len, variant, ident

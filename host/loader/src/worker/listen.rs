@@ -28,6 +28,7 @@ pub(crate) fn telegram(vtable: Vtable, feed: &Feed<'_>) -> Result<Heard, String>
         damaged: numbers.damaged,
         unchecked: numbers.unchecked,
         dropped: numbers.dropped,
+        repeated: numbers.repeated,
         note: None,
     };
     for (tag, text) in texts {
@@ -113,6 +114,7 @@ mod tests {
                 damaged: 3,
                 unchecked: 4,
                 dropped: 5,
+                repeated: 6,
                 note: feed.whole.then(|| "näh".to_owned()),
             }
         }
