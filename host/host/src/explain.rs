@@ -229,6 +229,18 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: S
     let mut steps = Vec::new();
     match (&point.source, &point.otherwise) {
         (PointSource::Computed(expression), _) => steps.push(format!("computed: {expression}")),
+        (PointSource::Obis(spoken), otherwise) => {
+            steps.push(format!(
+                "taken from the line {} of the telegram, as {}",
+                describe::codes(spoken),
+                describe::spoken(spoken)
+            ));
+            if let Some(expression) = otherwise {
+                steps.push(format!(
+                    "where the telegram has no such line, computed: {expression}"
+                ));
+            }
+        }
         (_, Some(expression)) if reading.at.is_none() && reading.value.is_some() => {
             steps.push(format!(
                 "computed, for this device has no register for it: {expression}"

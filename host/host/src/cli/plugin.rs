@@ -233,6 +233,7 @@ mod tests {
             licence: None,
             ledgers: Vec::new(),
             discovers: true,
+            telegrams: false,
             protection: Some(Protection {
                 limits: Shield::On,
                 landlock: Shield::Partly("old".into()),

@@ -236,6 +236,7 @@ fn promote(device: &Device) -> Vec<Promotion> {
         firmware: device.meta.firmware.as_deref(),
         model: device.meta.model.as_deref(),
         readable: None,
+        ..Facts::default()
     };
     let verdicts = verdicts(ledger, &readings, &facts, &ever);
     let mut promoted = Vec::new();

@@ -267,6 +267,7 @@ impl Unit {
             firmware: device.meta.firmware.as_deref(),
             model: device.meta.model.as_deref(),
             readable: Some(&state.readable),
+            ..Facts::default()
         };
         let ledger = &device.meta.ledger;
         let all = readings(ledger, &image, &facts);

@@ -26,6 +26,7 @@ impl Plugin for Hostile {
             licence: "MIT",
             ledgers,
             discovers: true,
+            ..Description::default()
         }
     }
 

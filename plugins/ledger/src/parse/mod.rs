@@ -8,6 +8,7 @@ mod computed;
 pub(crate) mod explain;
 mod head;
 mod labels;
+mod obis;
 mod overlap;
 mod points;
 mod references;
