@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::profile::{DeviceProfile, Profile};
+use crate::telegram::{Check, LONGEST, Telegram, Telegrams};
 
 /// Updates that a slow sink may lag behind before it loses the oldest; it can always read the newest state.
 const FEED: usize = 1024;
@@ -232,6 +233,9 @@ pub struct Bus {
     /// By the connection's name.
     profiles: RwLock<BTreeMap<String, Profile>>,
     feed: broadcast::Sender<Arc<Update>>,
+    telegrams: Telegrams,
+    /// The newest telegram of each device that sends such, by its id.
+    newest: RwLock<BTreeMap<String, Arc<Telegram>>>,
     /// How often devices came, went or were described anew.
     layout: watch::Sender<u64>,
 }
@@ -242,6 +246,8 @@ impl Default for Bus {
             devices: RwLock::default(),
             profiles: RwLock::default(),
             feed: broadcast::channel(FEED).0,
+            telegrams: Telegrams::default(),
+            newest: RwLock::default(),
             layout: watch::channel(0).0,
         }
     }
@@ -254,6 +260,9 @@ impl Bus {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
         devices.retain(|_, device| device.meta.connection != connection);
         devices.extend(of_connection.into_iter().map(|d| (d.meta.id.clone(), d)));
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        newest.retain(|id, _| devices.contains_key(id));
+        drop(newest);
         drop(devices);
         self.laid_out_anew();
     }
@@ -317,6 +326,31 @@ impl Bus {
     /// Listens from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
         self.feed.subscribe()
+    }
+
+    /// Tells of a telegram. To be called before the readings that were made of it are published, so that whoever is told
+    /// of those finds it. One that is longer than [`LONGEST`] is none, and is dropped.
+    pub fn tell_telegram(&self, telegram: Telegram) {
+        if telegram.raw.len() > LONGEST {
+            return;
+        }
+        let telegram = self.telegrams.tell(telegram);
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        if telegram.check != Check::Bad && devices.contains_key(&telegram.device) {
+            let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+            newest.insert(telegram.device.clone(), telegram);
+        }
+    }
+
+    /// Listens to telegrams from now on, damaged ones too.
+    pub fn telegrams(&self) -> broadcast::Receiver<Arc<Telegram>> {
+        self.telegrams.listen()
+    }
+
+    /// The newest telegram of a device that was not damaged.
+    pub fn telegram(&self, device: &str) -> Option<Arc<Telegram>> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        newest.get(device).cloned()
     }
 }
 

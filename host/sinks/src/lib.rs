@@ -16,4 +16,5 @@ pub mod health;
 pub mod pace;
 pub mod profile;
 pub mod sinks;
+pub mod telegram;
 pub mod view;
