@@ -300,7 +300,7 @@ pub struct Spoken {
 }
 
 /// How a bracket becomes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpokenType {
     /// A decimal number, turned into the point's unit.

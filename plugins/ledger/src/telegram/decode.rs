@@ -30,6 +30,15 @@ pub(super) fn value(point: &Spoken, unit: Option<&str>, line: &Line, standard_of
     }
 }
 
+/// Whether a line can be what a point with this unit measures: only one that measures something else cannot.
+pub(super) fn measures(point: &Spoken, unit: Option<&str>, line: &Line) -> bool {
+    let said = bracket(point, line).and_then(|group| group.unit.as_deref());
+    match (said, unit) {
+        (Some(said), Some(unit)) if units::is_known(said) => units::factor(said, unit).is_some(),
+        _ => true,
+    }
+}
+
 /// The bracket that the point names, else the last one with a value; the last one of all where none has.
 fn bracket<'a>(point: &Spoken, line: &'a Line) -> Option<&'a Group> {
     let groups = &line.groups;
