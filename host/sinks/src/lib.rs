@@ -11,8 +11,10 @@
 pub mod bus;
 pub mod clock;
 pub mod door;
+pub mod duration;
 pub mod feed;
 pub mod health;
+pub mod mqtt;
 pub mod pace;
 pub mod profile;
 pub mod sinks;
