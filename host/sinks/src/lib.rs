@@ -20,3 +20,4 @@ pub mod profile;
 pub mod sinks;
 pub mod telegram;
 pub mod view;
+pub mod vscp;
