@@ -13,6 +13,7 @@ pub mod clock;
 pub mod door;
 pub mod feed;
 pub mod health;
+pub mod home_assistant;
 pub mod pace;
 pub mod profile;
 pub mod sinks;
