@@ -11,9 +11,11 @@
 pub mod bus;
 pub mod clock;
 pub mod door;
+pub mod duration;
 pub mod feed;
 pub mod health;
 pub mod home_assistant;
+pub mod mqtt;
 pub mod pace;
 pub mod profile;
 pub mod sinks;

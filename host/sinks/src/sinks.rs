@@ -11,13 +11,17 @@ use tracing::{error, warn};
 use crate::bus::Bus;
 use crate::door::Door;
 use crate::health::{Health, Report};
+use crate::mqtt::{self, MqttConfig};
 
 /// How long sinks have, when a host ends, to send what they still hold.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The sections of `busbar.toml` that make sinks; each in the file `config` of its sink.
 #[derive(Clone, Debug, Default)]
-pub struct Config {}
+pub struct Config {
+    /// `[mqtt]`
+    pub mqtt: Option<MqttConfig>,
+}
 
 impl Config {
     /// Checks what a type cannot say. Pure.
@@ -25,7 +29,7 @@ impl Config {
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
-        Ok(())
+        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)
     }
 }
 
@@ -54,17 +58,22 @@ pub struct Sinks {
 impl Sinks {
     /// Begins those that the configuration names. None of them is waited for.
     pub fn start(config: &Config, site: &Site) -> Self {
-        let sinks = Sinks {
+        let mut sinks = Sinks {
             tasks: JoinSet::new(),
             cancel: CancellationToken::new(),
             health: Vec::new(),
         };
-        let _ = (config, site);
+        if let Some(mqtt) = &config.mqtt {
+            let (config, site) = (mqtt.clone(), site.clone());
+            let health = Health::new("mqtt", mqtt::run::target(&config));
+            sinks.spawn(health, |health, cancel| {
+                mqtt::run::run(config, site, health, cancel)
+            });
+        }
         sinks
     }
 
     /// Begins one. `run` ends soon after its token is cancelled, with everything sent that can be.
-    #[allow(dead_code, reason = "the first sinks come with the next commits")]
     fn spawn<F>(&mut self, health: Health, run: impl FnOnce(Health, CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -2,7 +2,6 @@
 //!
 //! What a scan with `--save` stores lives in the registry; this file, where present, wins.
 
-mod duration;
 pub mod names;
 mod site;
 mod writes;
@@ -12,12 +11,13 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use busbar_sinks::mqtt::MqttConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
 use crate::units::UnitList;
 
-pub use duration::{format_duration, parse_duration};
+pub use busbar_sinks::duration::{self, format_duration, parse_duration};
 pub use site::{BatteryValue, CustomBattery, PhasesValue, SiteConfig, VoltageValue};
 pub use writes::{AllowEntry, AllowValue, WritesConfig, moment};
 
@@ -51,7 +51,8 @@ pub struct Config {
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
-    mqtt: Option<toml::Value>,
+    /// The broker to publish on.
+    pub mqtt: Option<MqttConfig>,
     vscp: Option<toml::Value>,
     serve: Option<toml::Value>,
 }
@@ -59,7 +60,9 @@ pub struct Config {
 impl Config {
     /// What reads the bus, as far as this file asks for it.
     pub fn sinks(&self) -> busbar_sinks::sinks::Config {
-        busbar_sinks::sinks::Config {}
+        busbar_sinks::sinks::Config {
+            mqtt: self.mqtt.clone(),
+        }
     }
 }
 
@@ -310,7 +313,6 @@ fn not_built_yet(config: &Config) -> Vec<String> {
             ));
         }
     };
-    note(config.mqtt.is_some(), "[mqtt]");
     note(config.vscp.is_some(), "[vscp]");
     note(config.serve.is_some(), "[[serve]]");
     for c in &config.connections {

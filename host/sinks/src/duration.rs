@@ -51,11 +51,15 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// For `#[serde(with)]` on an optional key.
-pub(super) mod optional {
+pub mod optional {
     use super::*;
     use serde::{Deserialize, Deserializer, de::Error};
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`parse_duration`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
         parse_duration(&String::deserialize(d)?)
             .map(Some)
             .map_err(D::Error::custom)
