@@ -14,6 +14,7 @@ pub mod door;
 pub mod duration;
 pub mod feed;
 pub mod health;
+pub mod home_assistant;
 pub mod mqtt;
 pub mod pace;
 pub mod profile;

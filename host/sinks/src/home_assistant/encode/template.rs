@@ -1,0 +1,140 @@
+//! Templates by which Home Assistant takes values out of a device's state. What is not known is `None` in all of them,
+//! and nothing that a device could say makes one fail: a text where a number belongs, a number without a name, a key that
+//! is not there. Pure.
+
+use std::fmt::Write;
+
+/// The longest state that Home Assistant takes, in characters.
+const LONGEST: usize = 255;
+/// What a template calls unknown. A label that reads so would not be seen.
+const NOTHING: &str = "None";
+
+/// Where a value lies in the state.
+fn place(key: &str) -> String {
+    // In Jinja, what a dictionary itself can do comes before what it holds.
+    let methods = [
+        "clear",
+        "copy",
+        "fromkeys",
+        "get",
+        "items",
+        "keys",
+        "pop",
+        "popitem",
+        "setdefault",
+        "update",
+        "values",
+    ];
+    match methods.contains(&key) {
+        true => format!("value_json['{key}']"),
+        false => format!("value_json.{key}"),
+    }
+}
+
+/// A number, multiplied by `factor` where there is one.
+pub fn number(key: &str, factor: Option<f64>, decimals: Option<u8>) -> String {
+    let at = place(key);
+    match factor {
+        None => format!("{{{{ {at} if {at} is number else None }}}}"),
+        Some(factor) => {
+            let decimals = decimals.unwrap_or(9);
+            format!("{{{{ ({at} * {factor}) | round({decimals}) if {at} is number else None }}}}")
+        }
+    }
+}
+
+/// A number where it lies within bounds: anything else is an error in Home Assistant's log.
+pub fn bounded(key: &str, low: f64, high: f64) -> String {
+    let at = place(key);
+    format!("{{{{ {at} if {at} is number and {low} <= {at} <= {high} else None }}}}")
+}
+
+/// A number's name; `other` is that of all that have none.
+pub fn named(key: &str, names: &[(i64, String)], other: Option<&str>) -> String {
+    let at = place(key);
+    let mut list = String::new();
+    for (number, name) in names {
+        let _ = write!(list, "{number}:{},", quoted(name));
+    }
+    let list = list.trim_end_matches(',');
+    let other = other.map_or_else(|| NOTHING.to_owned(), quoted);
+    format!("{{{{ {{{list}}}.get({at}, {other}) if {at} is number else None }}}}")
+}
+
+/// The same for names of numbers that need not be whole.
+pub fn chosen(key: &str, names: &[(f64, String)]) -> String {
+    let at = place(key);
+    let list: Vec<String> = names
+        .iter()
+        .map(|(number, name)| format!("{number}:{}", quoted(name)))
+        .collect();
+    format!(
+        "{{{{ {{{}}}.get({at}) if {at} is number else None }}}}",
+        list.join(",")
+    )
+}
+
+/// The other way round: what is sent for a name.
+pub fn choice(names: &[(f64, String)]) -> String {
+    let list: Vec<String> = names
+        .iter()
+        .map(|(number, name)| format!("{}:{number}", quoted(name)))
+        .collect();
+    format!("{{{{ {{{}}}.get(value, value) }}}}", list.join(","))
+}
+
+/// `ON` for one number, `OFF` for the other.
+pub fn switched(key: &str, off: f64, on: f64) -> String {
+    let at = place(key);
+    format!("{{{{ {{{off}:'OFF',{on}:'ON'}}.get({at}) if {at} is number else None }}}}")
+}
+
+/// A moment, of the seconds since 1970 or of a text that says it. 0 is what devices say that have no clock.
+pub fn moment(key: &str) -> String {
+    let at = place(key);
+    format!(
+        "{{% set t = {at} if {at} is number else as_timestamp({at}, 0) %}}\
+         {{{{ (t | as_datetime).isoformat() if t is number and 0 < t < 253402300800 else None }}}}"
+    )
+}
+
+/// Anything, as it is shown.
+pub fn text(key: &str) -> String {
+    let at = place(key);
+    format!("{{{{ ({at} | string)[:{LONGEST}] if {at} is string or {at} is number else None }}}}")
+}
+
+/// A text that may be written; empty where it is not known or too long to be shown in a field of `most` characters.
+pub fn writable_text(key: &str, most: usize) -> String {
+    let at = place(key);
+    format!("{{{{ {at} if {at} is string and {at} | length <= {most} else '' }}}}")
+}
+
+/// A name as an option: short enough, and none that Home Assistant takes for "unknown".
+pub fn option(name: &str) -> String {
+    let name: String = name.trim().chars().take(LONGEST).collect();
+    match name.trim() {
+        "" => "(no name)".to_owned(),
+        name if name.eq_ignore_ascii_case(NOTHING) => format!("({name})"),
+        name => name.to_owned(),
+    }
+}
+
+/// A text in a template.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            // A brace and its neighbour could end the template, and a line feed means something to it.
+            '{' | '}' | '%' | '#' => {
+                let _ = write!(quoted, "\\x{:02x}", c as u32);
+            }
+            c if c.is_control() => quoted.push(' '),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
