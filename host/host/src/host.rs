@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::{Config, DiscoverConfig};
 use crate::doctor::LinkReport;
 use crate::door::HostDoor;
+use crate::energy::book::Book;
 use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
@@ -60,6 +61,8 @@ pub struct Host {
     /// What is polled is changed by one at a time: what was read from the registry a moment ago may be gone.
     changing: tokio::sync::Mutex<()>,
     news: mpsc::Sender<News>,
+    /// What counters have counted over all resets.
+    book: Arc<Book>,
     keeper: Mutex<Option<Keeper>>,
     sinks: Mutex<Option<Sinks>>,
     /// What may be written, as it was when the host started.
@@ -109,12 +112,14 @@ impl Host {
             0 => None,
             _ => Some(open_history(&registry).await?),
         };
+        let book = Arc::new(Book::of(registry.accounts().await?));
         let (news, told) = mpsc::channel(NEWS);
         let bus = Arc::new(Bus::default());
         let keeper = Keeper::start(
             Arc::clone(&registry),
             history.clone(),
             Arc::clone(&bus),
+            Arc::clone(&book),
             told,
             config.history.days,
         );
@@ -129,6 +134,7 @@ impl Host {
             lanes: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             news,
+            book,
             keeper: Mutex::new(Some(keeper)),
             sinks: Mutex::default(),
             policy,
@@ -372,6 +378,7 @@ impl Host {
             interval,
             max_words,
             profile,
+            book: Arc::clone(&self.book),
         }))
     }
 

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use busbar_ledger::account;
 use busbar_ledger::model::Ledger;
 use busbar_ledger::presence::Status;
 use busbar_ledger::ranges::Ranges;
-use busbar_ledger::value::{Quality, Reading};
+use busbar_ledger::value::{Quality, Reading, Value};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
@@ -92,6 +93,9 @@ pub struct Slot {
     pub since: Option<Stamp>,
     /// Whether it exists.
     pub status: Status,
+    /// For a counter: what was counted before it began anew, in the point's unit. Added to the reading, it makes the total;
+    /// 0 where nothing is carried.
+    pub carried: f64,
 }
 
 /// A moment on both clocks: one to show, one to measure with.
@@ -148,6 +152,7 @@ impl Device {
                     reading: Reading::unavailable(),
                     since: None,
                     status,
+                    carried: 0.0,
                 }
             })
             .collect();
@@ -189,6 +194,7 @@ impl Device {
                 reading: Reading::unavailable(),
                 since: None,
                 status: Status::Absent,
+                carried: 0.0,
             },
             // What was proven once stays so.
             status => Slot {
@@ -355,6 +361,23 @@ impl Bus {
 }
 
 impl Slot {
+    /// The number to add up with: of a counter, what was counted over all its resets and exchanges; of anything else, what
+    /// the device said.
+    pub fn total(&self) -> Option<f64> {
+        let value = self.reading.value.as_ref()?.as_f64()?;
+        Some(account::total(value, self.carried))
+    }
+
+    /// The same slot with the total in the place of what the device said.
+    pub fn totalled(mut self) -> Self {
+        if self.carried != 0.0
+            && let Some(total) = self.total()
+        {
+            self.reading.value = Some(Value::Number(total));
+        }
+        self
+    }
+
     /// Whether this point is worth asking for: a pair that is known to be absent is never polled.
     pub fn is_polled(&self) -> bool {
         self.status != Status::Absent

@@ -16,7 +16,7 @@ pub struct Entity<'a> {
     pub point: &'a Point,
     /// What its owner, else its ledger calls it.
     pub name: &'a str,
-    /// The newest that is known of it.
+    /// The newest that is known of it. The reading of a counter is its total, over all resets and exchanges.
     pub slot: Slot,
 }
 
@@ -54,7 +54,7 @@ pub fn entities(device: &Device) -> Vec<Entity<'_>> {
             index,
             point,
             name: name(device, point),
-            slot: slot.clone(),
+            slot: slot.clone().totalled(),
         })
         .collect()
 }

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 mod classes;
 pub mod codec;
 mod computed;
