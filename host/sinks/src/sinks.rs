@@ -11,13 +11,17 @@ use tracing::{error, warn};
 use crate::bus::Bus;
 use crate::door::Door;
 use crate::health::{Health, Report};
+use crate::prometheus::MetricsConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The sections of `busbar.toml` that make sinks; each in the file `config` of its sink.
 #[derive(Clone, Debug, Default)]
-pub struct Config {}
+pub struct Config {
+    /// `[metrics]`
+    pub metrics: MetricsConfig,
+}
 
 impl Config {
     /// Checks what a type cannot say. Pure.
@@ -25,7 +29,7 @@ impl Config {
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
-        Ok(())
+        self.metrics.check()
     }
 }
 

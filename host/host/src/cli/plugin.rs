@@ -239,6 +239,7 @@ mod tests {
                 seccomp,
             }),
             worker: None,
+            failures: 0,
         }
     }
 

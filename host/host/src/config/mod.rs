@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use busbar_sinks::prometheus::MetricsConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
@@ -48,6 +49,8 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// The limits of the site, for writes.
     pub site: SiteConfig,
+    /// What `/metrics` shows.
+    pub metrics: MetricsConfig,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
@@ -59,7 +62,9 @@ pub struct Config {
 impl Config {
     /// What reads the bus, as far as this file asks for it.
     pub fn sinks(&self) -> busbar_sinks::sinks::Config {
-        busbar_sinks::sinks::Config {}
+        busbar_sinks::sinks::Config {
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
