@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busbar_ledger::model::{Ledger, Manners};
+use busbar_sinks::prometheus::MetricsConfig;
 use busbar_sinks::sinks::{Sinks, Site};
 use busbar_store::{Connection, History, KillSwitch, Lifecycle, Registry};
 use busbar_wire::{Endpoint, Link};
@@ -173,6 +174,16 @@ impl Host {
         let sinks = Sinks::start(&self.config.sinks(), &site);
         *self.sinks.lock().unwrap_or_else(PoisonError::into_inner) = Some(sinks);
         Ok(())
+    }
+
+    /// What `/metrics` shows of the readings.
+    pub fn metrics_config(&self) -> MetricsConfig {
+        self.config.metrics.clone()
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// How each sink is.

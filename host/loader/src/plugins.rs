@@ -130,6 +130,9 @@ pub struct PluginInfo {
     pub protection: Option<Protection>,
     /// The process that it runs in just now.
     pub worker: Option<u32>,
+    /// How often it failed since the host started; each time its worker was started anew.
+    #[serde(default)]
+    pub failures: u64,
 }
 
 /// A ledger, and which plugin brought it.
@@ -493,10 +496,11 @@ impl Plugin {
         let inspected = self.inspected.as_ref();
         let described = Some(&self.described).filter(|_| self.state == PluginState::Loaded);
         let (mut state, mut reason) = (self.state, self.reason.clone());
-        let (mut protection, mut worker) = (None, None);
+        let (mut protection, mut worker, mut failures) = (None, None, 0);
         if let Some((group, member)) = &self.member {
             (protection, worker) = group.worker();
             let health = group.health(*member);
+            failures = health.ever;
             if health.is_set_aside() {
                 (state, reason) = (PluginState::SetAside, health.reason);
             }
@@ -519,6 +523,7 @@ impl Plugin {
             telegrams: described.is_some_and(|described| described.telegrams),
             protection,
             worker,
+            failures,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::bus::Bus;
 use crate::door::Door;
 use crate::health::{Health, Report};
 use crate::mqtt::{self, MqttConfig};
+use crate::prometheus::MetricsConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -21,6 +22,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Config {
     /// `[mqtt]`
     pub mqtt: Option<MqttConfig>,
+    /// `[metrics]`
+    pub metrics: MetricsConfig,
 }
 
 impl Config {
@@ -29,7 +32,8 @@ impl Config {
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
-        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)
+        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)?;
+        self.metrics.check()
     }
 }
 

@@ -29,9 +29,7 @@ impl Entity<'_> {
     /// The value for a reader that knows nothing of qualities: what the device said, also when it is somewhat old, and
     /// nothing where it is not known. Never NaN, never infinite.
     pub fn value(&self) -> Option<&Value> {
-        let reading = self.reading();
-        let known = matches!(reading.quality, Quality::Good | Quality::Stale);
-        reading.value.as_ref().filter(|_| known)
+        known(self.reading())
     }
 
     /// The same as a number.
@@ -43,6 +41,12 @@ impl Entity<'_> {
     pub fn meaning(&self) -> Option<String> {
         self.point.meaning(self.value()?)
     }
+}
+
+/// What is known of a value, whether it is new or somewhat old.
+pub fn known(reading: &Reading) -> Option<&Value> {
+    let known = matches!(reading.quality, Quality::Good | Quality::Stale);
+    reading.value.as_ref().filter(|_| known)
 }
 
 /// The entities of a device: what exists and is not put away, in the order of its ledger.

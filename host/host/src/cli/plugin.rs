@@ -240,6 +240,7 @@ mod tests {
                 seccomp,
             }),
             worker: None,
+            failures: 0,
         }
     }
 

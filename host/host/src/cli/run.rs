@@ -127,7 +127,7 @@ pub async fn serve_until_stopped(
         .local_addr()
         .map_err(|e| HostError::io("cannot serve the live page", &e, hint))?;
     let _door = control::listen(host, data_dir, cancel.clone())?;
-    let shared = Shared::new(Arc::clone(&host.bus), host.started);
+    let shared = Shared::of(host);
     tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
     host.start_sinks().await?;
     host.start().await?;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use busbar_sinks::mqtt::MqttConfig;
+use busbar_sinks::prometheus::MetricsConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
@@ -48,6 +49,8 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// The limits of the site, for writes.
     pub site: SiteConfig,
+    /// What `/metrics` shows.
+    pub metrics: MetricsConfig,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
@@ -62,6 +65,7 @@ impl Config {
     pub fn sinks(&self) -> busbar_sinks::sinks::Config {
         busbar_sinks::sinks::Config {
             mqtt: self.mqtt.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }
