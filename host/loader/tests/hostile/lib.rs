@@ -27,7 +27,6 @@ impl Plugin for Hostile {
             ledgers,
             discovers: true,
             telegrams: true,
-            ..Description::default()
         }
     }
 
