@@ -307,8 +307,10 @@ pub enum SpokenType {
     Number,
     /// A whole one.
     Integer,
-    /// A text, decoded where it is written as hexadecimal codes.
+    /// A text as it stands.
     Text,
+    /// A text, decoded where it is written as the hexadecimal codes of its characters.
+    Octets,
     /// A time, as seconds since 1970 (UTC).
     Timestamp,
     /// All brackets as they stand.
@@ -322,6 +324,7 @@ impl SpokenType {
             SpokenType::Number => "number",
             SpokenType::Integer => "integer",
             SpokenType::Text => "text",
+            SpokenType::Octets => "octets",
             SpokenType::Timestamp => "timestamp",
             SpokenType::Raw => "raw",
         }

@@ -44,7 +44,8 @@ pub(crate) fn read(bytes: &[u8], whole: bool) -> Frame {
     let with_parity = bytes.first() == Some(&SLASH_WITH_PARITY);
     let broken = |len: usize| Frame::Broken {
         len,
-        is_telegram: looks_like_one(bytes, with_parity),
+        // Only by its own bytes: those behind it may not have come yet.
+        is_telegram: looks_like_one(bytes.get(..len).unwrap_or(bytes), with_parity),
     };
     let mut at = 1;
     loop {
@@ -89,7 +90,7 @@ pub(crate) fn read(bytes: &[u8], whole: bool) -> Frame {
 /// Whether a byte may stand in a telegram. Control characters have been seen in identifications.
 fn is_text(byte: u8, with_parity: bool) -> bool {
     match with_parity {
-        true => byte.count_ones() % 2 == 0,
+        true => byte.count_ones().is_multiple_of(2),
         false => byte < 0x80,
     }
 }

@@ -25,7 +25,10 @@ pub(crate) fn note(bytes: &[u8]) -> Option<&'static str> {
     if bytes.len() < ENOUGH || fill == bytes.len() || text * 10 >= bytes.len() * 9 {
         return None;
     }
-    let even = bytes.iter().filter(|byte| byte.count_ones() % 2 == 0).count();
+    let even = bytes
+        .iter()
+        .filter(|byte| byte.count_ones().is_multiple_of(2))
+        .count();
     let in_seven_bits = bytes.iter().filter(|byte| is_text(&&(**byte & 0x7F))).count();
     if even == bytes.len() && in_seven_bits * 10 >= bytes.len() * 9 {
         // Text with parity bits, whose beginning was not heard.

@@ -56,7 +56,7 @@ fn serial(ledger: &Ledger, unit: u8, lines: &[Line]) -> Option<String> {
     let texts = said.map(|line| {
         line.groups
             .first()
-            .map_or_else(String::new, |group| telegram::text(&group.value))
+            .map_or_else(String::new, |group| telegram::octets(&group.value))
     });
     let mut real = texts.filter(|text| {
         text.len() <= MAX_SERIAL && text.bytes().any(|b| b.is_ascii_alphanumeric() && b != b'0')

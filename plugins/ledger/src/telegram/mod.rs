@@ -10,7 +10,7 @@ pub(crate) mod units;
 
 use std::collections::HashMap;
 
-pub use decode::text;
+pub use decode::octets;
 pub use line::{Group, Line};
 
 use crate::image::Image;
