@@ -12,25 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::bus::Device;
 use crate::door::Writable;
+use crate::mqtt::topics::Topics;
 use crate::view;
-
-pub use control::payload;
-
-/// Where things are on the broker.
-pub trait Places {
-    /// Whether this host is there.
-    fn status(&self) -> String;
-    /// Whether a device is there.
-    fn availability(&self, device: &str) -> String;
-    /// What is known of a device.
-    fn state(&self, device: &str) -> String;
-    /// Where a value is set.
-    fn set(&self, device: &str, key: &str) -> String;
-    /// Where is told what became of that; `+` for the key: for all of the device.
-    fn result(&self, device: &str, key: &str) -> String;
-    /// Where what was asked is confirmed.
-    fn confirm(&self, device: &str, key: &str) -> String;
-}
 
 /// What one part of Home Assistant's device is.
 pub type Component = Map<String, Value>;
@@ -54,7 +37,7 @@ pub fn announcement(
     device: &Device,
     writable: &[Writable],
     via: Option<&str>,
-    places: &impl Places,
+    topics: &Topics,
     version: &str,
 ) -> Announcement {
     let id = &device.meta.id;
@@ -69,15 +52,15 @@ pub fn announcement(
         let control = writable.iter().find(|w| w.device == *id && w.key == *key);
         if let Some(writable) = control {
             has_controls = true;
-            components.extend(control::controls(entity, writable, &name, places));
+            components.extend(control::controls(entity, writable, &name, topics));
         }
     }
     if has_controls {
-        components.insert(control::LAST_WRITE.to_owned(), control::last_write(id, places));
+        components.insert(control::LAST_WRITE.to_owned(), control::last_write(id, topics));
     }
     let shared = json!({
-        "state_topic": places.state(id),
-        "availability": [{ "topic": places.status() }, { "topic": places.availability(id) }],
+        "state_topic": topics.state(id),
+        "availability": [{ "topic": topics.status() }, { "topic": topics.availability(id) }],
         "availability_mode": "all",
     });
     Announcement {
