@@ -12,6 +12,7 @@ use super::client::server::{Server, Version};
 use super::topics;
 use crate::bus::Device;
 use crate::duration;
+use crate::home_assistant::config::HomeAssistantConfig;
 use crate::pace;
 
 /// The environment variable with the password.
@@ -106,22 +107,6 @@ pub enum HomeAssistantValue {
 impl Default for HomeAssistantValue {
     fn default() -> Self {
         HomeAssistantValue::Switch(true)
-    }
-}
-
-/// How Home Assistant is told.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HomeAssistantConfig {
-    /// What its discovery topics begin with.
-    pub prefix: String,
-}
-
-impl Default for HomeAssistantConfig {
-    fn default() -> Self {
-        HomeAssistantConfig {
-            prefix: "homeassistant".to_owned(),
-        }
     }
 }
 

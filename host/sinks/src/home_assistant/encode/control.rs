@@ -6,7 +6,7 @@ use busbar_ledger::value::Value as Reading;
 use busbar_ledger::write::{Kind, Storage};
 use serde_json::{Map, Value, json};
 
-use super::{Component, beside, classes, template, unique_id};
+use super::{Component, beside, classes, object, template, unique_id};
 use crate::door::Writable;
 use crate::mqtt::topics::Topics;
 use crate::view::Entity;
@@ -124,10 +124,7 @@ pub fn last_write(device: &str, topics: &Topics) -> Component {
             "{{ dict(value_json.items() | selectattr(0, 'in', ['entity', 'requested', 'reason', 'binding_limit', 'hint'])) \
              | tojson }}",
     });
-    match part {
-        Value::Object(part) => part,
-        _ => Map::new(),
-    }
+    object(part)
 }
 
 /// Something that is set again and again, rather than once.

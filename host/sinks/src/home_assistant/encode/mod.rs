@@ -66,11 +66,33 @@ pub fn announcement(
     Announcement {
         device: device::describe(device, via),
         origin: json!({ "name": "Busbar", "sw_version": version }),
-        shared: match shared {
-            Value::Object(shared) => shared,
-            _ => Map::new(),
-        },
+        shared: object(shared),
         components,
+    }
+}
+
+/// This host as a device of its own, with the way back for what was deleted.
+pub fn host(id: &str, topics: &Topics, version: &str) -> Announcement {
+    let button = json!({
+        "p": "button",
+        "unique_id": unique_id(id, "tell-again"),
+        "name": "Announce deleted devices",
+        "command_topic": topics.tell_again(),
+        "entity_category": "config",
+    });
+    let shared = json!({ "availability": [{ "topic": topics.status() }] });
+    Announcement {
+        device: json!({ "identifiers": [id], "name": "Busbar", "model": "Busbar", "sw_version": version }),
+        origin: json!({ "name": "Busbar", "sw_version": version }),
+        shared: object(shared),
+        components: BTreeMap::from([("tell-again".to_owned(), object(button))]),
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
     }
 }
 
