@@ -124,6 +124,26 @@ impl fmt::Debug for MqttConfig {
 }
 
 impl MqttConfig {
+    /// With this URL, and everything else as it is when nothing is written.
+    pub fn at(url: &str) -> Self {
+        MqttConfig {
+            url: url.to_owned(),
+            version: None,
+            user: None,
+            password_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            client_id: None,
+            prefix: default_prefix(),
+            home_assistant: HomeAssistantValue::default(),
+            vscp: false,
+            at_most_every: None,
+            at_least_every: None,
+            dead_band: BTreeMap::new(),
+        }
+    }
+
     /// Checks what a type cannot say. Pure.
     ///
     /// # Errors
@@ -271,6 +291,10 @@ mod tests {
     #[test]
     fn little_is_enough() {
         let config = config("url = \"mqtt://me@broker\"").unwrap();
+        assert_eq!(
+            format!("{:?}", MqttConfig::at("mqtt://me@broker")),
+            format!("{config:?}")
+        );
         assert_eq!(config.prefix, "busbar");
         assert_eq!(config.user().as_deref(), Some("me"));
         assert_eq!(config.version(), Ok(None));
