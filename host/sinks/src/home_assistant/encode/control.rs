@@ -59,7 +59,8 @@ pub fn controls(
             parts.push(press("set", called.to_owned(), choice));
         }
         (kind, range) => {
-            let (id, mut part) = begun("set", platform(kind, range.is_some()));
+            let kind = shown_as(kind, range.is_some(), point);
+            let (id, mut part) = begun("set", kind.name());
             part.insert("name".to_owned(), json!(name));
             match (kind, range) {
                 (Kind::Switch, _) => switch(&mut part, point),
@@ -133,10 +134,29 @@ fn is_control(point: &Point) -> bool {
     rule.is_some_and(|rule| rule.storage == Storage::Volatile)
 }
 
-fn platform(kind: Kind, has_range: bool) -> &'static str {
+/// As what a setting is shown: one whose two states are more than off and on says by a name what it does, so that nobody
+/// has to guess whether "on" means that feeding in is allowed or forbidden.
+fn shown_as(kind: Kind, has_range: bool, point: &Point) -> Kind {
+    const OFF_AND_ON: [(&str, &str); 9] = [
+        ("off", "on"),
+        ("no", "yes"),
+        ("disabled", "enabled"),
+        ("inactive", "active"),
+        ("not active", "active"),
+        ("not allowed", "allowed"),
+        ("stop", "start"),
+        ("stopped", "started"),
+        ("open", "closed"),
+    ];
+    let label = |number: i64| point.labels.get(&number).map(|label| label.to_lowercase());
+    let plain = match (label(0), label(1)) {
+        (Some(off), Some(on)) => OFF_AND_ON.contains(&(off.as_str(), on.as_str())),
+        _ => true,
+    };
     match kind {
-        Kind::Number if !has_range => Kind::Select.name(),
-        kind => kind.name(),
+        Kind::Number if !has_range => Kind::Select,
+        Kind::Switch if !plain => Kind::Select,
+        kind => kind,
     }
 }
 

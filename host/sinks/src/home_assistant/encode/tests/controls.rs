@@ -76,6 +76,25 @@ fn switches_say_on_and_off_and_are_understood() {
 }
 
 #[test]
+fn a_setting_that_is_more_than_off_and_on_is_chosen_by_name() {
+    let platform = |off: &str, on: &str| {
+        let labels =
+            format!("class = \"enum\"\nlabels = {{ 0 = \"{off}\", 1 = \"{on}\" }}\naccess = \"rw\"\n");
+        let points = SETPOINT.replace("unit = \"W\"\nclass = \"power\"\naccess = \"rw\"\n", &labels);
+        let points = points.replace("min = -1000, max = 1000", "choices = [0, 1]");
+        let device = device(of_points(&points), Status::Present);
+        let switch = Writable {
+            choices: vec![(0.0, off.to_owned()), (1.0, on.to_owned())],
+            ..writable(Kind::Switch)
+        };
+        let told = super::told(&device, &[switch]);
+        told.components["setpoint-set"]["p"].clone()
+    };
+    assert_eq!(platform("Disabled", "Enabled"), "switch");
+    assert_eq!(platform("Feed in", "Don't feed in"), "select");
+}
+
+#[test]
 fn a_select_offers_names_and_sends_numbers() {
     let told = told(Writable {
         choices: vec![
