@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_simulate::{DEMO, Running, Site};
+use busbar_sinks::mqtt::MqttConfig;
 use busbar_wire::{Endpoint, InFlight, Link, Options};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +73,7 @@ async fn show(
     cancel: &CancellationToken,
 ) -> Result<()> {
     output.say(&output.bold("A simulated house, reached over sockets like a real one:"));
-    let host = Host::open(dir, Config::default(), Arc::new(catalog)).await?;
+    let host = Host::open(dir, config(args)?, Arc::new(catalog)).await?;
     for (name, url) in site.devices() {
         scan(&host, name, url, args.interval, output, cancel).await?;
     }
@@ -80,6 +81,22 @@ async fn show(
     let done = run::serve_until_stopped(&host, dir, listener, cancel, output).await;
     let stopped = host.stop().await;
     done.and(stopped)
+}
+
+/// What is asked for besides: everything else is as it is without a file.
+fn config(args: &DemoArgs) -> Result<Config> {
+    let mut config = Config::default();
+    if let Some(url) = &args.mqtt {
+        let mqtt = MqttConfig::at(url);
+        mqtt.check().map_err(|e| {
+            HostError::usage(
+                e.replace("mqtt.url", "--mqtt"),
+                "Write for example mqtt://user@broker:1883, and give the password in BUSBAR_MQTT_PASSWORD.",
+            )
+        })?;
+        config.mqtt = Some(mqtt);
+    }
+    Ok(config)
 }
 
 async fn scan(

@@ -178,6 +178,10 @@ pub struct DemoArgs {
     /// How often devices are polled
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s")]
     pub interval: Duration,
+    /// Publish on your own broker, and so for Home Assistant: mqtt://user@broker (the password from
+    /// BUSBAR_MQTT_PASSWORD). Delete the devices there afterwards
+    #[arg(long, value_name = "URL")]
+    pub mqtt: Option<String>,
 }
 
 /// How far a scan looks.

@@ -12,6 +12,7 @@ use super::client::server::{Server, Version};
 use super::topics;
 use crate::bus::Device;
 use crate::duration;
+use crate::home_assistant::config::HomeAssistantConfig;
 use crate::pace;
 
 /// The environment variable with the password.
@@ -109,22 +110,6 @@ impl Default for HomeAssistantValue {
     }
 }
 
-/// How Home Assistant is told.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HomeAssistantConfig {
-    /// What its discovery topics begin with.
-    pub prefix: String,
-}
-
-impl Default for HomeAssistantConfig {
-    fn default() -> Self {
-        HomeAssistantConfig {
-            prefix: "homeassistant".to_owned(),
-        }
-    }
-}
-
 impl fmt::Debug for MqttConfig {
     /// Without the URL as it was typed: somebody may have put a password there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,6 +124,26 @@ impl fmt::Debug for MqttConfig {
 }
 
 impl MqttConfig {
+    /// With this URL, and everything else as it is when nothing is written.
+    pub fn at(url: &str) -> Self {
+        MqttConfig {
+            url: url.to_owned(),
+            version: None,
+            user: None,
+            password_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            client_id: None,
+            prefix: default_prefix(),
+            home_assistant: HomeAssistantValue::default(),
+            vscp: false,
+            at_most_every: None,
+            at_least_every: None,
+            dead_band: BTreeMap::new(),
+        }
+    }
+
     /// Checks what a type cannot say. Pure.
     ///
     /// # Errors
@@ -286,6 +291,10 @@ mod tests {
     #[test]
     fn little_is_enough() {
         let config = config("url = \"mqtt://me@broker\"").unwrap();
+        assert_eq!(
+            format!("{:?}", MqttConfig::at("mqtt://me@broker")),
+            format!("{config:?}")
+        );
         assert_eq!(config.prefix, "busbar");
         assert_eq!(config.user().as_deref(), Some("me"));
         assert_eq!(config.version(), Ok(None));

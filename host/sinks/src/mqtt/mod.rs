@@ -27,11 +27,13 @@
 //! | `encode`, `due` | what is published of a device, and when |
 //! | `states` | the room that publishes states and availability |
 //! | `commands`, `orders` | what a message asks for; the room that has it carried out |
+//! | `confirm` | what asks twice, and waits for the second time |
 //! | `run` | the task that holds all of it |
 
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod confirm;
 pub mod due;
 pub mod encode;
 mod orders;

@@ -2,6 +2,7 @@
 //! the `result` topic what became of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use tracing::{debug, warn};
 use super::Room;
 use super::client::{Event, Message, Received};
 use super::commands::{self, Ignored, Lately, Order};
+use super::confirm::Unconfirmed;
 use crate::door::Command;
 
 /// Commands that wait or are carried out, of all devices together.
@@ -19,10 +21,13 @@ const AT_ONCE: usize = 32;
 
 /// Carries out commands until it is cancelled; those that have begun are ended in any case.
 pub async fn run(room: Room, cancel: CancellationToken) {
-    let mut inbox = room.publisher.open([room.topics.all_set()]);
+    let mut inbox = room
+        .publisher
+        .open([room.topics.all_set(), room.topics.all_confirm()]);
     let mut orders = Orders {
         room,
         lately: Lately::default(),
+        unconfirmed: Arc::default(),
         waiting: BTreeMap::new(),
         count: 0,
         under_way: JoinSet::new(),
@@ -45,6 +50,8 @@ pub async fn run(room: Room, cancel: CancellationToken) {
 struct Orders {
     room: Room,
     lately: Lately,
+    /// What asks twice, and was asked once.
+    unconfirmed: Arc<Mutex<Unconfirmed>>,
     /// What waits, for each device that has something under way.
     waiting: BTreeMap<String, VecDeque<Order>>,
     /// Commands that wait or are under way.
@@ -61,7 +68,12 @@ impl Orders {
             device.is_some_and(|device| device.meta.ledger.point(key).is_some())
         };
         let (topics, who) = (&self.room.topics, &self.room.who);
-        match commands::understand(message, topics, exists, &mut self.lately, who, Instant::now()) {
+        let confirms = topics.of_confirm(&message.topic);
+        let understood = match confirms {
+            Some(_) => unconfirmed(&self.unconfirmed).confirmed(message, topics, Instant::now()),
+            None => commands::understand(message, topics, exists, &mut self.lately, who, Instant::now()),
+        };
+        match understood {
             Ok(order) if self.count >= AT_ONCE => {
                 let reason = "too many commands at once: wait for their results";
                 self.refuse(&order.command, &order.correlation, reason).await;
@@ -78,7 +90,7 @@ impl Orders {
             }
             Err(why @ (Ignored::Retained | Ignored::Nonsense(_))) => {
                 warn!("a message on {} is no command: {why}", message.topic);
-                if let Some((device, key)) = self.room.topics.of_set(&message.topic) {
+                if let Some((device, key)) = self.room.topics.of_set(&message.topic).or(confirms) {
                     let command = Command {
                         device,
                         key,
@@ -99,12 +111,14 @@ impl Orders {
 
     fn begin(&mut self, order: Order) {
         let room = self.room.clone();
+        let waits = Arc::clone(&self.unconfirmed);
         self.under_way.spawn(async move {
             let device = order.command.device.clone();
             let topic = room.topics.result(&device, &order.command.key);
             // A write that has begun goes on to its end, whatever becomes of the connection.
-            let write = tokio::spawn(room.site.door.write(order.command));
+            let write = tokio::spawn(room.site.door.write(order.command.clone()));
             if let Ok(reply) = write.await {
+                unconfirmed(&waits).note(order.command, &reply.document, Instant::now());
                 let payload = reply.document.to_string();
                 let mut message = Message::passing(topic, payload);
                 message.correlation = order.correlation;
@@ -138,4 +152,8 @@ impl Orders {
         message.correlation.clone_from(correlation);
         let _ = self.room.publisher.publish(message).await;
     }
+}
+
+fn unconfirmed(shared: &Mutex<Unconfirmed>) -> std::sync::MutexGuard<'_, Unconfirmed> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,6 +14,7 @@ use super::encode::{OFFLINE, ONLINE};
 use super::topics::Topics;
 use super::{Room, orders, states};
 use crate::health::Health;
+use crate::home_assistant;
 use crate::sinks::Site;
 
 /// How long the rooms have, when the host ends, to publish what they still hold.
@@ -52,7 +53,8 @@ pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: Cancell
     let leave = CancellationToken::new();
     let mut rooms = JoinSet::new();
     rooms.spawn(states::run(room.clone(), leave.clone()));
-    rooms.spawn(orders::run(room, leave.clone()));
+    rooms.spawn(orders::run(room.clone(), leave.clone()));
+    rooms.spawn(home_assistant::run::run(room, leave.clone()));
 
     let close = CancellationToken::new();
     // A sink that is dropped takes its connection with it.

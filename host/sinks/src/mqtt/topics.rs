@@ -51,6 +51,36 @@ impl Topics {
         format!("{}/{}/{}/result", self.prefix, level(device), level(key))
     }
 
+    /// The filter of all topics of a device where is told what became of a command.
+    pub fn all_results(&self, device: &str) -> String {
+        format!("{}/{}/+/result", self.prefix, level(device))
+    }
+
+    /// Where what was asked to be set, and asks twice, is confirmed.
+    pub fn confirm(&self, device: &str, key: &str) -> String {
+        format!("{}/{}/{}/confirm", self.prefix, level(device), level(key))
+    }
+
+    /// The filter of all topics where something is confirmed.
+    pub fn all_confirm(&self) -> String {
+        format!("{}/+/+/confirm", self.prefix)
+    }
+
+    /// Device and key of a topic where something is confirmed.
+    pub fn of_confirm(&self, topic: &str) -> Option<(String, String)> {
+        self.of(topic, "confirm")
+    }
+
+    /// Tells by being there that the broker has not forgotten what Home Assistant was told.
+    pub fn told_home_assistant(&self) -> String {
+        format!("{}/home_assistant", self.prefix)
+    }
+
+    /// Where Home Assistant is told again of what was deleted there.
+    pub fn tell_again(&self) -> String {
+        format!("{}/home_assistant/again", self.prefix)
+    }
+
     /// The filter of all topics where values are set.
     pub fn all_set(&self) -> String {
         format!("{}/+/+/set", self.prefix)
@@ -58,10 +88,14 @@ impl Topics {
 
     /// Device and key of a topic where a value is set.
     pub fn of_set(&self, topic: &str) -> Option<(String, String)> {
+        self.of(topic, "set")
+    }
+
+    fn of(&self, topic: &str, what: &str) -> Option<(String, String)> {
         let rest = topic.strip_prefix(self.prefix.as_str())?.strip_prefix('/')?;
         let mut levels = rest.split('/');
         let (device, key) = (name(levels.next()?)?, name(levels.next()?)?);
-        let ends = levels.next() == Some("set") && levels.next().is_none();
+        let ends = levels.next() == Some(what) && levels.next().is_none();
         ends.then_some((device, key))
     }
 }

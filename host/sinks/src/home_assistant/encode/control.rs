@@ -2,11 +2,13 @@
 //! the limits that hold now. Pure.
 
 use busbar_ledger::model::Point;
+use busbar_ledger::value::Value as Reading;
 use busbar_ledger::write::{Kind, Storage};
 use serde_json::{Map, Value, json};
 
-use super::{Component, Places, beside, classes, template, unique_id};
+use super::{Component, beside, classes, object, template, unique_id};
 use crate::door::Writable;
+use crate::mqtt::topics::Topics;
 use crate::view::Entity;
 
 /// The id of the part that tells what became of the last write. Keys have no hyphen.
@@ -21,22 +23,12 @@ const LONGEST_TEXT: usize = 255;
 const ON: &str = "ON";
 const OFF: &str = "OFF";
 
-/// What a command's payload asks for: Home Assistant's switches say ON and OFF, everything else is a number or a text as
-/// it is.
-pub fn payload(kind: Kind, payload: &str) -> Value {
-    match (kind, payload) {
-        (Kind::Switch, ON) => Value::Bool(true),
-        (Kind::Switch, OFF) => Value::Bool(false),
-        (_, text) => Value::String(text.to_owned()),
-    }
-}
-
 /// The parts with which an entity is written.
 pub fn controls(
     entity: &Entity,
     writable: &Writable,
     name: &Option<String>,
-    places: &impl Places,
+    topics: &Topics,
 ) -> Vec<(String, Component)> {
     let point = entity.point;
     let begun = |what: &str, platform: &str| {
@@ -46,7 +38,7 @@ pub fn controls(
         part.insert("unique_id".to_owned(), json!(unique_id(&writable.device, &id)));
         part.insert(
             "command_topic".to_owned(),
-            json!(places.set(&writable.device, &point.key)),
+            json!(topics.set(&writable.device, &point.key)),
         );
         if !is_control(point) {
             part.insert("entity_category".to_owned(), json!("config"));
@@ -67,10 +59,11 @@ pub fn controls(
             parts.push(press("set", called.to_owned(), choice));
         }
         (kind, range) => {
-            let (id, mut part) = begun("set", platform(kind, range.is_some()));
+            let kind = shown_as(kind, range.is_some(), point);
+            let (id, mut part) = begun("set", kind.name());
             part.insert("name".to_owned(), json!(name));
             match (kind, range) {
-                (Kind::Switch, _) => switch(&mut part, point, writable),
+                (Kind::Switch, _) => switch(&mut part, point),
                 (Kind::Text, _) => text(&mut part, point, writable),
                 (Kind::Number, Some(range)) => number(&mut part, point, writable, range),
                 _ => select(&mut part, point, writable),
@@ -93,7 +86,7 @@ pub fn controls(
             "name".to_owned(),
             json!(format!("Confirm {}", lower_first(called))),
         );
-        let topic = places.confirm(&writable.device, &point.key);
+        let topic = topics.confirm(&writable.device, &point.key);
         part.insert("command_topic".to_owned(), json!(topic));
         parts.push((id, part));
     }
@@ -101,8 +94,8 @@ pub fn controls(
 }
 
 /// The sensor that tells what became of the last write to a device, and why one was refused.
-pub fn last_write(device: &str, places: &impl Places) -> Component {
-    let results = places.result(device, "+");
+pub fn last_write(device: &str, topics: &Topics) -> Component {
+    let results = topics.all_results(device);
     let outcomes = [
         ("applied", "Applied"),
         ("clamped", "Clamped"),
@@ -132,10 +125,7 @@ pub fn last_write(device: &str, places: &impl Places) -> Component {
             "{{ dict(value_json.items() | selectattr(0, 'in', ['entity', 'requested', 'reason', 'binding_limit', 'hint'])) \
              | tojson }}",
     });
-    match part {
-        Value::Object(part) => part,
-        _ => Map::new(),
-    }
+    object(part)
 }
 
 /// Something that is set again and again, rather than once.
@@ -144,10 +134,29 @@ fn is_control(point: &Point) -> bool {
     rule.is_some_and(|rule| rule.storage == Storage::Volatile)
 }
 
-fn platform(kind: Kind, has_range: bool) -> &'static str {
+/// As what a setting is shown: one whose two states are more than off and on says by a name what it does, so that nobody
+/// has to guess whether "on" means that feeding in is allowed or forbidden.
+fn shown_as(kind: Kind, has_range: bool, point: &Point) -> Kind {
+    const OFF_AND_ON: [(&str, &str); 9] = [
+        ("off", "on"),
+        ("no", "yes"),
+        ("disabled", "enabled"),
+        ("inactive", "active"),
+        ("not active", "active"),
+        ("not allowed", "allowed"),
+        ("stop", "start"),
+        ("stopped", "started"),
+        ("open", "closed"),
+    ];
+    let label = |number: i64| point.labels.get(&number).map(|label| label.to_lowercase());
+    let plain = match (label(0), label(1)) {
+        (Some(off), Some(on)) => OFF_AND_ON.contains(&(off.as_str(), on.as_str())),
+        _ => true,
+    };
     match kind {
-        Kind::Number if !has_range => Kind::Select.name(),
-        kind => kind.name(),
+        Kind::Number if !has_range => Kind::Select,
+        Kind::Switch if !plain => Kind::Select,
+        kind => kind,
     }
 }
 
@@ -177,14 +186,14 @@ fn number(part: &mut Component, point: &Point, writable: &Writable, (low, high):
     }
 }
 
-fn switch(part: &mut Component, point: &Point, writable: &Writable) {
-    let mut values = writable.choices.iter().map(|(value, _)| *value);
-    let (off, on) = (values.next().unwrap_or(0.0), values.next().unwrap_or(1.0));
+fn switch(part: &mut Component, point: &Point) {
+    let said =
+        [(0.0, OFF.to_owned()), (1.0, ON.to_owned())].map(|(value, word)| (in_state(point, value), word));
     part.insert("payload_on".to_owned(), json!(ON));
     part.insert("payload_off".to_owned(), json!(OFF));
     part.insert(
         "value_template".to_owned(),
-        json!(template::switched(&point.key, off, on)),
+        json!(template::translated(&point.key, &said)),
     );
 }
 
@@ -192,9 +201,16 @@ fn select(part: &mut Component, point: &Point, writable: &Writable) {
     let names = names(&writable.choices);
     let options: Vec<&String> = names.iter().map(|(_, name)| name).collect();
     part.insert("options".to_owned(), json!(options));
+    let said: Vec<(Value, String)> = names
+        .iter()
+        .map(|(value, name)| (in_state(point, *value), name.clone()))
+        .collect();
+    // Two choices that the state calls the same cannot be told apart there.
+    let once = |word: &Value| said.iter().filter(|(other, _)| other == word).count() == 1;
+    let said: Vec<_> = said.iter().filter(|(word, _)| once(word)).cloned().collect();
     part.insert(
         "value_template".to_owned(),
-        json!(template::chosen(&point.key, &names)),
+        json!(template::translated(&point.key, &said)),
     );
     part.insert("command_template".to_owned(), json!(template::choice(&names)));
 }
@@ -206,6 +222,15 @@ fn text(part: &mut Component, point: &Point, writable: &Writable) {
         "value_template".to_owned(),
         json!(template::writable_text(&point.key, most)),
     );
+}
+
+/// How the state has a number of a point: by its label, where it has one.
+fn in_state(point: &Point, number: f64) -> Value {
+    let whole = number.fract() == 0.0 && number.abs() < 9e15;
+    let label = whole
+        .then(|| point.meaning(&Reading::Integer(number as i64)))
+        .flatten();
+    label.map_or_else(|| json!(number), Value::String)
 }
 
 /// Choices with names of which no two are the same.

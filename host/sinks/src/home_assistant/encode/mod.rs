@@ -12,25 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::bus::Device;
 use crate::door::Writable;
+use crate::mqtt::topics::Topics;
 use crate::view;
-
-pub use control::payload;
-
-/// Where things are on the broker.
-pub trait Places {
-    /// Whether this host is there.
-    fn status(&self) -> String;
-    /// Whether a device is there.
-    fn availability(&self, device: &str) -> String;
-    /// What is known of a device.
-    fn state(&self, device: &str) -> String;
-    /// Where a value is set.
-    fn set(&self, device: &str, key: &str) -> String;
-    /// Where is told what became of that; `+` for the key: for all of the device.
-    fn result(&self, device: &str, key: &str) -> String;
-    /// Where what was asked is confirmed.
-    fn confirm(&self, device: &str, key: &str) -> String;
-}
 
 /// What one part of Home Assistant's device is.
 pub type Component = Map<String, Value>;
@@ -54,7 +37,7 @@ pub fn announcement(
     device: &Device,
     writable: &[Writable],
     via: Option<&str>,
-    places: &impl Places,
+    topics: &Topics,
     version: &str,
 ) -> Announcement {
     let id = &device.meta.id;
@@ -69,25 +52,47 @@ pub fn announcement(
         let control = writable.iter().find(|w| w.device == *id && w.key == *key);
         if let Some(writable) = control {
             has_controls = true;
-            components.extend(control::controls(entity, writable, &name, places));
+            components.extend(control::controls(entity, writable, &name, topics));
         }
     }
     if has_controls {
-        components.insert(control::LAST_WRITE.to_owned(), control::last_write(id, places));
+        components.insert(control::LAST_WRITE.to_owned(), control::last_write(id, topics));
     }
     let shared = json!({
-        "state_topic": places.state(id),
-        "availability": [{ "topic": places.status() }, { "topic": places.availability(id) }],
+        "state_topic": topics.state(id),
+        "availability": [{ "topic": topics.status() }, { "topic": topics.availability(id) }],
         "availability_mode": "all",
     });
     Announcement {
         device: device::describe(device, via),
         origin: json!({ "name": "Busbar", "sw_version": version }),
-        shared: match shared {
-            Value::Object(shared) => shared,
-            _ => Map::new(),
-        },
+        shared: object(shared),
         components,
+    }
+}
+
+/// This host as a device of its own, with the way back for what was deleted.
+pub fn host(id: &str, topics: &Topics, version: &str) -> Announcement {
+    let button = json!({
+        "p": "button",
+        "unique_id": unique_id(id, "tell-again"),
+        "name": "Announce deleted devices",
+        "command_topic": topics.tell_again(),
+        "entity_category": "config",
+    });
+    let shared = json!({ "availability": [{ "topic": topics.status() }] });
+    Announcement {
+        device: json!({ "identifiers": [id], "name": "Busbar", "model": "Busbar", "sw_version": version }),
+        origin: json!({ "name": "Busbar", "sw_version": version }),
+        shared: object(shared),
+        components: BTreeMap::from([("tell-again".to_owned(), object(button))]),
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
     }
 }
 

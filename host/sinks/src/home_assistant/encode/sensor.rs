@@ -95,12 +95,15 @@ fn value_template(point: &Point, measure: &classes::Measure) -> String {
     }
 }
 
-/// The names of an enumeration's numbers.
-fn names(point: &Point) -> Vec<(i64, String)> {
-    let labels = point.labels.iter();
-    labels
-        .map(|(number, label)| (*number, template::option(label)))
-        .collect()
+/// The names of an enumeration's numbers, each once.
+fn names(point: &Point) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for label in point.labels.values() {
+        if !names.contains(label) {
+            names.push(label.clone());
+        }
+    }
+    names
 }
 
 /// What all numbers are called that have no name. There is no end to them, so the number itself cannot be in it.
@@ -124,7 +127,11 @@ fn other(point: &Point) -> Option<String> {
 /// Everything that an enumeration can be, each once.
 fn options(point: &Point) -> Vec<String> {
     let mut options: Vec<String> = Vec::new();
-    for option in names(point).into_iter().map(|(_, name)| name).chain(other(point)) {
+    for option in names(point)
+        .iter()
+        .map(|name| template::option(name))
+        .chain(other(point))
+    {
         if !options.contains(&option) {
             options.push(option);
         }

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 /// The longest state that Home Assistant takes, in characters.
 const LONGEST: usize = 255;
 /// What a template calls unknown. A label that reads so would not be seen.
@@ -49,44 +51,49 @@ pub fn bounded(key: &str, low: f64, high: f64) -> String {
     format!("{{{{ {at} if {at} is number and {low} <= {at} <= {high} else None }}}}")
 }
 
-/// A number's name; `other` is that of all that have none.
-pub fn named(key: &str, names: &[(i64, String)], other: Option<&str>) -> String {
+/// One of the names of an enumeration; `other` is what stands for every name that is not among them. Of a name that
+/// cannot be an option as it is, its option.
+pub fn named(key: &str, names: &[String], other: Option<&str>) -> String {
     let at = place(key);
-    let mut list = String::new();
-    for (number, name) in names {
-        let _ = write!(list, "{number}:{},", quoted(name));
-    }
-    let list = list.trim_end_matches(',');
-    let other = other.map_or_else(|| NOTHING.to_owned(), quoted);
-    format!("{{{{ {{{list}}}.get({at}, {other}) if {at} is number else None }}}}")
-}
-
-/// The same for names of numbers that need not be whole.
-pub fn chosen(key: &str, names: &[(f64, String)]) -> String {
-    let at = place(key);
-    let list: Vec<String> = names
+    let listed: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let renamed: Vec<String> = names
         .iter()
-        .map(|(number, name)| format!("{number}:{}", quoted(name)))
+        .filter(|name| option(name) != **name)
+        .map(|name| format!("{}:{}", quoted(name), quoted(&option(name))))
         .collect();
-    format!(
-        "{{{{ {{{}}}.get({at}) if {at} is number else None }}}}",
-        list.join(",")
-    )
+    let name = match renamed.is_empty() {
+        true => at.clone(),
+        false => format!("{{{}}}.get({at}, {at})", renamed.join(",")),
+    };
+    // A number in the place of a name is one that has none.
+    let other = other.map_or_else(
+        || NOTHING.to_owned(),
+        |other| format!("{} if {at} is string else None", quoted(other)),
+    );
+    format!("{{{{ {name} if {at} in [{}] else {other} }}}}", listed.join(","))
 }
 
-/// The other way round: what is sent for a name.
+/// What the state says, in other words; `None` for everything else.
+pub fn translated(key: &str, words: &[(Value, String)]) -> String {
+    let at = place(key);
+    let said = |value: &Value| match value {
+        Value::String(text) => quoted(text),
+        number => number.to_string(),
+    };
+    let list: Vec<String> = words
+        .iter()
+        .map(|(value, word)| format!("{}:{}", said(value), quoted(word)))
+        .collect();
+    format!("{{{{ {{{}}}.get({at}) }}}}", list.join(","))
+}
+
+/// The other way round: what is sent for a choice.
 pub fn choice(names: &[(f64, String)]) -> String {
     let list: Vec<String> = names
         .iter()
         .map(|(number, name)| format!("{}:{number}", quoted(name)))
         .collect();
     format!("{{{{ {{{}}}.get(value, value) }}}}", list.join(","))
-}
-
-/// `ON` for one number, `OFF` for the other.
-pub fn switched(key: &str, off: f64, on: f64) -> String {
-    let at = place(key);
-    format!("{{{{ {{{off}:'OFF',{on}:'ON'}}.get({at}) if {at} is number else None }}}}")
 }
 
 /// A moment, of the seconds since 1970 or of a text that says it. 0 is what devices say that have no clock.

@@ -3,7 +3,6 @@
 use busbar_ledger::write::Kind;
 
 use super::*;
-use crate::home_assistant::encode::payload;
 
 const SETPOINT: &str = "[points.setpoint]\nat = 0\ntype = \"i16\"\nunit = \"W\"\nclass = \"power\"\naccess = \"rw\"\n\
                         label = \"Grid setpoint\"\nwrite = { min = -1000, max = 1000, storage = \"volatile\", source = \"s\" }";
@@ -24,7 +23,7 @@ fn writable(kind: Kind) -> Writable {
 
 fn told(writable: Writable) -> BTreeMap<String, Component> {
     let device = device(of_points(SETPOINT), Status::Present);
-    announcement(&device, &[writable], None, &Here, "1.0").components
+    super::told(&device, &[writable]).components
 }
 
 #[test]
@@ -70,10 +69,29 @@ fn switches_say_on_and_off_and_are_understood() {
     let switch = &told["setpoint-set"];
     assert_eq!(switch["p"], "switch");
     assert_eq!([&switch["payload_on"], &switch["payload_off"]], ["ON", "OFF"]);
-    assert_eq!(payload(Kind::Switch, "ON"), json!(true));
-    assert_eq!(payload(Kind::Switch, "OFF"), json!(false));
-    assert_eq!(payload(Kind::Switch, "1"), json!("1"));
-    assert_eq!(payload(Kind::Text, "ON"), json!("ON"));
+    assert_eq!(
+        switch["value_template"],
+        "{{ {0.0:'OFF',1.0:'ON'}.get(value_json.setpoint) }}"
+    );
+}
+
+#[test]
+fn a_setting_that_is_more_than_off_and_on_is_chosen_by_name() {
+    let platform = |off: &str, on: &str| {
+        let labels =
+            format!("class = \"enum\"\nlabels = {{ 0 = \"{off}\", 1 = \"{on}\" }}\naccess = \"rw\"\n");
+        let points = SETPOINT.replace("unit = \"W\"\nclass = \"power\"\naccess = \"rw\"\n", &labels);
+        let points = points.replace("min = -1000, max = 1000", "choices = [0, 1]");
+        let device = device(of_points(&points), Status::Present);
+        let switch = Writable {
+            choices: vec![(0.0, off.to_owned()), (1.0, on.to_owned())],
+            ..writable(Kind::Switch)
+        };
+        let told = super::told(&device, &[switch]);
+        told.components["setpoint-set"]["p"].clone()
+    };
+    assert_eq!(platform("Disabled", "Enabled"), "switch");
+    assert_eq!(platform("Feed in", "Don't feed in"), "select");
 }
 
 #[test]
@@ -132,6 +150,6 @@ fn what_asks_twice_has_a_button_to_confirm() {
 #[test]
 fn without_an_opted_in_entity_there_is_nothing_to_set() {
     let device = device(of_points(SETPOINT), Status::Present);
-    let told = announcement(&device, &[], None, &Here, "1.0").components;
+    let told = super::told(&device, &[]).components;
     assert_eq!(told.keys().collect::<Vec<_>>(), ["setpoint"]);
 }

@@ -359,7 +359,7 @@ fn every_point_of_every_ledger_is_what_home_assistant_expects() {
     for ledger in all {
         let name = ledger.name.clone();
         let device = device(ledger, Status::Present);
-        let told = announcement(&device, &[], None, &Here, "1.0");
+        let told = super::told(&device, &[]);
         for point in device.meta.ledger.points.iter().filter(|point| !point.internal) {
             points += 1;
             let at = format!("{name}:{}", point.key);
@@ -459,6 +459,6 @@ fn what_was_never_proven_is_offered_but_not_shown() {
         of_points("p = { at = 0, type = \"i16\", unit = \"W\", class = \"power\" }"),
         Status::Unproven,
     );
-    let told = announcement(&device, &[], None, &Here, "1.0");
+    let told = super::told(&device, &[]);
     assert_eq!(told.components["p"]["enabled_by_default"], false);
 }

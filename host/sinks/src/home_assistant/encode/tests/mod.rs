@@ -14,28 +14,9 @@ use serde_json::Value;
 use super::*;
 use crate::bus::DeviceMeta;
 
-/// Topics as they are by default.
-pub struct Here;
-
-impl Places for Here {
-    fn status(&self) -> String {
-        "busbar/status".to_owned()
-    }
-    fn availability(&self, device: &str) -> String {
-        format!("busbar/{device}/availability")
-    }
-    fn state(&self, device: &str) -> String {
-        format!("busbar/{device}/state")
-    }
-    fn set(&self, device: &str, key: &str) -> String {
-        format!("busbar/{device}/{key}/set")
-    }
-    fn result(&self, device: &str, key: &str) -> String {
-        format!("busbar/{device}/{key}/result")
-    }
-    fn confirm(&self, device: &str, key: &str) -> String {
-        format!("busbar/{device}/{key}/confirm")
-    }
+/// What is told of a device behind nothing.
+pub fn told(device: &Device, writable: &[Writable]) -> Announcement {
+    announcement(device, writable, None, &Topics::new("busbar"), "1.0")
 }
 
 /// A device of a ledger, everything on it with this status.
@@ -70,7 +51,14 @@ pub fn field<'a>(component: &'a Component, key: &str) -> Option<&'a str> {
 #[test]
 fn a_device_stands_behind_its_gateway_and_hangs_on_two_availabilities() {
     let device = device(of_points("p = { at = 0, type = \"i16\" }"), Status::Present);
-    let document = announcement(&device, &[], Some("gx1_system_u100"), &Here, "1.0").document();
+    let document = announcement(
+        &device,
+        &[],
+        Some("gx1_system_u100"),
+        &Topics::new("busbar"),
+        "1.0",
+    )
+    .document();
     assert_eq!(
         document["dev"],
         json!({ "identifiers": ["dev"], "name": "Cellar", "model": "One", "serial_number": "S1",
@@ -102,7 +90,7 @@ fn a_device_stands_behind_its_gateway_and_hangs_on_two_availabilities() {
 #[test]
 fn the_same_can_be_told_one_by_one() {
     let device = device(of_points("p = { at = 0, type = \"i16\" }"), Status::Present);
-    let all = announcement(&device, &[], None, &Here, "1.0");
+    let all = told(&device, &[]);
     let (platform, single) = &all.documents()["p"];
     assert_eq!(*platform, "sensor");
     assert_eq!(single["dev"]["name"], "Cellar");

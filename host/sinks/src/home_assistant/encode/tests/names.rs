@@ -14,7 +14,7 @@ fn named(points: &str, key: &str, owner: Option<&str>) -> Value {
         names,
         ..OwnersWord::default()
     });
-    announcement(&device, &[], None, &Here, "1.0").components[key]["name"].clone()
+    super::told(&device, &[]).components[key]["name"].clone()
 }
 
 const TWO: &str = "a = { at = 0, type = \"i16\", unit = \"W\", class = \"power\" }\n\
@@ -43,7 +43,7 @@ fn numbers_of_an_enumeration_have_names_that_are_among_the_options() {
     let points = "mode = { at = 0, type = \"u16\", class = \"enum\", unlisted = \"Unknown ({})\", \
                   labels = { 0 = \"None\", 1 = \"It's on\", 2 = \"On {{ x }}\", 3 = \"It's on\" } }";
     let device = device(of_points(points), Status::Present);
-    let told = announcement(&device, &[], None, &Here, "1.0");
+    let told = super::told(&device, &[]);
     let mode = &told.components["mode"];
     assert_eq!(
         mode["options"],
@@ -51,15 +51,15 @@ fn numbers_of_an_enumeration_have_names_that_are_among_the_options() {
     );
     assert_eq!(
         mode["value_template"],
-        "{{ {0:'(None)',1:'It\\'s on',2:'On \\x7b\\x7b x \\x7d\\x7d',3:'It\\'s on'}.get(value_json.mode, 'Unknown') \
-         if value_json.mode is number else None }}"
+        "{{ {'None':'(None)'}.get(value_json.mode, value_json.mode) if value_json.mode in \
+         ['None','It\\'s on','On \\x7b\\x7b x \\x7d\\x7d'] else 'Unknown' if value_json.mode is string else None }}"
     );
 }
 
 #[test]
 fn a_key_that_is_a_word_of_the_templates_is_a_key_all_the_same() {
     let device = device(of_points("items = { at = 0, type = \"i16\" }"), Status::Present);
-    let told = announcement(&device, &[], None, &Here, "1.0");
+    let told = super::told(&device, &[]);
     let template = told.components["items"]["value_template"].as_str().unwrap();
     assert!(template.contains("value_json['items']"), "{template}");
 }
