@@ -90,14 +90,15 @@ impl<T> Queue<T> {
     /// Waits until there are `count`; `false` when there are fewer and nothing more will come. One task waits at a time.
     pub async fn reaches(&self, count: usize) -> bool {
         loop {
-            let waiting = self.waiting();
-            if waiting.items.len() >= count {
-                return true;
+            {
+                let waiting = self.waiting();
+                if waiting.items.len() >= count {
+                    return true;
+                }
+                if waiting.closed {
+                    return false;
+                }
             }
-            if waiting.closed {
-                return false;
-            }
-            drop(waiting);
             self.0.changed.notified().await;
         }
     }

@@ -10,7 +10,9 @@ use tracing::{error, warn};
 
 use crate::bus::Bus;
 use crate::door::Door;
+use crate::file::{self, FileConfig};
 use crate::health::{Health, Report};
+use crate::influxdb::{self, InfluxConfig};
 use crate::prometheus::MetricsConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
@@ -21,6 +23,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Config {
     /// `[metrics]`
     pub metrics: MetricsConfig,
+    /// `[influxdb]`
+    pub influxdb: Option<InfluxConfig>,
+    /// `[[file]]`
+    pub files: Vec<FileConfig>,
 }
 
 impl Config {
@@ -29,7 +35,11 @@ impl Config {
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
-        self.metrics.check()
+        self.metrics.check()?;
+        if let Some(influxdb) = &self.influxdb {
+            influxdb.check()?;
+        }
+        file::config::check_all(&self.files)
     }
 }
 
@@ -58,17 +68,29 @@ pub struct Sinks {
 impl Sinks {
     /// Begins those that the configuration names. None of them is waited for.
     pub fn start(config: &Config, site: &Site) -> Self {
-        let sinks = Sinks {
+        let mut sinks = Sinks {
             tasks: JoinSet::new(),
             cancel: CancellationToken::new(),
             health: Vec::new(),
         };
-        let _ = (config, site);
+        if let Some(config) = config.influxdb.clone() {
+            let health = Health::new("influxdb", influxdb::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                influxdb::run::run(config, site, health, cancel)
+            });
+        }
+        for config in config.files.clone() {
+            let health = Health::new("file", file::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                file::run::run(config, site, health, cancel)
+            });
+        }
         sinks
     }
 
     /// Begins one. `run` ends soon after its token is cancelled, with everything sent that can be.
-    #[allow(dead_code, reason = "the first sinks come with the next commits")]
     fn spawn<F>(&mut self, health: Health, run: impl FnOnce(Health, CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
