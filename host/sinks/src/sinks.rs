@@ -10,8 +10,10 @@ use tracing::{error, warn};
 
 use crate::bus::Bus;
 use crate::door::Door;
+use crate::file::{self, FileConfig};
 use crate::health::{Health, Report};
 use crate::mqtt::{self, MqttConfig};
+use crate::influxdb::{self, InfluxConfig};
 use crate::prometheus::MetricsConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
@@ -24,6 +26,10 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// `[metrics]`
     pub metrics: MetricsConfig,
+    /// `[influxdb]`
+    pub influxdb: Option<InfluxConfig>,
+    /// `[[file]]`
+    pub files: Vec<FileConfig>,
 }
 
 impl Config {
@@ -34,6 +40,11 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)?;
         self.metrics.check()
+        self.metrics.check()?;
+        if let Some(influxdb) = &self.influxdb {
+            influxdb.check()?;
+        }
+        file::config::check_all(&self.files)
     }
 }
 
@@ -72,6 +83,16 @@ impl Sinks {
             let health = Health::new("mqtt", mqtt::run::target(&config));
             sinks.spawn(health, |health, cancel| {
                 mqtt::run::run(config, site, health, cancel)
+        if let Some(config) = config.influxdb.clone() {
+            let health = Health::new("influxdb", influxdb::run::target(&config));
+            let site = site.clone();
+                influxdb::run::run(config, site, health, cancel)
+            });
+        }
+        for config in config.files.clone() {
+            let health = Health::new("file", file::run::target(&config));
+            let site = site.clone();
+                file::run::run(config, site, health, cancel)
             });
         }
         sinks

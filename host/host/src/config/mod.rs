@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use busbar_sinks::mqtt::MqttConfig;
+use busbar_sinks::file::FileConfig;
+use busbar_sinks::influxdb::InfluxConfig;
 use busbar_sinks::prometheus::MetricsConfig;
 use serde::Deserialize;
 
@@ -51,6 +53,11 @@ pub struct Config {
     pub site: SiteConfig,
     /// What `/metrics` shows.
     pub metrics: MetricsConfig,
+    /// Where readings are sent as line protocol.
+    pub influxdb: Option<InfluxConfig>,
+    /// Where readings are written down.
+    #[serde(rename = "file")]
+    pub files: Vec<FileConfig>,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
@@ -66,6 +73,8 @@ impl Config {
         busbar_sinks::sinks::Config {
             mqtt: self.mqtt.clone(),
             metrics: self.metrics.clone(),
+            influxdb: self.influxdb.clone(),
+            files: self.files.clone(),
         }
     }
 }
