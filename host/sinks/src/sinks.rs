@@ -12,6 +12,7 @@ use crate::bus::Bus;
 use crate::door::Door;
 use crate::health::{Health, Report};
 use crate::mqtt::{self, MqttConfig};
+use crate::vscp::VscpConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -21,6 +22,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Config {
     /// `[mqtt]`
     pub mqtt: Option<MqttConfig>,
+    /// `[vscp]`; whether there are events at all is in `[mqtt]`.
+    pub vscp: Option<VscpConfig>,
 }
 
 impl Config {
@@ -29,7 +32,8 @@ impl Config {
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
-        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)
+        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)?;
+        self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)
     }
 }
 
@@ -64,10 +68,11 @@ impl Sinks {
             health: Vec::new(),
         };
         if let Some(mqtt) = &config.mqtt {
-            let (config, site) = (mqtt.clone(), site.clone());
-            let health = Health::new("mqtt", mqtt::run::target(&config));
+            let (mqtt, site) = (mqtt.clone(), site.clone());
+            let vscp = mqtt.vscp.then(|| config.vscp.clone().unwrap_or_default());
+            let health = Health::new("mqtt", mqtt::run::target(&mqtt));
             sinks.spawn(health, |health, cancel| {
-                mqtt::run::run(config, site, health, cancel)
+                mqtt::run::run(mqtt, vscp, site, health, cancel)
             });
         }
         sinks

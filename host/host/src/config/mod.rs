@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use busbar_sinks::mqtt::MqttConfig;
+use busbar_sinks::vscp::VscpConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
@@ -53,7 +54,8 @@ pub struct Config {
     pub connections: Vec<ConnectionConfig>,
     /// The broker to publish on.
     pub mqtt: Option<MqttConfig>,
-    vscp: Option<toml::Value>,
+    /// How VSCP events look.
+    pub vscp: Option<VscpConfig>,
     serve: Option<toml::Value>,
 }
 
@@ -62,6 +64,7 @@ impl Config {
     pub fn sinks(&self) -> busbar_sinks::sinks::Config {
         busbar_sinks::sinks::Config {
             mqtt: self.mqtt.clone(),
+            vscp: self.vscp.clone(),
         }
     }
 }
@@ -299,7 +302,12 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
             )));
         }
     }
-    let warnings = not_built_yet(&config);
+    let mut warnings = not_built_yet(&config);
+    if config.vscp.is_some() && !config.mqtt.as_ref().is_some_and(|mqtt| mqtt.vscp) {
+        warnings.push(
+            "[vscp] says how events look, and nobody sends any: write vscp = true in [mqtt]".to_owned(),
+        );
+    }
     Ok(Loaded { config, warnings })
 }
 
@@ -313,7 +321,6 @@ fn not_built_yet(config: &Config) -> Vec<String> {
             ));
         }
     };
-    note(config.vscp.is_some(), "[vscp]");
     note(config.serve.is_some(), "[[serve]]");
     for c in &config.connections {
         note(c.item.is_some(), &format!("connection.item of \"{}\"", c.name));
