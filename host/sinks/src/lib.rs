@@ -18,6 +18,7 @@ pub mod mqtt;
 pub mod pace;
 pub mod profile;
 pub mod sinks;
+pub mod sparkplug;
 pub mod telegram;
 pub mod view;
 pub mod vscp;

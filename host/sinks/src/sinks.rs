@@ -12,6 +12,7 @@ use crate::bus::Bus;
 use crate::door::Door;
 use crate::health::{Health, Report};
 use crate::mqtt::{self, MqttConfig};
+use crate::sparkplug::{self, SparkplugConfig};
 use crate::vscp::VscpConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
@@ -24,6 +25,8 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// `[vscp]`; whether there are events at all is in `[mqtt]`.
     pub vscp: Option<VscpConfig>,
+    /// `[sparkplug]`
+    pub sparkplug: Option<SparkplugConfig>,
 }
 
 impl Config {
@@ -33,7 +36,9 @@ impl Config {
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
         self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)?;
-        self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)
+        self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)?;
+        let sparkplug = self.sparkplug.as_ref();
+        sparkplug.map_or(Ok(()), |sparkplug| sparkplug.check(self.mqtt.as_ref()))
     }
 }
 
@@ -73,6 +78,15 @@ impl Sinks {
             let health = Health::new("mqtt", mqtt::run::target(&mqtt));
             sinks.spawn(health, |health, cancel| {
                 mqtt::run::run(mqtt, vscp, site, health, cancel)
+            });
+        }
+        if let Some(sparkplug) = &config.sparkplug
+            && let Some(broker) = sparkplug.broker(config.mqtt.as_ref())
+        {
+            let (sparkplug, broker, site) = (sparkplug.clone(), broker.clone(), site.clone());
+            let health = Health::new("sparkplug", mqtt::run::target(&broker));
+            sinks.spawn(health, |health, cancel| {
+                sparkplug::run::run(sparkplug, broker, site, health, cancel)
             });
         }
         sinks

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use busbar_sinks::mqtt::MqttConfig;
+use busbar_sinks::sparkplug::SparkplugConfig;
 use busbar_sinks::vscp::VscpConfig;
 use serde::Deserialize;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub mqtt: Option<MqttConfig>,
     /// How VSCP events look.
     pub vscp: Option<VscpConfig>,
+    /// This host as an edge node of Sparkplug B.
+    pub sparkplug: Option<SparkplugConfig>,
     serve: Option<toml::Value>,
 }
 
@@ -65,6 +68,7 @@ impl Config {
         busbar_sinks::sinks::Config {
             mqtt: self.mqtt.clone(),
             vscp: self.vscp.clone(),
+            sparkplug: self.sparkplug.clone(),
         }
     }
 }
