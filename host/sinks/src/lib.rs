@@ -32,6 +32,7 @@ pub mod size;
 pub mod span;
 pub mod spool;
 pub mod tags;
+pub mod sparkplug;
 pub mod telegram;
 #[cfg(test)]
 mod testing;

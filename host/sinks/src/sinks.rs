@@ -15,6 +15,8 @@ use crate::health::{Health, Report};
 use crate::mqtt::{self, MqttConfig};
 use crate::influxdb::{self, InfluxConfig};
 use crate::prometheus::MetricsConfig;
+use crate::sparkplug::{self, SparkplugConfig};
+use crate::vscp::VscpConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -30,6 +32,10 @@ pub struct Config {
     pub influxdb: Option<InfluxConfig>,
     /// `[[file]]`
     pub files: Vec<FileConfig>,
+    /// `[vscp]`; whether there are events at all is in `[mqtt]`.
+    pub vscp: Option<VscpConfig>,
+    /// `[sparkplug]`
+    pub sparkplug: Option<SparkplugConfig>,
 }
 
 impl Config {
@@ -45,6 +51,9 @@ impl Config {
             influxdb.check()?;
         }
         file::config::check_all(&self.files)
+        self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)?;
+        let sparkplug = self.sparkplug.as_ref();
+        sparkplug.map_or(Ok(()), |sparkplug| sparkplug.check(self.mqtt.as_ref()))
     }
 }
 
@@ -79,8 +88,9 @@ impl Sinks {
             health: Vec::new(),
         };
         if let Some(mqtt) = &config.mqtt {
-            let (config, site) = (mqtt.clone(), site.clone());
-            let health = Health::new("mqtt", mqtt::run::target(&config));
+            let (mqtt, site) = (mqtt.clone(), site.clone());
+            let vscp = mqtt.vscp.then(|| config.vscp.clone().unwrap_or_default());
+            let health = Health::new("mqtt", mqtt::run::target(&mqtt));
             sinks.spawn(health, |health, cancel| {
                 mqtt::run::run(config, site, health, cancel)
         if let Some(config) = config.influxdb.clone() {
@@ -93,6 +103,14 @@ impl Sinks {
             let health = Health::new("file", file::run::target(&config));
             let site = site.clone();
                 file::run::run(config, site, health, cancel)
+                mqtt::run::run(mqtt, vscp, site, health, cancel)
+        if let Some(sparkplug) = &config.sparkplug
+            && let Some(broker) = sparkplug.broker(config.mqtt.as_ref())
+        {
+            let (sparkplug, broker, site) = (sparkplug.clone(), broker.clone(), site.clone());
+            let health = Health::new("sparkplug", mqtt::run::target(&broker));
+            sinks.spawn(health, |health, cancel| {
+                sparkplug::run::run(sparkplug, broker, site, health, cancel)
             });
         }
         sinks

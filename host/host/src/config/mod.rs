@@ -15,6 +15,8 @@ use busbar_sinks::mqtt::MqttConfig;
 use busbar_sinks::file::FileConfig;
 use busbar_sinks::influxdb::InfluxConfig;
 use busbar_sinks::prometheus::MetricsConfig;
+use busbar_sinks::sparkplug::SparkplugConfig;
+use busbar_sinks::vscp::VscpConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
@@ -63,7 +65,10 @@ pub struct Config {
     pub connections: Vec<ConnectionConfig>,
     /// The broker to publish on.
     pub mqtt: Option<MqttConfig>,
-    vscp: Option<toml::Value>,
+    /// How VSCP events look.
+    pub vscp: Option<VscpConfig>,
+    /// This host as an edge node of Sparkplug B.
+    pub sparkplug: Option<SparkplugConfig>,
     serve: Option<toml::Value>,
 }
 
@@ -75,6 +80,8 @@ impl Config {
             metrics: self.metrics.clone(),
             influxdb: self.influxdb.clone(),
             files: self.files.clone(),
+            vscp: self.vscp.clone(),
+            sparkplug: self.sparkplug.clone(),
         }
     }
 }
@@ -312,7 +319,12 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
             )));
         }
     }
-    let warnings = not_built_yet(&config);
+    let mut warnings = not_built_yet(&config);
+    if config.vscp.is_some() && !config.mqtt.as_ref().is_some_and(|mqtt| mqtt.vscp) {
+        warnings.push(
+            "[vscp] says how events look, and nobody sends any: write vscp = true in [mqtt]".to_owned(),
+        );
+    }
     Ok(Loaded { config, warnings })
 }
 
@@ -326,7 +338,6 @@ fn not_built_yet(config: &Config) -> Vec<String> {
             ));
         }
     };
-    note(config.vscp.is_some(), "[vscp]");
     note(config.serve.is_some(), "[[serve]]");
     for c in &config.connections {
         note(c.item.is_some(), &format!("connection.item of \"{}\"", c.name));
