@@ -12,8 +12,8 @@ use crate::bus::Bus;
 use crate::door::Door;
 use crate::file::{self, FileConfig};
 use crate::health::{Health, Report};
-use crate::mqtt::{self, MqttConfig};
 use crate::influxdb::{self, InfluxConfig};
+use crate::mqtt::{self, MqttConfig};
 use crate::prometheus::MetricsConfig;
 use crate::sparkplug::{self, SparkplugConfig};
 use crate::vscp::VscpConfig;
@@ -45,12 +45,11 @@ impl Config {
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
         self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)?;
-        self.metrics.check()
         self.metrics.check()?;
         if let Some(influxdb) = &self.influxdb {
             influxdb.check()?;
         }
-        file::config::check_all(&self.files)
+        file::config::check_all(&self.files)?;
         self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)?;
         let sparkplug = self.sparkplug.as_ref();
         sparkplug.map_or(Ok(()), |sparkplug| sparkplug.check(self.mqtt.as_ref()))
@@ -92,18 +91,9 @@ impl Sinks {
             let vscp = mqtt.vscp.then(|| config.vscp.clone().unwrap_or_default());
             let health = Health::new("mqtt", mqtt::run::target(&mqtt));
             sinks.spawn(health, |health, cancel| {
-                mqtt::run::run(config, site, health, cancel)
-        if let Some(config) = config.influxdb.clone() {
-            let health = Health::new("influxdb", influxdb::run::target(&config));
-            let site = site.clone();
-                influxdb::run::run(config, site, health, cancel)
+                mqtt::run::run(mqtt, vscp, site, health, cancel)
             });
         }
-        for config in config.files.clone() {
-            let health = Health::new("file", file::run::target(&config));
-            let site = site.clone();
-                file::run::run(config, site, health, cancel)
-                mqtt::run::run(mqtt, vscp, site, health, cancel)
         if let Some(sparkplug) = &config.sparkplug
             && let Some(broker) = sparkplug.broker(config.mqtt.as_ref())
         {
@@ -111,6 +101,20 @@ impl Sinks {
             let health = Health::new("sparkplug", mqtt::run::target(&broker));
             sinks.spawn(health, |health, cancel| {
                 sparkplug::run::run(sparkplug, broker, site, health, cancel)
+            });
+        }
+        if let Some(config) = config.influxdb.clone() {
+            let health = Health::new("influxdb", influxdb::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                influxdb::run::run(config, site, health, cancel)
+            });
+        }
+        for config in config.files.clone() {
+            let health = Health::new("file", file::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                file::run::run(config, site, health, cancel)
             });
         }
         sinks

@@ -11,9 +11,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use busbar_sinks::mqtt::MqttConfig;
 use busbar_sinks::file::FileConfig;
 use busbar_sinks::influxdb::InfluxConfig;
+use busbar_sinks::mqtt::MqttConfig;
 use busbar_sinks::prometheus::MetricsConfig;
 use busbar_sinks::sparkplug::SparkplugConfig;
 use busbar_sinks::vscp::VscpConfig;

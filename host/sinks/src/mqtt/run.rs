@@ -61,11 +61,10 @@ pub async fn run(
     let mut rooms = JoinSet::new();
     rooms.spawn(states::run(room.clone(), leave.clone()));
     rooms.spawn(orders::run(room.clone(), leave.clone()));
-    rooms.spawn(home_assistant::run::run(room, leave.clone()));
     if let Some(config) = vscp {
         rooms.spawn(vscp::run::run(room.clone(), config, leave.clone()));
     }
-    rooms.spawn(orders::run(room, leave.clone()));
+    rooms.spawn(home_assistant::run::run(room, leave.clone()));
 
     let close = CancellationToken::new();
     // A sink that is dropped takes its connection with it.
