@@ -85,6 +85,17 @@ impl Ledger {
         Some(ledger)
     }
 
+    /// Whether it describes telegrams: what a device says by itself, and nothing that could be asked for.
+    pub fn is_of_telegrams(&self) -> bool {
+        let lies = |point: &Point| (point.spoken().is_some(), !point.registers().is_empty());
+        let (spoken, read) = self
+            .points
+            .iter()
+            .map(lies)
+            .fold((false, false), |(a, b), (c, d)| (a | c, b | d));
+        spoken && !read
+    }
+
     /// The last part of the name: `gx-vebus` of `victron/gx-vebus`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
