@@ -197,6 +197,8 @@ pub struct ReadRules {
     pub index_shift: i32,
     /// Whether a value of 0 proves nothing, because the device answers 0 for what it does not have (a GX).
     pub zero_is_unproven: bool,
+    /// Standard time where the device stands, in minutes east of Greenwich: its telegrams tell times by it.
+    pub standard_offset: i16,
     /// What it asks of whoever talks to it.
     pub manners: Manners,
 }

@@ -103,6 +103,29 @@ fn what_is_wrong_is_told() {
 }
 
 #[test]
+fn times_are_told_by_the_standard_time_of_the_ledger() {
+    let text = "a = { obis = \"0-0:1.0.0\", type = \"timestamp\" }";
+    let read = |offset: &str| {
+        let ledger = parse("test.toml", &format!("{}[read]\n{offset}", with(text))).unwrap();
+        let readings = readings(&ledger, 0, &lines(&["0-0:1.0.0(210828152453W)"]));
+        readings[0].value.as_ref().unwrap().as_f64().unwrap() as i64
+    };
+    let central = 1_630_160_693;
+    assert_eq!(read(""), central);
+    assert_eq!(read("standard_offset = \"+00:00\""), central + 3600);
+    let fault = parse(
+        "test.toml",
+        &format!("{}[read]\nstandard_offset = \"CET\"", with(text)),
+    );
+    assert!(
+        fault
+            .unwrap_err()
+            .to_string()
+            .contains("no offset of a standard time")
+    );
+}
+
+#[test]
 fn two_points_that_read_the_same_must_mean_to() {
     let both = |second: &str| {
         faults(&format!(
