@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use busbar_ledger::model::{PointSource, SpokenType};
-use busbar_ledger::telegram::{Line, lines, readings};
+use busbar_ledger::telegram::{Line, Said, lines, readings, readings_of};
 use busbar_ledger::{describe, parse};
 use proptest::prelude::*;
 
@@ -110,6 +110,10 @@ fn times_are_told_by_the_standard_time_of_the_ledger() {
         let readings = readings(&ledger, 0, &lines(&["0-0:1.0.0(210828152453W)"]));
         readings[0].value.as_ref().unwrap().as_f64().unwrap() as i64
     };
+    let ledger = parse("test.toml", &with(text)).unwrap();
+    let all = lines(&["0-0:1.0.0(210828152453W)"]);
+    let set = &readings_of(&ledger, &Said::of(&ledger, 0, &all, Some(120)))[0];
+    assert_eq!(set.value.as_ref().unwrap().as_f64(), Some(1_630_157_093.0));
     let central = 1_630_160_693;
     assert_eq!(read(""), central);
     assert_eq!(read("standard_offset = \"+00:00\""), central + 3600);

@@ -40,6 +40,12 @@ impl<'a> Said<'a> {
         }
     }
 
+    /// To a device that is read by this ledger: times are told by the standard time that its owner has set, else by the
+    /// ledger's own.
+    pub fn of(ledger: &Ledger, unit: u8, lines: &'a [Line], set: Option<i16>) -> Self {
+        Said::new(unit, lines, set.unwrap_or(ledger.read.standard_offset))
+    }
+
     /// The line that a point with this unit of measurement is read from: that of its first code that is there. One that
     /// says another kind of quantity under the code (amperes instead of kilowatts) is not it.
     pub fn line(&self, point: &Spoken, unit: Option<&str>) -> Option<&'a Line> {
@@ -78,7 +84,7 @@ pub fn lines<T: AsRef<str>>(texts: &[T]) -> Vec<Line> {
 /// has no line for it, `invalid` where it has one without a value. Times are those of the ledger's standard
 /// time.
 pub fn readings(ledger: &Ledger, unit: u8, lines: &[Line]) -> Vec<Reading> {
-    readings_of(ledger, &Said::new(unit, lines, ledger.read.standard_offset))
+    readings_of(ledger, &Said::of(ledger, unit, lines, None))
 }
 
 /// The same where another standard time was set, or where verdicts are asked for, too.
