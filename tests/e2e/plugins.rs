@@ -23,6 +23,7 @@ async fn the_plugins_that_ship_are_ready() {
         ("victron-gx", 33),
         ("generic", 1),
         ("sunspec", 0),
+        ("p1", 6),
         ("vm-3p75ct", 1),
     ] {
         let plugin = list(&document, "plugins")

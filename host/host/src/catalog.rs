@@ -17,7 +17,7 @@ use crate::config::PluginsConfig;
 use crate::error::{HostError, Result};
 
 /// The plugins that are built and installed with the program.
-const SHIPPED: [&str; 4] = ["generic", "sunspec", "victron-gx", "vm-3p75ct"];
+const SHIPPED: [&str; 5] = ["generic", "p1", "sunspec", "victron-gx", "vm-3p75ct"];
 /// Ledgers are small; a larger file is a mistake.
 const MAX_LEDGER_BYTES: u64 = 4 << 20;
 

@@ -206,7 +206,6 @@ fn replay(ledger: &Ledger, case: Case) -> Vec<String> {
         firmware: firmware.as_deref(),
         model: model.as_deref(),
         readable: Some(&readable),
-        ..Facts::default()
     };
     let readings = readings(ledger, &image, &facts);
     let mut faults = Vec::new();

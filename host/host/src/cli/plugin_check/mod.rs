@@ -153,7 +153,7 @@ fn of_the_whole(file: &Path, info: &PluginInfo, ledgers: &[Looked]) -> Vec<Strin
              libbusbar_plugin_{name}.so"
         ));
     }
-    if !info.discovers && ledgers.is_empty() {
+    if !info.discovers && !info.telegrams && ledgers.is_empty() {
         faults.push("it brings no ledger and discovers nothing, so that it is of no use".to_owned());
     }
     if info.title.as_deref().unwrap_or_default().is_empty() {
@@ -198,6 +198,7 @@ fn show(info: &PluginInfo, ledgers: &[Looked], output: Output) {
         ("language", text(&language)),
         ("sha256", text(&info.sha256)),
         ("discovers", if info.discovers { "yes" } else { "no" }.to_owned()),
+        ("telegrams", if info.telegrams { "yes" } else { "no" }.to_owned()),
         ("ran behind", text(&protection)),
     ] {
         table.add_row(vec![what.to_owned(), value]);
