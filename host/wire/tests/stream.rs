@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use busbar_wire::{
     Connect, ConnectError, Endpoint, Link, LinkState, Listener, Options, Piece, Priority, ReadPlan, Stream,
