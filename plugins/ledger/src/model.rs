@@ -300,15 +300,17 @@ pub struct Spoken {
 }
 
 /// How a bracket becomes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpokenType {
     /// A decimal number, turned into the point's unit.
     Number,
     /// A whole one.
     Integer,
-    /// A text, decoded where it is written as hexadecimal codes.
+    /// A text as it stands.
     Text,
+    /// A text, decoded where it is written as the hexadecimal codes of its characters.
+    Octets,
     /// A time, as seconds since 1970 (UTC).
     Timestamp,
     /// All brackets as they stand.
@@ -322,6 +324,7 @@ impl SpokenType {
             SpokenType::Number => "number",
             SpokenType::Integer => "integer",
             SpokenType::Text => "text",
+            SpokenType::Octets => "octets",
             SpokenType::Timestamp => "timestamp",
             SpokenType::Raw => "raw",
         }

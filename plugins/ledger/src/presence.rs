@@ -187,7 +187,11 @@ impl Scene<'_> {
         if let Some(why) = &point.absent {
             return Verdict::new(Status::Absent, why.clone());
         }
-        match self.facts.said.map(|said| said.line(spoken)) {
+        match self
+            .facts
+            .said
+            .map(|said| said.line(spoken, point.unit.as_deref()))
+        {
             Some(Some(line)) => Verdict::new(Status::Present, format!("the telegram has {}", line.code)),
             Some(None) => Verdict::new(
                 Status::Absent,

@@ -73,7 +73,9 @@ pub(crate) fn formula<'a>(ledger: &Ledger, point: &'a Point, facts: &Facts<'_>) 
     match (&point.source, &point.otherwise) {
         (PointSource::Computed(expression), _) => Some(expression),
         (PointSource::Obis(spoken), Some(expression)) => {
-            let is_said = facts.said.is_some_and(|said| said.line(spoken).is_some());
+            let is_said = facts
+                .said
+                .is_some_and(|said| said.line(spoken, point.unit.as_deref()).is_some());
             (!is_said).then_some(expression)
         }
         (_, Some(expression)) => usable(ledger, point, facts)
@@ -173,7 +175,10 @@ impl Work<'_> {
         };
         let has_formula = formula(ledger, point, self.facts).is_some();
         let is_there = match point.spoken() {
-            Some(spoken) => self.facts.said.is_none_or(|said| said.line(spoken).is_some()),
+            Some(spoken) => self
+                .facts
+                .said
+                .is_none_or(|said| said.line(spoken, point.unit.as_deref()).is_some()),
             None => usable(ledger, point, self.facts).next().is_some(),
         };
         if !has_formula && !is_there {

@@ -290,6 +290,7 @@ pub(crate) struct Condition {
 /// One value of a device.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["at"] }, { "required": ["obis"] }]))]
 pub(crate) struct Point {
     /// Zero-based address. Either this or `obis`.
     pub(crate) at: Option<At<i64>>,

@@ -111,9 +111,10 @@ pub(crate) enum PointType {
 }
 
 /// The types that only points with `obis` have.
-const SPOKEN: [SpokenType; 4] = [
+const SPOKEN: [SpokenType; 5] = [
     SpokenType::Number,
     SpokenType::Integer,
+    SpokenType::Octets,
     SpokenType::Timestamp,
     SpokenType::Raw,
 ];
@@ -146,7 +147,7 @@ impl JsonSchema for PointType {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let wire = generator.subschema_for::<TypeName>();
         json_schema!({
-            "description": "A type on the wire; for a point with `obis` number, integer, text, timestamp or raw.",
+            "description": "A type on the wire; for a point with `obis` number, integer, text, octets, timestamp or raw.",
             "anyOf": [wire, { "enum": SPOKEN.map(SpokenType::name) }]
         })
     }

@@ -41,7 +41,7 @@ pub(super) fn spoken(
                 "type",
                 span,
                 format!("type {} is one of registers", common::type_name(ty)),
-                "write number, integer, text, timestamp or raw; number when left out",
+                "write number, integer, text, octets, timestamp or raw; number when left out",
             );
             SpokenType::Number
         }

@@ -18,7 +18,8 @@ pub(super) fn value(point: &Spoken, unit: Option<&str>, line: &Line, standard_of
     }
     let group = bracket(point, line)?;
     let value = match point.ty {
-        SpokenType::Text => return Some(Value::Text(text(&group.value))),
+        SpokenType::Text => return Some(Value::Text(group.value.clone())),
+        SpokenType::Octets => return Some(Value::Text(octets(&group.value))),
         SpokenType::Timestamp => Value::Integer(time::parse(&group.value, standard_offset)?),
         SpokenType::Number => Value::Number(number(&group.value, factor(group, unit)?)?),
         SpokenType::Integer => Value::Integer(integer(&group.value, factor(group, unit)?)?),
@@ -27,6 +28,15 @@ pub(super) fn value(point: &Spoken, unit: Option<&str>, line: &Line, standard_of
     match (point.within, value.as_f64()) {
         (Some((low, high)), Some(number)) if !(low..=high).contains(&number) => None,
         _ => Some(value),
+    }
+}
+
+/// Whether a line can be what a point with this unit measures: only one that measures something else cannot.
+pub(super) fn measures(point: &Spoken, unit: Option<&str>, line: &Line) -> bool {
+    let said = bracket(point, line).and_then(|group| group.unit.as_deref());
+    match (said, unit) {
+        (Some(said), Some(unit)) if units::is_known(said) => units::factor(said, unit).is_some(),
+        _ => true,
     }
 }
 
@@ -101,8 +111,8 @@ fn integer(text: &str, factor: Scale) -> Option<i64> {
         .flatten()
 }
 
-/// A text: pairs of hexadecimal digits where they are the codes of characters, else as it stands.
-pub fn text(raw: &str) -> String {
+/// A text from pairs of hexadecimal digits where these are the codes of characters, else as it stands.
+pub fn octets(raw: &str) -> String {
     let printable = |pair: &[u8]| {
         let digit = |byte: u8| char::from(byte).to_digit(16);
         match pair {
@@ -205,13 +215,15 @@ mod tests {
 
     #[test]
     fn texts_are_decoded_where_they_are_codes_of_characters() {
-        let read = |line| read(SpokenType::Text, None, None, line);
+        let read = |line| read(SpokenType::Octets, None, None, line);
         let text = |text: &str| Some(Value::Text(text.into()));
         assert_eq!(read("0-0:96.1.1(4B414C37303035)"), text("KAL7005"));
         assert_eq!(read("0-0:96.1.1(00000000000000)"), text("00000000000000"));
         assert_eq!(read("0-0:96.1.1(98109485)"), text("98109485"));
         assert_eq!(read("0-0:96.1.1(123)"), text("123"));
         assert_eq!(read("0-0:96.13.0()"), text(""));
+        let plain = super::tests::read(SpokenType::Text, None, None, "1-3:0.2.8(50)");
+        assert_eq!(plain, text("50"));
     }
 
     #[test]

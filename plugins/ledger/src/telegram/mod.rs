@@ -10,7 +10,7 @@ pub(crate) mod units;
 
 use std::collections::HashMap;
 
-pub use decode::text;
+pub use decode::octets;
 pub use line::{Group, Line};
 
 use crate::image::Image;
@@ -39,15 +39,17 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// The line that a point is read from: that of its first code that is there.
-    pub fn line(&self, point: &Spoken) -> Option<&'a Line> {
-        let mut codes = point.codes.iter().map(|code| code.at(self.unit));
-        codes.find_map(|code| self.lines.get(&code).copied())
+    /// The line that a point with this unit of measurement is read from: that of its first code that is there. One that
+    /// says another kind of quantity under the code (amperes instead of kilowatts) is not it.
+    pub fn line(&self, point: &Spoken, unit: Option<&str>) -> Option<&'a Line> {
+        let codes = point.codes.iter().map(|code| code.at(self.unit));
+        let mut lines = codes.filter_map(|code| self.lines.get(&code).copied());
+        lines.find(|line| decode::measures(point, unit, line))
     }
 
     /// What a point reads, which has this unit of measurement.
     pub(crate) fn reading(&self, point: &Spoken, unit: Option<&str>) -> Reading {
-        let Some(line) = self.line(point) else {
+        let Some(line) = self.line(point, unit) else {
             return Reading::unavailable();
         };
         let value = decode::value(point, unit, line, self.standard_offset);

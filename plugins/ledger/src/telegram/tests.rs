@@ -106,6 +106,14 @@ fn what_a_meter_does_not_say_stands_in_no_way() {
 }
 
 #[test]
+fn a_line_that_measures_something_else_is_not_the_point_s() {
+    let all = read(0, &["1-0:1.7.0(016*A)"]);
+    assert_eq!(of(&all, "power_import"), NONE);
+    let unknown = read(0, &["1-0:1.7.0(016*horses)"]);
+    assert_eq!(of(&unknown, "power_import"), NO_VALUE);
+}
+
+#[test]
 fn a_channel_is_a_unit() {
     let telegram = [
         "0-1:24.2.1(261025022500W)(01234.567*m3)",
