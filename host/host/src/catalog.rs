@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use busbar_ledger::Diagnostics;
 use busbar_ledger::model::Ledger;
 use busbar_loader::{Options, PluginLedger, PluginState, Plugins};
-use busbar_plugin_sdk::{Conversation, Found, Step};
+use busbar_plugin_sdk::{Conversation, Found, Step, Telegram, Verdict};
 use tracing::warn;
 
 use crate::config::PluginsConfig;
 use crate::error::{HostError, Result};
 
 /// The plugins that are built and installed with the program.
-const SHIPPED: [&str; 4] = ["generic", "sunspec", "victron-gx", "vm-3p75ct"];
+const SHIPPED: [&str; 5] = ["generic", "p1", "sunspec", "victron-gx", "vm-3p75ct"];
 /// Ledgers are small; a larger file is a mistake.
 const MAX_LEDGER_BYTES: u64 = 4 << 20;
 
@@ -415,6 +415,25 @@ impl Catalog {
     pub async fn discover(&self, plugin: &str, talk: &Conversation) -> Result<Step> {
         self.plugins
             .discover(plugin, talk)
+            .await
+            .map_err(|error| HostError::Plugin {
+                plugin: plugin.to_owned(),
+                error,
+            })
+    }
+
+    /// Whether this plugin finds telegrams in streams.
+    pub fn listens(&self, plugin: &str) -> bool {
+        self.plugins.listeners().any(|name| name == plugin)
+    }
+
+    /// The devices that speak in a telegram.
+    ///
+    /// # Errors
+    /// The plugin's, or its worker's.
+    pub async fn recognise(&self, plugin: &str, telegram: &Telegram) -> Result<Verdict> {
+        self.plugins
+            .recognise(plugin, telegram)
             .await
             .map_err(|error| HostError::Plugin {
                 plugin: plugin.to_owned(),
