@@ -52,7 +52,7 @@ pub use places::in_place;
 pub use recognise::{Identity, identity};
 pub use rehearse::{Answer, Heard, rehearse};
 pub use tally::{Asked, Tally};
-pub use telegrams::first_telegram;
+pub use telegrams::{first_telegram, glance_by_ear};
 pub use who::{Who, who};
 
 /// What to scan for.

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::candidates::{Candidate, Recognition, candidate};
+use super::glance::{Glance, Seen};
 use super::judge::{Identified, assess_said};
-use super::progress::{Event, Progress};
+use super::progress::{Event, Progress, Quiet};
 use super::report::{Coverage, ScanReport};
 use super::{
     Asked, FoundDevice, Identity, Request, Scan, again, identity, is_narrow, mode_name, passing_name,
@@ -91,6 +92,49 @@ pub async fn first_telegram(
             () = sleep_until(until) => return Err(nothing_whole(ear, hearing.bytes(), note)),
         }
     }
+}
+
+/// What speaks there, found out by one telegram.
+///
+/// # Errors
+/// As [`first_telegram`], and a plugin's.
+pub async fn glance_by_ear(
+    ear: &Ear,
+    catalog: &Catalog,
+    connection_id: &str,
+    cancel: &CancellationToken,
+) -> Result<Glance> {
+    let Some(whole) = first_telegram(ear, catalog, None, &Quiet, cancel).await? else {
+        return Ok(Glance::default());
+    };
+    let request = Request {
+        connection: ear.stream.endpoint().to_owned(),
+        connection_id: connection_id.to_owned(),
+        plugin: None,
+        ledger: None,
+        mode: Mode::Quick,
+        units: Vec::new(),
+        known: Vec::new(),
+    };
+    let mut recognition = Recognition::default();
+    recognise(catalog, &request, &whole, &mut recognition).await?;
+    let ids: Vec<String> = recognition
+        .candidates
+        .iter()
+        .map(|c| c.found.id.clone())
+        .collect();
+    // Of all that speaks in it, the first: the meter itself.
+    let seen = recognition.candidates.into_iter().next().map(|candidate| Seen {
+        identified: candidate.found.serial.is_some(),
+        found: candidate.found,
+        ledger: candidate.ledger,
+        plugin: Some(whole.plugin.clone()),
+        ids,
+    });
+    Ok(Glance {
+        answered: true,
+        seen: seen.into_iter().collect(),
+    })
 }
 
 /// What no patience mends.
