@@ -33,6 +33,7 @@ use crate::profile::{self, Profile};
 use crate::registry::{self, Saved};
 use crate::settings::{Settings, with_manners};
 use crate::telegrams::keys::Keys;
+use crate::telegrams::serve::serve;
 use crate::telegrams::way::Way;
 use crate::write::policy::{Kept, Policy};
 use crate::write::{self, Writer};
@@ -297,6 +298,10 @@ impl Host {
                 ));
             }
             Work::Listen(listened, _) => {
+                let configured = self.config.connections.iter().find(|c| c.name == connection.name);
+                if let Some(address) = configured.and_then(|c| c.serve) {
+                    tokio::spawn(serve(listened.ear.stream.clone(), address, stop.clone()));
+                }
                 tokio::spawn(telegrams::run(listened, Arc::clone(&self.catalog), bus, stop));
             }
         }

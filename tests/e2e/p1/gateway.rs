@@ -160,6 +160,44 @@ async fn what_is_no_meter_is_said() {
     assert_eq!(raw.code, "only_heard", "{raw:?}");
 }
 
+/// Other programs hear the meter through the host, byte for byte, what is damaged too.
+#[tokio::test]
+async fn what_is_heard_is_passed_on_as_it_came() {
+    let (home, gateway) = (Home::new(), Gateway::new().await);
+    let url = gateway.url();
+    let scan = ["scan", &url, "--save", "--name", "meter", "--json"];
+    gateway
+        .while_saying(&telegram(1_000, 1), home.run(&scan))
+        .await
+        .json();
+    let config = format!("[[connection]]\nname = \"meter\"\nurl = \"{url}\"\nserve = \"127.0.0.1:0\"\n");
+    let host = home.host_with(&config).await;
+    let line = host.process.logs("is passed on at ").await;
+    let at = line.rsplit(' ').next().unwrap().to_owned();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = tokio::net::TcpStream::connect(&at).await.unwrap();
+        // It is listened to once something came through.
+        gateway
+            .while_saying(&telegram(1_001, 1), client.read_u8())
+            .await
+            .unwrap();
+        clients.push(client);
+    }
+    let mut said = flipped(telegram(1_002, 555));
+    said.extend(b"\0\xFF noise ");
+    said.extend(telegram(1_003, 777));
+    gateway.say(&said).await;
+    for client in &mut clients {
+        let mut heard = Vec::new();
+        while !heard.ends_with(&said) {
+            heard.push(client.read_u8().await.unwrap());
+        }
+    }
+    is(&host, "power_import", 777.0).await;
+    host.stop().await;
+}
+
 /// Months of telegrams leave nothing behind: what the host holds does not grow with them.
 #[tokio::test]
 async fn many_telegrams_cost_no_memory() {

@@ -63,17 +63,19 @@ impl HeardDevice {
         })
     }
 
+    /// Forgets what came and was not asked for.
+    pub fn forget(&mut self) {
+        self.hearing = None;
+    }
+
     /// What the next telegram says of it.
     ///
     /// # Errors
     /// The wire's; that no whole telegram came, or that none speaks of this device.
     pub async fn next(&mut self, catalog: &Catalog) -> Result<ReadReport> {
         if self.hearing.is_none() {
-            // Listening from here on: what comes while the first is shown is not missed.
-            let hearing = Hearing::new(&self.ear, catalog, None)?;
             let cancel = CancellationToken::new();
             let first = first_telegram(&self.ear, catalog, None, &Quiet, &cancel).await?;
-            drop(hearing);
             self.hearing = Some(Hearing::new(&self.ear, catalog, None)?);
             if let Some(whole) = first {
                 return self.report(catalog, &whole).await;

@@ -4,4 +4,5 @@ pub mod device;
 pub mod hear;
 pub mod keys;
 mod raw;
+pub mod serve;
 pub mod way;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use busbar_wire::Endpoint;
 
@@ -57,6 +58,7 @@ pub(super) async fn run(
     let mut reader = Listening {
         device,
         catalog: Arc::new(catalog),
+        every: args.every().unwrap_or_default(),
     };
     match args.every() {
         None => {
@@ -71,10 +73,27 @@ pub(super) async fn run(
 struct Listening {
     device: HeardDevice,
     catalog: Arc<Catalog>,
+    every: Duration,
 }
+
+/// Whoever asks this often wants to see each telegram.
+const EACH: Duration = Duration::from_secs(2);
+/// And looks for the next one this soon.
+const SOON: Duration = Duration::from_millis(50);
+/// The slowest meters speak every ten seconds.
+const SILENT: Duration = Duration::from_secs(15);
 
 impl live::Reader for Listening {
     async fn read(&mut self) -> Result<ReadReport> {
+        if self.every > EACH {
+            // What came meanwhile is old.
+            self.device.forget();
+        }
         self.device.next(&self.catalog).await
+    }
+
+    fn by_itself(&self) -> Option<(Duration, Duration)> {
+        let pause = if self.every > EACH { self.every } else { SOON };
+        Some((pause, SILENT))
     }
 }

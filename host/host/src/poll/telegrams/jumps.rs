@@ -42,6 +42,10 @@ impl Jumps {
             ahead: None,
         };
         let seen = self.0.entry(index).or_insert(fresh);
+        // One that fell is another's business, and no measure for the next.
+        if value < seen.value {
+            return reading;
+        }
         if is_possible(seen.value, seen.at, value, now) {
             *seen = fresh;
             return reading;
@@ -61,7 +65,7 @@ impl Jumps {
     }
 }
 
-/// Whether a counter can have run so far; one that fell is another's business.
+/// Whether a counter can have run so far.
 fn is_possible(before: f64, at: Instant, value: f64, now: Instant) -> bool {
     let hours = now.duration_since(at).as_secs_f64() / 3600.0;
     value - before <= MOST_KW * hours + SLACK_KWH

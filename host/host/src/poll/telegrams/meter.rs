@@ -66,11 +66,11 @@ impl Meter {
             let Some(slot) = state.slots.get_mut(i).filter(|slot| slot.is_polled()) else {
                 continue;
             };
-            let (reading, note) = self.counters.judge(i, point, reading);
+            let reading = self.jumps.judge(i, point, reading, now.at);
+            let (mut reading, note) = self.counters.judge(i, point, reading);
             if let Some(note) = note {
                 info!(device = %device.meta.id, "{note}");
             }
-            let mut reading = self.jumps.judge(i, point, reading, now.at);
             let own = point
                 .spoken()
                 .and_then(|spoken| said.line(spoken, point.unit.as_deref()));
@@ -191,5 +191,148 @@ fn publish(device: &Arc<Device>, points: Vec<usize>, now: Stamp, bus: &Bus) {
             points,
             at_ms: now.wall_ms,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use busbar_ledger::presence::Status;
+    use busbar_ledger::ranges::Ranges;
+    use busbar_ledger::telegram::lines;
+
+    use super::*;
+    use crate::bus::DeviceMeta;
+
+    const METER: &str = "ledger = \"test/p1\"\ntitle = \"Meter\"\n[points]\n\
+        power = { obis = \"1-0:1.7.0\", unit = \"W\", class = \"power\" }\n\
+        energy = { obis = \"1-0:1.8.0\", unit = \"kWh\", class = \"energy\", total = \"increasing\" }\n\
+        serial = { obis = \"0-0:96.1.1\", type = \"octets\", class = \"identity\" }\n";
+    const GAS: &str = "ledger = \"test/gas\"\ntitle = \"Gas\"\n[points]\n\
+        volume = { obis = \"0-n:24.2.1\", unit = \"m³\", class = \"gas\", total = \"increasing\" }\n\
+        serial = { obis = \"0-n:96.1.0\", type = \"octets\", class = \"identity\" }\n";
+    /// 2026-07-03T13:15:30Z, as the meter of a country says it that stays on standard time.
+    const NOW: (i64, &str) = (1_783_084_530_000, "260703141530W");
+
+    fn meter(text: &str, unit: u8, serial: &str) -> Meter {
+        let ledger = Arc::new(busbar_ledger::parse("test", text).unwrap());
+        let meta = DeviceMeta {
+            id: format!("m{unit}"),
+            connection: "c".into(),
+            connection_id: "c".into(),
+            unit,
+            name: "Meter".into(),
+            model: None,
+            serial: Some(serial.into()),
+            firmware: None,
+            ledger,
+            missing: false,
+            unreadable: None,
+        };
+        Meter::new(Arc::new(Device::new(meta, Ranges::default(), |_| {
+            Some(Status::Present)
+        })))
+    }
+
+    fn now() -> Stamp {
+        Stamp {
+            wall_ms: NOW.0,
+            at: Instant::now(),
+        }
+    }
+
+    /// What the first point of a device shows: the value, how good it is, and its time.
+    fn shown(meter: &Meter) -> (Option<f64>, Quality, Option<i64>) {
+        let state = meter.device.state();
+        let slot = &state.slots[0];
+        let value = slot.reading.value.as_ref().and_then(Value::as_f64);
+        (value, slot.reading.quality, slot.since.map(|since| since.wall_ms))
+    }
+
+    fn hear(meter: &mut Meter, said: &[&str]) {
+        let said_ms = time::parse(NOW.1, 60).map(|seconds| seconds * 1000);
+        meter.take(&lines(said), 60, said_ms, now(), &Bus::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readings_have_the_time_that_the_meter_says() {
+        let mut meter = meter(METER, 0, "E1");
+        hear(&mut meter, &["1-0:1.7.0(00.532*kW)", "0-0:96.1.1(4531)"]);
+        assert_eq!(shown(&meter), (Some(532.0), Quality::Good, Some(NOW.0)));
+        meter.age(now(), false, &Bus::default());
+        assert_eq!(shown(&meter).1, Quality::Good);
+        meter.age(now(), true, &Bus::default());
+        assert_eq!(shown(&meter).1, Quality::Stale);
+        meter.silent("nothing comes", &Bus::default());
+        assert_eq!(shown(&meter).1, Quality::Unavailable);
+        assert_eq!(
+            meter.device.state().availability,
+            Availability::Offline("nothing comes".into())
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_channel_read_is_as_old_as_it_says() {
+        let mut gas = meter(GAS, 1, "G1");
+        let said = |time: &str| format!("0-1:24.2.1({time})(01234.567*m3)");
+        hear(&mut gas, &[&said("260703140000W"), "0-1:96.1.0(4731)"]);
+        assert_eq!(
+            shown(&gas),
+            (Some(1234.567), Quality::Good, Some(NOW.0 - 15 * 60_000 - 30_000))
+        );
+        // Telegrams that cease do not make it older than it is.
+        gas.age(now(), true, &Bus::default());
+        assert_eq!(shown(&gas).1, Quality::Good);
+        let due = gas.due().unwrap();
+        tokio::time::advance(due - Instant::now()).await;
+        gas.age(now(), false, &Bus::default());
+        assert_eq!(shown(&gas).1, Quality::Stale);
+        // It says the same again, four hours later: that makes it no fresher.
+        let mut late = meter(GAS, 1, "G1");
+        hear(&mut late, &[&said("260703100000W"), "0-1:96.1.0(4731)"]);
+        assert_eq!(shown(&late).1, Quality::Stale);
+        // One that was never read has no time and no value.
+        let mut never = meter(GAS, 1, "G1");
+        hear(
+            &mut never,
+            &["0-1:24.2.1(700101010000W)(00000000)", "0-1:96.1.0(4731)"],
+        );
+        assert_eq!((shown(&never).0, shown(&never).1), (None, Quality::Invalid));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_meter_is_not_taken_for_the_one_that_is_known() {
+        let mut meter = meter(METER, 0, "E1");
+        hear(&mut meter, &["1-0:1.7.0(00.532*kW)", "0-0:96.1.1(4532)"]);
+        assert_eq!(shown(&meter).0, None);
+        let Availability::Offline(why) = meter.device.state().availability.clone() else {
+            panic!("it is another")
+        };
+        assert!(
+            why.contains("serial E2") && why.contains("scan \"c\" again"),
+            "{why}"
+        );
+        // A telegram without it says nothing of who it is.
+        hear(&mut meter, &["1-0:1.7.0(00.532*kW)"]);
+        assert_eq!(shown(&meter).0, Some(532.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_counter_that_falls_or_jumps_is_held_back() {
+        let mut meter = meter(METER, 0, "E1");
+        let energy = |meter: &Meter| {
+            let state = meter.device.state();
+            state.slots[1].reading.value.as_ref().and_then(Value::as_f64)
+        };
+        let quality = |meter: &Meter| meter.device.state().slots[1].reading.quality;
+        hear(&mut meter, &["1-0:1.8.0(001234.567*kWh)"]);
+        for doubtful in ["1-0:1.8.0(000000.000*kWh)", "1-0:1.8.0(901234.567*kWh)"] {
+            hear(&mut meter, &[doubtful]);
+            assert_eq!(
+                (energy(&meter), quality(&meter)),
+                (Some(1234.567), Quality::Stale)
+            );
+        }
+        hear(&mut meter, &["1-0:1.8.0(001234.568*kWh)"]);
+        assert_eq!((energy(&meter), quality(&meter)), (Some(1234.568), Quality::Good));
     }
 }
