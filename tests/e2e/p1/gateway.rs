@@ -54,6 +54,22 @@ async fn a_meter_is_scanned_and_heard_and_only_what_is_damaged_is_lost() {
     host.stop().await;
 }
 
+/// The wizard takes what is proposed.
+#[tokio::test]
+async fn the_wizard_sets_a_meter_up() {
+    let (home, gateway) = (Home::new(), Gateway::new().await);
+    let url = gateway.url();
+    let setup = ["setup", &url, "--yes", "--name", "grid"];
+    let run = gateway
+        .while_saying(&telegram(1_000, 500), home.run(&setup))
+        .await;
+    assert_eq!(run.code(), 0, "{run:#?}");
+    let devices = home.run(&["devices", "--json"]).await.json();
+    let device = &list(&devices, "devices")[0];
+    assert_eq!(text(device, "id"), METER, "{devices:#}");
+    assert_eq!(text(device, "connection"), "grid");
+}
+
 /// Who watches sees one reading for each telegram, without a host and through one.
 #[tokio::test]
 async fn who_watches_sees_telegram_by_telegram() {

@@ -5,6 +5,7 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
 use super::{METER, flipped, is, telegram, tells};
+use crate::common::peers::Ser2net;
 use crate::common::{Home, list, text, until};
 
 /// The meter's end of the line.
@@ -15,6 +16,39 @@ async fn meter(line: &Pair) -> File {
 async fn say(meter: &mut File, bytes: &[u8]) {
     meter.write_all(bytes).await.unwrap();
     meter.flush().await.unwrap();
+}
+
+/// A gateway of the usual kind before the port, with Telnet and without.
+#[tokio::test]
+async fn ser2net_hands_telegrams_on() {
+    for accepter in ["tcp", "telnet,tcp"] {
+        let Some(line) = Pair::new().await else { return };
+        let home = Home::new();
+        let Some(gateway) = Ser2net::before(&line.client(), accepter, home.path()).await else {
+            return;
+        };
+        // It listens once it can be connected to.
+        until("ser2net to listen", async || {
+            tokio::net::TcpStream::connect(gateway.address).await.ok()
+        })
+        .await;
+        let mut end = meter(&line).await;
+        let url = format!("p1+tcp://{}", gateway.address);
+        let read = ["read", &url, "--ledger", "dsmr/p1", "--json"];
+        let reading = home.run(&read);
+        tokio::pin!(reading);
+        let mut often = tokio::time::interval(std::time::Duration::from_millis(50));
+        let report = loop {
+            tokio::select! {
+                run = &mut reading => break run.json(),
+                _ = often.tick() => say(&mut end, &telegram(2_000, 234)).await,
+            }
+        };
+        assert_eq!(
+            report["points"]["power_import"]["value"], 234.0,
+            "{accepter}: {report:#}"
+        );
+    }
 }
 
 /// Noise, half telegrams, turned bits and a replugged adapter cost what was damaged, and nothing else.
@@ -78,7 +112,8 @@ async fn a_bad_line_loses_only_what_was_damaged() {
         (power["value"] == 310.0).then_some(())
     })
     .await;
-    let other = home.run(&["scan", &url, "--json"]);
+    let again = ["scan", &url, "--json"];
+    let other = home.run(&again);
     tokio::pin!(other);
     // The host owns the port: who scans meanwhile listens through it.
     let scan = loop {

@@ -75,8 +75,8 @@ impl Way {
         match self {
             Way::Asked(link) => crate::profile::learn_link(profile, &link.stats()),
             Way::Heard(ear) => {
-                let found = ear.stream.setting().filter(|_| ear.stream.stats().telegrams > 0);
-                if let Some(setting) = found {
+                let is_up = *ear.stream.state().borrow() == LinkState::Up;
+                if let Some(setting) = ear.stream.setting().filter(|_| is_up) {
                     profile.setting = Some(Setting::to_string(&setting));
                 }
             }
