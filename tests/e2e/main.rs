@@ -30,6 +30,7 @@ mod http;
 mod lossy;
 mod maps;
 mod meter;
+mod p1;
 mod peers;
 mod plugins;
 mod poll;

@@ -72,7 +72,7 @@ pub async fn capture(
     let recorder = tokio::spawn(record(link.tap(), began, enough.clone(), full.clone()));
     let until = began + wanted.duration;
     let mut notes = Vec::new();
-    let scanned = discover::scan(link, catalog, wanted.request, progress, cancel).await;
+    let scanned = discover::scan(&link.clone().into(), catalog, wanted.request, progress, cancel).await;
     let devices = match scanned {
         Ok(scan) => scan.devices,
         Err(error @ HostError::NothingFound { .. }) => {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use busbar_ledger::Diagnostics;
 use busbar_ledger::model::Ledger;
 use busbar_loader::{Options, PluginLedger, PluginState, Plugins};
-use busbar_plugin_sdk::{Conversation, Found, Step};
+use busbar_plugin_sdk::{Conversation, Found, Step, Telegram, Verdict};
 use tracing::warn;
 
 use crate::config::PluginsConfig;
@@ -415,6 +415,25 @@ impl Catalog {
     pub async fn discover(&self, plugin: &str, talk: &Conversation) -> Result<Step> {
         self.plugins
             .discover(plugin, talk)
+            .await
+            .map_err(|error| HostError::Plugin {
+                plugin: plugin.to_owned(),
+                error,
+            })
+    }
+
+    /// Whether this plugin finds telegrams in streams.
+    pub fn listens(&self, plugin: &str) -> bool {
+        self.plugins.listeners().any(|name| name == plugin)
+    }
+
+    /// The devices that speak in a telegram.
+    ///
+    /// # Errors
+    /// The plugin's, or its worker's.
+    pub async fn recognise(&self, plugin: &str, telegram: &Telegram) -> Result<Verdict> {
+        self.plugins
+            .recognise(plugin, telegram)
             .await
             .map_err(|error| HostError::Plugin {
                 plugin: plugin.to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use busbar_simulate::{DEMO, Running, Site};
 use busbar_sinks::mqtt::MqttConfig;
-use busbar_wire::{Endpoint, InFlight, Link, Options};
+use busbar_wire::{Endpoint, InFlight, Options};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +19,11 @@ use crate::config::{Config, DEFAULT_PORT, format_duration};
 use crate::discover::{self, Request, progress::Quiet};
 use crate::error::{HostError, Result};
 use crate::host::Host;
+use crate::profile::Profile;
 use crate::registry;
 use crate::settings::ConnectionOptions;
+use crate::telegrams::keys::Keys;
+use crate::telegrams::way::Way;
 
 /// Ports tried for the live page, from the usual one up.
 const PORTS: u16 = 100;
@@ -115,12 +118,14 @@ async fn scan(
         start: 4,
         ..InFlight::default()
     };
-    let link = Link::open(
+    let link = Way::open(
         endpoint,
         Options {
             in_flight,
             ..Options::one_shot()
         },
+        Keys::default(),
+        &Profile::default(),
     );
     let request = Request {
         connection: name.to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
+use busbar_ledger::telegram::{self, Said};
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_ledger::{codec, describe};
 use busbar_store::{Entity, KeptStitch, Registry};
@@ -123,6 +124,7 @@ pub async fn explain(
         Some(Availability::Offline(why)) => format!("no reading now: the device is offline: {why}"),
         Some(_) => "no reading now: the device has not answered for it".to_owned(),
     };
+    let line = bus.and_then(|bus| said(bus, &device.connection_id, device.unit_id, point));
     let mut write = None;
     if point.writable {
         // Without a host, the device as the registry has it.
@@ -142,7 +144,7 @@ pub async fn explain(
             crate::registry::status(entity.status),
         )
     });
-    let mut steps = steps(&ledger, point, device.unit_id, &reading, silence);
+    let mut steps = steps(&ledger, point, device.unit_id, &reading, silence, line.as_deref());
     steps.extend(energy::stitched(point, total, &stitches));
     Ok(Explanation {
         entity: id.to_owned(),
@@ -241,8 +243,26 @@ fn unknown(id: &str, known: &[Entity]) -> HostError {
     HostError::nothing_found(format!("there is no entity {id:?} in the registry"), hint)
 }
 
+/// The line of the newest telegram that a point is read from. The meter of a connection speaks for all behind it.
+fn said(bus: &Bus, connection_id: &str, unit: u8, point: &Point) -> Option<String> {
+    let spoken = point.spoken()?;
+    let devices = bus.devices();
+    let meter = devices.iter().filter(|d| d.meta.connection_id == connection_id);
+    let telegram = bus.telegram(&meter.min_by_key(|d| d.meta.unit)?.meta.id)?;
+    let lines = telegram::lines(&telegram.lines());
+    let said = Said::new(unit, &lines, telegram::time::CENTRAL_EUROPE);
+    said.line(spoken, point.unit.as_deref()).map(ToString::to_string)
+}
+
 /// The way from registers to value. Pure.
-fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: String) -> Vec<String> {
+fn steps(
+    ledger: &Ledger,
+    point: &Point,
+    unit: u8,
+    reading: &Reading,
+    silence: String,
+    line: Option<&str>,
+) -> Vec<String> {
     let mut steps = Vec::new();
     match (&point.source, &point.otherwise) {
         (PointSource::Computed(expression), _) => steps.push(format!("computed: {expression}")),
@@ -252,6 +272,7 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: S
                 describe::codes(spoken),
                 describe::spoken(spoken)
             ));
+            steps.extend(line.map(|line| format!("the last telegram says {line}")));
             if let Some(expression) = otherwise {
                 steps.push(format!(
                     "where the telegram has no such line, computed: {expression}"

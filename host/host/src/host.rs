@@ -12,14 +12,14 @@ use busbar_ledger::model::{Ledger, Manners};
 use busbar_sinks::prometheus::MetricsConfig;
 use busbar_sinks::sinks::{Sinks, Site};
 use busbar_store::{Connection, History, KillSwitch, Lifecycle, Registry};
-use busbar_wire::{Endpoint, Link};
+use busbar_wire::Endpoint;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Device};
 use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::{Config, DiscoverConfig};
@@ -30,9 +30,13 @@ use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
+use crate::poll::telegrams::{self, Listened};
 use crate::profile::{self, Profile};
 use crate::registry::{self, Saved};
 use crate::settings::{Settings, with_manners};
+use crate::telegrams::keys::Keys;
+use crate::telegrams::serve::serve;
+use crate::telegrams::way::Way;
 use crate::write::policy::{Kept, Policy};
 use crate::write::{self, Writer};
 
@@ -74,12 +78,41 @@ pub struct Host {
     open: Mutex<write::Open>,
 }
 
-/// A connection at work. Several may share one endpoint, and then its link.
+/// What is to be done for a connection.
+enum Work {
+    Poll(Polled),
+    Listen(Listened, Profile),
+}
+
+impl Work {
+    fn devices(&self) -> &[Arc<Device>] {
+        match self {
+            Work::Poll(polled) => &polled.devices,
+            Work::Listen(listened, _) => &listened.devices,
+        }
+    }
+
+    fn profile(&self) -> &Profile {
+        match self {
+            Work::Poll(polled) => &polled.profile,
+            Work::Listen(_, profile) => profile,
+        }
+    }
+
+    fn way(&self) -> Way {
+        match self {
+            Work::Poll(polled) => Way::Asked(polled.link.clone()),
+            Work::Listen(listened, _) => Way::Heard(listened.ear.clone()),
+        }
+    }
+}
+
+/// A connection at work. Several may share one endpoint, and then the way to it.
 struct Lane {
     /// The connection's name.
     connection: String,
     url: String,
-    link: Link,
+    way: Way,
     interval: Duration,
     stop: CancellationToken,
 }
@@ -223,8 +256,8 @@ impl Host {
         match now {
             None => self.forget(&known.id),
             Some(now) => {
-                let polled = self.polled(&now).await?;
-                self.begin_to_poll(&now, polled);
+                let work = self.work(&now).await?;
+                self.begin(&now, work);
                 self.approve_new().await;
             }
         }
@@ -239,9 +272,15 @@ impl Host {
         }
     }
 
-    fn begin_to_poll(self: &Arc<Self>, connection: &Connection, polled: Option<Polled>) {
-        let devices = polled.as_ref().map(|p| p.devices.clone()).unwrap_or_default();
-        let profile = polled.as_ref().map(|p| p.profile.clone()).unwrap_or_default();
+    fn begin(self: &Arc<Self>, connection: &Connection, work: Option<(Work, Duration)>) {
+        let devices = work
+            .as_ref()
+            .map(|(w, _)| w.devices().to_vec())
+            .unwrap_or_default();
+        let profile = work
+            .as_ref()
+            .map(|(w, _)| w.profile().clone())
+            .unwrap_or_default();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         // Whatever becomes of it, it is not polled as it was, wherever that was.
         if let Some(old) = lanes.remove(&connection.id) {
@@ -249,50 +288,55 @@ impl Host {
         }
         self.bus.put(&connection.name, devices);
         self.bus.put_profile(&connection.name, profile);
-        let Some(polled) = polled.filter(|p| !p.devices.is_empty()) else {
+        let Some((work, interval)) = work.filter(|(w, _)| !w.devices().is_empty()) else {
             return;
         };
         let stop = CancellationToken::new();
+        let way = work.way();
         let lane = Lane {
             connection: connection.name.clone(),
             url: connection.url.clone(),
-            link: polled.link.clone(),
-            interval: polled.interval,
+            way: way.clone(),
+            interval,
             stop: stop.clone(),
         };
         lanes.insert(connection.id.clone(), lane);
         drop(lanes);
-        let (host, connection, link, ended) = (
-            Arc::clone(self),
-            connection.clone(),
-            polled.link.clone(),
-            stop.clone(),
-        );
-        tokio::spawn(connection::run(
-            polled,
-            Arc::clone(&self.bus),
-            self.news.clone(),
-            self.started,
-            stop,
-        ));
+        let (host, connection, ended) = (Arc::clone(self), connection.clone(), stop.clone());
+        let bus = Arc::clone(&self.bus);
+        match work {
+            Work::Poll(polled) => {
+                tokio::spawn(connection::run(
+                    polled,
+                    bus,
+                    self.news.clone(),
+                    self.started,
+                    stop,
+                ));
+            }
+            Work::Listen(listened, _) => {
+                let configured = self.config.connections.iter().find(|c| c.name == connection.name);
+                if let Some(address) = configured.and_then(|c| c.serve) {
+                    tokio::spawn(serve(listened.ear.stream.clone(), address, stop.clone()));
+                }
+                tokio::spawn(telegrams::run(listened, Arc::clone(&self.catalog), bus, stop));
+            }
+        }
         tokio::spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
-                () = host.keep_profile(&connection, &link) => {}
+                () = host.keep_profile(&connection, &way) => {}
             }
         });
     }
 
     /// Keeps what a link learns, soon after its start and then now and again.
-    async fn keep_profile(&self, connection: &Connection, link: &Link) {
+    async fn keep_profile(&self, connection: &Connection, way: &Way) {
         let mut pause = FIRST_PROFILE;
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PROFILES_EVERY);
-            profile::keep(&self.registry, &connection.id, |p| {
-                profile::learn_link(p, &link.stats())
-            })
-            .await;
+            profile::keep(&self.registry, &connection.id, |p| way.teach(p)).await;
             let profile = profile::load(&self.registry, connection).await;
             self.bus.put_profile(&connection.name, profile);
         }
@@ -341,17 +385,26 @@ impl Host {
     pub async fn poll_once(self: &Arc<Self>) -> Result<()> {
         let mut all = JoinSet::new();
         for connection in self.registry.connections().await? {
-            let Some(polled) = self.polled(&connection).await? else {
+            let Some((work, _)) = self.work(&connection).await? else {
                 continue;
             };
-            self.bus.put(&connection.name, polled.devices.clone());
-            all.spawn(connection::once(polled, Arc::clone(&self.bus), self.news.clone()));
+            self.bus.put(&connection.name, work.devices().to_vec());
+            let bus = Arc::clone(&self.bus);
+            match work {
+                Work::Poll(polled) => {
+                    all.spawn(connection::once(polled, bus, self.news.clone()));
+                }
+                Work::Listen(listened, _) => {
+                    let catalog = Arc::clone(&self.catalog);
+                    all.spawn(async move { telegrams::once(listened, &catalog, &bus).await });
+                }
+            }
         }
         while all.join_next().await.is_some() {}
         Ok(())
     }
 
-    async fn polled(&self, connection: &Connection) -> Result<Option<Polled>> {
+    async fn work(&self, connection: &Connection) -> Result<Option<(Work, Duration)>> {
         let endpoint = match connection.url.parse::<busbar_wire::Endpoint>() {
             Ok(endpoint) => endpoint,
             Err(error) => {
@@ -372,25 +425,58 @@ impl Host {
         let Settings {
             options,
             interval,
+            given_interval,
             max_words,
         } = self.settings(connection, &profile);
-        let link = match self.link(&connection.url) {
-            Some(link) => link,
+        let way = match self.way(&connection.url) {
+            Some(way) => way,
             None => {
                 let each = devices.iter().map(|d| d.meta.ledger.read.manners);
                 let manners = each.fold(Manners::default(), Manners::and);
-                Link::open(endpoint, with_manners(options, manners))
+                let keys = self.keys(connection);
+                Way::open(endpoint, with_manners(options, manners), keys, &profile)
             }
         };
-        Ok(Some(Polled {
-            name: connection.name.clone(),
-            link,
-            devices,
-            interval,
-            max_words,
-            profile,
-            book: Arc::clone(&self.book),
-        }))
+        let name = connection.name.clone();
+        let work = match way {
+            Way::Asked(link) => Work::Poll(Polled {
+                name,
+                link,
+                devices,
+                interval,
+                max_words,
+                profile,
+                book: Arc::clone(&self.book),
+            }),
+            Way::Heard(ear) => {
+                let interval = given_interval;
+                let listened = Listened {
+                    name,
+                    ear,
+                    devices,
+                    interval,
+                    book: Arc::clone(&self.book),
+                };
+                Work::Listen(listened, profile)
+            }
+        };
+        Ok(Some((work, interval)))
+    }
+
+    /// What telegrams of a connection are read with. Faults are told when the file is read, and cost only the keys.
+    pub fn keys(&self, connection: &Connection) -> Keys {
+        Keys::find(&self.config, &connection.url, Some(&connection.name)).unwrap_or_else(|error| {
+            warn!("\"{}\": {error}. {}", connection.name, error.hint());
+            Keys::default()
+        })
+    }
+
+    /// What telegrams of an endpoint are read with that may not be set up yet.
+    ///
+    /// # Errors
+    /// A key that is none.
+    pub fn keys_for(&self, url: &str, name: Option<&str>) -> Result<Keys> {
+        Keys::find(&self.config, url, name)
     }
 
     fn settings(&self, connection: &Connection, profile: &Profile) -> Settings {
@@ -398,14 +484,14 @@ impl Host {
         Settings::of(connection, configured, profile)
     }
 
-    /// The link that owns an endpoint, by its canonical URL.
-    pub fn link(&self, url: &str) -> Option<Link> {
+    /// The way to an endpoint that is owned here, by its canonical URL.
+    pub fn way(&self, url: &str) -> Option<Way> {
         self.lanes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .values()
             .find(|lane| lane.url == url)
-            .map(|lane| lane.link.clone())
+            .map(|lane| lane.way.clone())
     }
 
     /// What writes need; `None` where nothing may be written: then the path is not even built.
@@ -413,12 +499,12 @@ impl Host {
         self.writer.clone()
     }
 
-    /// The way to the devices of a connection, by its id.
+    /// The way to the devices of a connection that can be asked and written to, by its id.
     pub fn lane(&self, connection: &str) -> Option<write::Lane> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.get(connection)?;
         Some(write::Lane {
-            link: lane.link.clone(),
+            link: lane.way.link()?.clone(),
             interval: lane.interval,
         })
     }
@@ -443,15 +529,15 @@ impl Host {
     pub async fn connect_only(self: &Arc<Self>) -> Result<()> {
         self.follow_config().await?;
         for connection in self.registry.connections().await? {
-            let Some(polled) = self.polled(&connection).await? else {
+            let Some((work, interval)) = self.work(&connection).await? else {
                 continue;
             };
-            self.bus.put(&connection.name, polled.devices);
+            self.bus.put(&connection.name, work.devices().to_vec());
             let lane = Lane {
                 connection: connection.name.clone(),
                 url: connection.url.clone(),
-                link: polled.link,
-                interval: polled.interval,
+                way: work.way(),
+                interval,
                 stop: CancellationToken::new(),
             };
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -553,7 +639,7 @@ impl Host {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut links: Vec<LinkReport> = lanes
             .values()
-            .map(|lane| LinkReport::of(&lane.connection, &lane.link))
+            .map(|lane| LinkReport::of(&lane.connection, &lane.way))
             .collect();
         links.sort_by(|a, b| a.connection.cmp(&b.connection));
         links
@@ -572,8 +658,8 @@ impl Host {
             lane.stop.cancel();
         }
         for (id, lane) in &lanes {
-            profile::keep(&self.registry, id, |p| profile::learn_link(p, &lane.link.stats())).await;
-            lane.link.close().await;
+            profile::keep(&self.registry, id, |p| lane.way.teach(p)).await;
+            lane.way.close().await;
         }
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(sinks) = sinks {

@@ -32,6 +32,7 @@ mod profile;
 mod registry;
 mod settings;
 pub mod setup;
+mod telegrams;
 mod units;
 mod view;
 mod web;

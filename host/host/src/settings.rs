@@ -63,6 +63,8 @@ pub struct Settings {
     pub options: Options,
     /// How often it is polled.
     pub interval: Duration,
+    /// The same, where somebody said so: what comes by itself is else taken as often as it comes.
+    pub given_interval: Option<Duration>,
     /// The longest read, in registers.
     pub max_words: u16,
 }
@@ -114,6 +116,7 @@ impl Settings {
                 ..defaults
             },
             interval: interval.unwrap_or(DEFAULT_INTERVAL),
+            given_interval: interval,
             max_words,
         }
     }

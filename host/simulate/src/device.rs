@@ -169,6 +169,16 @@ impl Device {
         Ok(pdu::words(span.function, &words))
     }
 
+    /// What it says by itself; nothing where it only answers.
+    pub(crate) fn telegram(&self, moment: Moment) -> Option<String> {
+        let Personality::Plain(plain) = &self.personality else {
+            return None;
+        };
+        let now = self.house.at(moment.elapsed);
+        self.stats().requests += 1;
+        plain.telegram(&now, moment)
+    }
+
     /// Gives a point another content; `false` where this unit has no such ledger.
     pub(crate) fn set(&self, unit: u8, ledger: &str, point: usize, put: Put) -> bool {
         match &self.personality {

@@ -41,6 +41,7 @@ mod serve;
 mod sheet;
 mod site;
 mod stats;
+mod telegram;
 mod words;
 
 pub use error::{SimulateError, SiteError};
@@ -189,6 +190,12 @@ async fn bind(
             let port = serve::rtu::open(line)?;
             tasks.spawn(serve::rtu::serve_line(line.clone(), port, place));
             Ok((listen.clone(), None))
+        }
+        Listen::P1OverTcp(socket) => {
+            let listener = TcpListener::bind((socket.host.as_str(), socket.port)).await?;
+            let address = listener.local_addr()?;
+            tasks.spawn(serve::telegrams::serve(listener, place));
+            Ok((Listen::P1OverTcp(here(address)), Some(address)))
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Listen {
     Udp(Socket),
     RtuOverTcp(Socket),
     Rtu(Line),
+    /// Telegrams of a smart meter, to whoever connects.
+    P1OverTcp(Socket),
 }
 
 /// A host and a port; 0 for any free one.
@@ -114,26 +116,34 @@ impl Listen {
             Some(("modbus+udp", rest)) => Socket::parse(rest).map(Listen::Udp),
             Some(("modbus+rtu+tcp", rest)) => Socket::parse(rest).map(Listen::RtuOverTcp),
             Some(("modbus+rtu", rest)) => Line::parse(rest).map(Listen::Rtu),
+            Some(("p1+tcp", rest)) => Socket::parse(rest).map(Listen::P1OverTcp),
             _ => None,
         };
         parsed.ok_or_else(|| {
             format!(
                 "cannot listen on `{url}`; write modbus+tcp://127.0.0.1:1502 (or modbus+udp, or modbus+rtu+tcp; \
-                 port 0 for any free one), or modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none&stop=1"
+                 port 0 for any free one), p1+tcp://127.0.0.1:2001 for a smart meter, or \
+                 modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none&stop=1"
             )
         })
     }
 
     pub(crate) fn socket(&self) -> Option<&Socket> {
         match self {
-            Listen::Tcp(socket) | Listen::Udp(socket) | Listen::RtuOverTcp(socket) => Some(socket),
+            Listen::Tcp(socket)
+            | Listen::Udp(socket)
+            | Listen::RtuOverTcp(socket)
+            | Listen::P1OverTcp(socket) => Some(socket),
             Listen::Rtu(_) => None,
         }
     }
 
     pub(crate) fn socket_mut(&mut self) -> Option<&mut Socket> {
         match self {
-            Listen::Tcp(socket) | Listen::Udp(socket) | Listen::RtuOverTcp(socket) => Some(socket),
+            Listen::Tcp(socket)
+            | Listen::Udp(socket)
+            | Listen::RtuOverTcp(socket)
+            | Listen::P1OverTcp(socket) => Some(socket),
             Listen::Rtu(_) => None,
         }
     }
@@ -176,6 +186,7 @@ impl fmt::Display for Listen {
             Listen::Udp(socket) => write!(f, "modbus+udp://{socket}"),
             Listen::RtuOverTcp(socket) => write!(f, "modbus+rtu+tcp://{socket}"),
             Listen::Rtu(line) => write!(f, "modbus+rtu://{line}"),
+            Listen::P1OverTcp(socket) => write!(f, "p1+tcp://{socket}"),
         }
     }
 }
@@ -190,6 +201,7 @@ mod tests {
             "modbus+tcp://127.0.0.1:0",
             "modbus+udp://[::1]:502",
             "modbus+rtu+tcp://gateway:4001",
+            "p1+tcp://127.0.0.1:0",
             "modbus+rtu:///dev/pts/3?baud=19200&parity=even",
             "modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none&stop=2",
         ] {

@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::pdu::exception;
 use crate::sheet::{Put, Sheet};
 use crate::site::{Cell, PartSpec, Which};
+use crate::telegram::Lines;
 use crate::words::{in_order, spread};
 
 #[derive(Debug)]
@@ -128,6 +129,16 @@ impl Plain {
         let mut unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
         unit.sheet.pass(moment.elapsed);
         Ok(unit)
+    }
+
+    /// The telegram of all units; nothing where none has a point that lies in one.
+    pub(crate) fn telegram(&self, now: &Now<'_>, moment: Moment) -> Option<String> {
+        let mut lines = Lines::default();
+        for (&id, unit) in &self.units {
+            let unit = unit.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.add(id, &unit.sheet, now, moment.unix);
+        }
+        lines.telegram()
     }
 
     /// Whether this unit knows a function; one that is not there knows all.

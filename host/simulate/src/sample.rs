@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use busbar_ledger::model::{Ledger, Point, Register, Total, ValueType};
+use busbar_ledger::model::{Ledger, Point, Register, Spoken, SpokenType, Total, ValueType};
 
 use crate::{gx, identity};
 
@@ -21,7 +21,8 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
         .flat_map(|transport| &transport.units)
         .next()
         .copied()
-        .unwrap_or(1);
+        // The meter itself is no channel of its own.
+        .unwrap_or(u8::from(!speaks_for_itself(ledger)));
     let mut text = format!(
         "begins = \"11:00\"\n\n[[device]]\nname = {}\nlisten = {}\n",
         quoted(ledger.short_name()),
@@ -41,6 +42,11 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
             quoted(&ledger.name)
         ),
     };
+    for point in &ledger.points {
+        if let Some(said) = point.spoken().and_then(|spoken| said(point, spoken)) {
+            let _ = writeln!(text, "{} = {said}", point.key);
+        }
+    }
     // What says which device it is is filled from `[identify]`.
     let identity = identity::words(ledger, None);
     let is_identity = |register: &Register| identity.iter().any(|(span, _)| span.overlaps(register.span));
@@ -63,6 +69,17 @@ pub(crate) fn sample(ledger: &Ledger, url: &str) -> String {
         text.push_str("\n[[device.service]]\nservice = \"system\"\n\n[device.service.values]\nserial = \"5100c0ffee00\"\n");
     }
     text
+}
+
+/// Whether its points lie in the telegrams of a meter, and are the meter's own.
+fn speaks_for_itself(ledger: &Ledger) -> bool {
+    let mut codes = ledger
+        .points
+        .iter()
+        .filter_map(Point::spoken)
+        .flat_map(|spoken| &spoken.codes)
+        .peekable();
+    codes.peek().is_some() && codes.all(|code| code.at(1) == code.at(2))
 }
 
 /// A likely value, as text of the site file.
@@ -101,6 +118,29 @@ fn likely(point: &Point, register: &Register) -> String {
         return "1".to_owned();
     }
     format!("{{ wander = {{ mean = {mean}, spread = {spread}, every = \"10s\" }} }}")
+}
+
+/// The same for a point that lies in telegrams; nothing where a likely meter does not say it.
+fn said(point: &Point, spoken: &Spoken) -> Option<String> {
+    Some(match spoken.ty {
+        SpokenType::Raw => return None,
+        SpokenType::Timestamp => "0".to_owned(),
+        SpokenType::Text => quoted("50"),
+        SpokenType::Octets => quoted("E5100C0FFEE00"),
+        SpokenType::Integer => "1".to_owned(),
+        SpokenType::Number => match (point.unit.as_deref(), point.class) {
+            (Some("V"), _) => "{ wander = { mean = 230, spread = 2, every = \"10s\" } }".to_owned(),
+            (Some("A"), _) => "{ wander = { mean = 4, spread = 1, every = \"10s\" } }".to_owned(),
+            (Some("W" | "var" | "VA"), _) => {
+                "{ wander = { mean = 900, spread = 200, every = \"10s\" } }".to_owned()
+            }
+            (Some("kWh" | "kvarh"), _) => {
+                "{ integral = { of = 900, times = 0.001, start = 100 } }".to_owned()
+            }
+            (Some("Hz"), _) => "50".to_owned(),
+            _ => "1".to_owned(),
+        },
+    })
 }
 
 /// The largest value that fits every type of this size.

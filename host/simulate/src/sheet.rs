@@ -11,6 +11,7 @@ use crate::error::SiteError;
 use crate::house::Now;
 use crate::onwrite::{Course, OnWrite};
 use crate::site::{Cell, Habit, PartSpec};
+use crate::telegram;
 
 /// A ledger and what its points hold. A point without an entry does not exist on the device.
 #[derive(Clone, Debug)]
@@ -190,12 +191,7 @@ pub(crate) fn fits(ledger: &Ledger, place: usize, cell: &Cell) -> Result<(), Str
     let point = &ledger.points[place];
     let register = match &point.source {
         PointSource::Registers(registers) => registers.first(),
-        PointSource::Obis(_) => {
-            return Err(format!(
-                "`{}` lies in telegrams, which are not simulated; take it out",
-                point.key
-            ));
-        }
+        PointSource::Obis(spoken) => return telegram::fits(point, spoken, cell),
         PointSource::Computed(_) => None,
     };
     let Some(register) = register else {

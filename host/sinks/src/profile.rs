@@ -18,6 +18,9 @@ pub struct Profile {
     pub spacing_ms: Option<u64>,
     /// The pause that it needs between connecting and the first request.
     pub settle_ms: Option<u64>,
+    /// How the line is set on which a meter speaks, as in a URL: `baud=115200&parity=none&bits=8`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
     /// What of each unit behind it is known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub units: BTreeMap<u8, UnitProfile>,

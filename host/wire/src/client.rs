@@ -118,14 +118,17 @@ fn kind(error: &WireError) -> io::ErrorKind {
         WireError::ConnectTimeout { .. }
         | WireError::NothingHeard { .. }
         | WireError::Silent { .. }
+        | WireError::Quiet { .. }
         | WireError::UnitResting { .. } => io::ErrorKind::TimedOut,
         WireError::Unreachable { .. } | WireError::UnknownHost { .. } => io::ErrorKind::HostUnreachable,
         WireError::ConnectionLost { .. } => io::ErrorKind::ConnectionReset,
         WireError::NotModbus { .. }
         | WireError::OtherFraming { .. }
         | WireError::NoFrame { .. }
+        | WireError::NoTelegram { .. }
         | WireError::BadAnswer { .. } => io::ErrorKind::InvalidData,
         WireError::BadRequest { .. } => io::ErrorKind::InvalidInput,
+        WireError::OnlyHeard { .. } => io::ErrorKind::Unsupported,
         WireError::Void { .. } => io::ErrorKind::PermissionDenied,
         WireError::Closed { .. } => io::ErrorKind::NotConnected,
         WireError::Down { cause, .. } => kind(cause),

@@ -108,6 +108,28 @@ pub enum WireError {
         /// How long was waited.
         after: Duration,
     },
+    /// The connection stands, and the meter that should speak by itself says nothing.
+    #[error("{endpoint}: connected, and nothing was said for {}", human(*after))]
+    Quiet {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// For how long.
+        after: Duration,
+    },
+    /// Telegrams come from there by themselves: nobody can be asked for anything.
+    #[error("{endpoint}: a meter speaks there by itself; it can be heard, and not asked or written to")]
+    OnlyHeard {
+        /// The endpoint.
+        endpoint: Arc<str>,
+    },
+    /// A web server answered, and not with a telegram.
+    #[error("{endpoint}: {reason}")]
+    NoTelegram {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// With what.
+        reason: String,
+    },
     /// A unit did not answer in time. Neither "absent" nor "present": nothing is known.
     #[error("{endpoint}: unit {unit} did not answer {asked} within {}", human(*after))]
     Silent {
@@ -252,7 +274,9 @@ impl WireError {
             WireError::NotModbus { .. } | WireError::OtherFraming { .. } => "not_modbus",
             WireError::NoFrame { .. } => "no_frame",
             WireError::Port { reason, .. } => reason.code(),
-            WireError::NothingHeard { .. } | WireError::Silent { .. } => "silent",
+            WireError::NothingHeard { .. } | WireError::Silent { .. } | WireError::Quiet { .. } => "silent",
+            WireError::OnlyHeard { .. } => "only_heard",
+            WireError::NoTelegram { .. } => "no_telegram",
             WireError::Exception { .. } => "exception",
             WireError::BadAnswer { .. } => "bad_answer",
             WireError::UnitResting { .. } => "unit_resting",

@@ -7,6 +7,9 @@ use crate::identity::Asked;
 impl WireError {
     /// The next step for a person.
     pub fn hint(&self) -> String {
+        if let Some(hint) = self.of_telegrams() {
+            return hint.to_owned();
+        }
         let hint = match self {
             WireError::Refused { endpoint } if over_udp(endpoint) => {
                 "nothing listens on that UDP port: check the port (502 as a rule); many devices speak Modbus TCP only (modbus+tcp://)"
@@ -112,8 +115,43 @@ impl WireError {
             WireError::BadRequest { .. } => "split the read",
             WireError::Void { .. } => "see to that, then ask for it again",
             WireError::Closed { .. } => "open the link again",
+            WireError::Quiet { .. } | WireError::NoTelegram { .. } => {
+                "check the meter's port and the gateway at it"
+            }
+            WireError::OnlyHeard { .. } => {
+                "`busbar scan` and `busbar read --ledger dsmr/p1` listen to such a meter"
+            }
         };
         hint.to_owned()
+    }
+
+    /// What is to be done where a meter speaks by itself, as far as that is something else than elsewhere.
+    fn of_telegrams(&self) -> Option<&'static str> {
+        let over = |scheme: &str, endpoint: &str| endpoint.starts_with(scheme);
+        let hint = match self {
+            WireError::Refused { endpoint } if over("p1+tcp:", endpoint) => {
+                "check the gateway's port (23, 2001 and 20202 are common), and that no other program is connected: some take one client only"
+            }
+            WireError::Refused { endpoint } | WireError::NoTelegram { endpoint, .. }
+                if over("p1+http:", endpoint) =>
+            {
+                "check the address and the path, and that the local API is switched on in the maker's app (HomeWizard: Settings, Meters, Local API)"
+            }
+            WireError::ConnectionLost { endpoint, .. } if over("p1:", endpoint) => {
+                "plug the adapter in again; a name under /dev/serial/by-id stays the same then"
+            }
+            WireError::ConnectionLost { endpoint, .. } if over("p1+", endpoint) => {
+                "some gateways take one client only: end the other program that listens to it"
+            }
+            WireError::Quiet { endpoint, .. } if over("p1:", endpoint) => {
+                "is the customer port switched on (in some countries the grid operator does that, on request), and is the cable one for it, with its request line at 5 V?"
+            }
+            WireError::Quiet { endpoint, .. } if over("p1+", endpoint) => {
+                "is the gateway plugged in at the meter, is the meter's customer port switched on, and is no other program connected?"
+            }
+            _ => return None,
+        };
+        Some(hint)
     }
 }
 

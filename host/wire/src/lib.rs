@@ -1,4 +1,6 @@
-//! One owner task for each Modbus endpoint.
+//! One owner task for each endpoint: Modbus devices that are asked, and meters that speak by themselves.
+//!
+//! [`Stream`] is the way to hear what a meter says without being asked.
 //!
 //! [`Link::read`] is the way to ask: a span of registers of one unit, and what comes back is exactly what the device
 //! answered to that request, or a [`WireError`] that says where, what and why. [`Link::write`] is the only way to change
@@ -37,6 +39,7 @@ mod serial;
 mod serve;
 mod session;
 mod stats;
+mod stream;
 mod sweep;
 mod tap;
 mod task;
@@ -49,7 +52,9 @@ mod writes;
 pub use crate::check::BadAnswer;
 pub use crate::client::EngineClient;
 pub use crate::datagrams::Datagrams;
-pub use crate::endpoint::{Endpoint, EndpointError, Host, Parity, SerialLine};
+pub use crate::endpoint::{
+    Endpoint, EndpointError, Host, HttpPlace, Parity, SerialLine, Setting, TelegramLine,
+};
 pub use crate::error::{Framing, WireError, exception_name};
 pub use crate::identity::{Asked, Identity};
 pub use crate::link::{Link, LinkState, ReadPlan};
@@ -58,6 +63,7 @@ pub use crate::options::{InFlight, Learned, Options};
 pub use crate::queue::Priority;
 pub use crate::serial::{PortError, stable_path};
 pub use crate::stats::Stats;
+pub use crate::stream::{Chunk, Listener, Piece, Stream, StreamOptions, StreamStats};
 pub use crate::sweep::{Sweep, sweep};
 pub use crate::tap::{Direction, Seen, Traffic};
 pub use crate::write::{WriteAnswer, WriteError};

@@ -14,7 +14,7 @@ use crate::error::WireError;
 use crate::frames::MbapStream;
 use crate::identity::{self, Asked, Identity};
 use crate::inbox::Inbox;
-use crate::open::{Bind, Connect, Framed, Lines, Open, Sockets};
+use crate::open::{Bind, Connect, Framed, Lines, OnlyHeard, Open, Sockets};
 use crate::options::{InFlight, Options};
 use crate::queue::Priority;
 use crate::rtu::Pace;
@@ -88,6 +88,10 @@ impl Link {
             Endpoint::Udp(host) => Link::over_datagrams(&name, options, Udp::new(host)),
             Endpoint::RtuOverTcp(host) => Link::rtu(&name, options, Pace::gateway(), Tcp::new(host)),
             Endpoint::Rtu(line) => Link::rtu(&name, options, Pace::of(&line), Serial::new(line)),
+            // Whoever asks where only listening helps is told so.
+            Endpoint::P1(_) | Endpoint::P1OverTcp(_) | Endpoint::P1OverHttp(_) => {
+                Link::over(&name, options, OnlyHeard)
+            }
         }
     }
 

@@ -125,4 +125,17 @@ pub enum ConnectError {
     Failed(io::Error),
     /// A serial port cannot be used.
     Port(PortError),
+    /// A meter speaks there by itself: it cannot be asked.
+    OnlyHeard,
+}
+
+/// Stands for an endpoint where nobody can be asked.
+pub(crate) struct OnlyHeard;
+
+impl Connect for OnlyHeard {
+    type Stream = tokio::net::TcpStream;
+
+    async fn connect(&mut self) -> Result<Self::Stream, ConnectError> {
+        Err(ConnectError::OnlyHeard)
+    }
 }

@@ -164,6 +164,7 @@ impl Engine {
                 },
                 ConnectError::Failed(error) => WireError::from_io(endpoint, &error, now.elapsed()),
                 ConnectError::Port(reason) => WireError::Port { endpoint, reason },
+                ConnectError::OnlyHeard => WireError::OnlyHeard { endpoint },
             }),
             Err(_) => Err(WireError::ConnectTimeout {
                 endpoint,

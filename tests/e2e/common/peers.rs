@@ -1,6 +1,7 @@
 //! Programs that Busbar did not write, as clients and as devices.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -37,6 +38,38 @@ fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Command {
 async fn runs(program: impl AsRef<OsStr>, args: &[&str]) -> bool {
     let output = command(program, args).output().await;
     output.is_ok_and(|output| output.status.success())
+}
+
+const SER2NET: &str = "ser2net is not installed (apt install ser2net)";
+
+/// ser2net 4: a real gateway before a serial port.
+pub struct Ser2net {
+    pub process: Background,
+    pub address: SocketAddr,
+}
+
+impl Ser2net {
+    /// Before this port, over `tcp` or `telnet,tcp`. Its configuration lies in this directory.
+    pub async fn before(port: &Path, accepter: &str, dir: &Path) -> Option<Self> {
+        let program = ["/usr/sbin/ser2net", "/usr/bin/ser2net"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        let Some(program) = program else {
+            return missing(SER2NET);
+        };
+        let address = busbar_zoo::closed_port().await;
+        let config = dir.join("ser2net.yaml");
+        let text = format!(
+            "connection: &meter\n  accepter: {accepter},{},{}\n  connector: serialdev,{},115200n81,local\n",
+            address.ip(),
+            address.port(),
+            port.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let arguments: [&OsStr; 4] = ["-n".as_ref(), "-d".as_ref(), "-c".as_ref(), config.as_os_str()];
+        let process = Background::of(command(program, &arguments));
+        Some(Ser2net { process, address })
+    }
 }
 
 /// A Python that has pymodbus.

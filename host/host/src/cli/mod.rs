@@ -143,7 +143,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
         Command::Run(args) => run::run(&args, data_dir, config.clone(), catalog().await?, output).await,
         Command::Demo(args) => demo::run(&args, catalog().await?, output).await,
         Command::Setup(args) => setup::run(&args, data_dir, config.clone(), output, catalog).await,
-        Command::Scan(args) => scan::run(&args, data_dir, output, catalog).await,
+        Command::Scan(args) => scan::run(&args, data_dir, &config, output, catalog).await,
         Command::Discover(args) => {
             discover::run(
                 &args,
@@ -155,7 +155,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<()> {
             )
             .await
         }
-        Command::Read(args) => read::run(&args, data_dir, output, catalog).await,
+        Command::Read(args) => read::run(&args, data_dir, &config, output, catalog).await,
         Command::Raw(args) => raw::run(&args, data_dir, output).await,
         Command::Devices(args) => registry::devices(&args, data_dir, output, catalog).await,
         Command::Entities(args) => registry::entities(&args, data_dir, output, catalog).await,

@@ -1,5 +1,7 @@
 //! `busbar read`: every point of one device, once or again and again.
 
+mod heard;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use super::live;
 use super::map;
 use super::output::{Output, number};
 use crate::catalog::Catalog;
+use crate::config::Config;
 use crate::control::{Client, ReadCall};
 use crate::error::Result;
 use crate::format;
@@ -27,11 +30,15 @@ use crate::settings::with_manners;
 pub async fn run(
     args: &ReadArgs,
     data_dir: &Path,
+    config: &Config,
     output: Output,
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
     let endpoint = endpoint::parse(&args.url)?;
     map::only_with_map(&args.list)?;
+    if endpoint.is_heard() {
+        return heard::run(args, endpoint, data_dir, config, output, catalog().await?).await;
+    }
     let mut described = match &args.list.map {
         Some(path) => Described::by_list(args, path)?,
         None => {
@@ -300,7 +307,7 @@ impl Through {
 }
 
 /// The host reads; this only shows.
-async fn through_host(
+pub(super) async fn through_host(
     mut host: Client,
     call: ReadCall,
     watch: Option<Duration>,

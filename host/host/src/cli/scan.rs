@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use busbar_plugin_sdk::Mode;
 use busbar_store::{Connection, Registry};
-use busbar_wire::{InFlight, Link, Options};
+use busbar_wire::{InFlight, Options};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -16,11 +16,15 @@ use super::output::Output;
 use super::progress::Shown;
 use super::scan_report::{SavedAs, diff_lines, show, show_saved};
 use crate::catalog::Catalog;
+use crate::config::Config;
 use crate::control::{Client, ScanCall};
 use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
 use crate::format::visible;
+use crate::profile::Profile;
 use crate::registry::{self, Home};
+use crate::telegrams::keys::Keys;
+use crate::telegrams::way::Way;
 
 /// What a shell makes of a program that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
@@ -29,6 +33,7 @@ const INTERRUPTED: i32 = 130;
 pub async fn run(
     args: &ScanArgs,
     data_dir: &Path,
+    config: &Config,
     output: Output,
     catalog: impl AsyncFnOnce() -> Result<Catalog>,
 ) -> Result<()> {
@@ -41,7 +46,7 @@ pub async fn run(
     };
     match host {
         Some(host) => by_host(host, args, url, data_dir, output).await,
-        None => here(args, &endpoint, data_dir, output, catalog().await?).await,
+        None => here(args, &endpoint, data_dir, config, output, catalog().await?).await,
     }
 }
 
@@ -99,6 +104,7 @@ async fn here(
     args: &ScanArgs,
     endpoint: &busbar_wire::Endpoint,
     data_dir: &Path,
+    config: &Config,
     output: Output,
     catalog: Catalog,
 ) -> Result<()> {
@@ -138,7 +144,8 @@ async fn here(
         ..options.in_flight
     };
     let options = request.considerate(Options { in_flight, ..options });
-    let link = Link::open(endpoint.clone(), options);
+    let keys = Keys::find(config, &url, args.name.as_deref())?;
+    let link = Way::open(endpoint.clone(), options, keys, &Profile::default());
     let cancel = CancellationToken::new();
     let progress = Arc::new(Shown::default());
     let on_interrupt = cancel.clone();

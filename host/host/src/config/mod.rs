@@ -20,6 +20,7 @@ use busbar_sinks::vscp::VscpConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
+use crate::telegrams::keys;
 use crate::units::UnitList;
 
 pub use busbar_sinks::duration::{self, format_duration, parse_duration};
@@ -181,11 +182,30 @@ pub struct ConnectionConfig {
     pub timeout: Option<Duration>,
     /// The longest read, in registers; the ledger's own bound still holds.
     pub max_words: Option<u16>,
-    key: Option<String>,
-    auth_key: Option<String>,
+    /// The key of encrypted telegrams: 32 hexadecimal digits.
+    pub key: Option<Secret>,
+    /// A file that holds it.
+    pub key_file: Option<PathBuf>,
+    /// The key that they are authenticated with, where it is not the usual one.
+    pub auth_key: Option<Secret>,
+    /// Standard time where a meter stands that tells its time: `+01:00` when left out.
+    pub standard_utc_offset: Option<String>,
+    /// Where what a meter says is passed on, byte for byte, to other programs: `127.0.0.1:PORT`.
+    pub serve: Option<SocketAddr>,
     /// What may be written; left out: what the registry has.
     pub writes: Option<WritesConfig>,
     item: Option<toml::Value>,
+}
+
+/// What must not be shown anywhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// `units` of a connection: `"1,3-9"`, `7` or `[1, 3]`.
@@ -313,6 +333,29 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
         if let Some(writes) = &c.writes {
             writes.check().map_err(|e| fault(format!("{place}: {e}")))?;
         }
+        for (name, key) in [("key", &c.key), ("auth_key", &c.auth_key)] {
+            if let Some(key) = key {
+                keys::parse(&key.0).map_err(|e| fault(format!("{place}: {name} {e}")))?;
+            }
+        }
+        if c.key.is_some() && c.key_file.is_some() {
+            return Err(fault(format!("{place}: key and key_file: one of them")));
+        }
+        if let Some(text) = c
+            .standard_utc_offset
+            .as_deref()
+            .filter(|t| keys::offset_of(t).is_none())
+        {
+            return Err(fault(format!(
+                "{place}: standard_utc_offset is \"{text}\"; write it as \"+01:00\""
+            )));
+        }
+        if c.serve.is_some_and(|address| !address.ip().is_loopback()) {
+            return Err(fault(format!(
+                "{place}: serve can be reached from other machines, and there is no log-in: write a loopback address \
+                 such as \"127.0.0.1:2001\""
+            )));
+        }
         if c.max_words.is_some_and(|w| !(1..=125).contains(&w)) {
             return Err(fault(format!(
                 "{place}: max_words must be 1 to 125, the most that Modbus reads"
@@ -341,10 +384,6 @@ fn not_built_yet(config: &Config) -> Vec<String> {
     note(config.serve.is_some(), "[[serve]]");
     for c in &config.connections {
         note(c.item.is_some(), &format!("connection.item of \"{}\"", c.name));
-        note(
-            c.key.is_some() || c.auth_key.is_some(),
-            &format!("key and auth_key of \"{}\"", c.name),
-        );
     }
     keys
 }

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use busbar_ledger::span::Span;
 use busbar_plugin_sdk::Mode;
-use busbar_wire::{Endpoint, EndpointError, Link, LinkState, Options};
+use busbar_wire::{Endpoint, EndpointError, Link, LinkState, Options, WireError};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,9 +37,12 @@ use crate::error::{HostError, Result};
 use crate::explain;
 use crate::host::Host;
 use crate::one_device::OneDevice;
+use crate::profile::Profile;
 use crate::registry::change::Change;
 use crate::registry::{self, Home};
 use crate::setup::work::{Kept, Order};
+use crate::telegrams::device::HeardDevice;
+use crate::telegrams::way::Way;
 use crate::web::server::{Listener, serve};
 use crate::web::{self, Shared};
 
@@ -266,14 +269,21 @@ async fn explain_entity(
     Ok(Json(explanation))
 }
 
-fn owned(door: &Door, url: &str) -> Result<Link> {
-    let own = door.host.link(url).ok_or_else(|| {
+fn way(door: &Door, url: &str) -> Result<Way> {
+    door.host.way(url).ok_or_else(|| {
         HostError::failed(
             "not_owned",
             format!("the running host does not poll {url}"),
             "Ask it directly.",
         )
-    })?;
+    })
+}
+
+fn owned(door: &Door, url: &str) -> Result<Link> {
+    let own = match way(door, url)? {
+        Way::Asked(link) => link,
+        Way::Heard(_) => return Err(HostError::Wire(WireError::OnlyHeard { endpoint: url.into() })),
+    };
     // Whoever asks while the host waits before its next attempt wants to know how it stands now, not how it stood. A
     // serial port cannot be opened twice.
     let down = matches!(*own.state().borrow(), LinkState::Down { attempts: 1.., .. });
@@ -284,6 +294,14 @@ fn owned(door: &Door, url: &str) -> Result<Link> {
 }
 
 async fn read(State(door): State<Door>, Json(call): Json<ReadCall>) -> Result<Json<Value>, Refusal> {
+    if let Way::Heard(ear) = way(&door, &call.url)? {
+        let unit = call.unit;
+        let mut device = HeardDevice::open(ear, &door.host.catalog, &call.ledger, unit)?;
+        let report = device.next(&door.host.catalog).await?;
+        let report = serde_json::to_value(report)
+            .map_err(|e| HostError::failed("internal", e.to_string(), "Please report this."))?;
+        return Ok(Json(report));
+    }
     let link = owned(&door, &call.url)?;
     let (device, snapshot) = match &call.text {
         Some(text) => {
@@ -486,15 +504,16 @@ async fn run_scan(door: &Door, call: ScanCall, progress: &dyn Progress) -> Resul
         units: call.units,
         known: found_before,
     };
-    let (link, own) = match host.link(&call.url) {
-        Some(link) => (link, false),
+    let (link, own) = match host.way(&call.url) {
+        Some(way) => (way, false),
         None => {
             let endpoint: Endpoint = call
                 .url
                 .parse()
                 .map_err(|e: EndpointError| HostError::usage(e.to_string(), e.hint()))?;
             let options = request.considerate(Options::one_shot());
-            (Link::open(endpoint, options), true)
+            let keys = host.keys_for(&call.url, call.name.as_deref())?;
+            (Way::open(endpoint, options, keys, &Profile::default()), true)
         }
     };
     let mut scan = discover::scan(&link, &host.catalog, &request, progress, &cancel).await?;

@@ -80,9 +80,12 @@ impl HeldScans {
         pause: &Pause,
     ) -> Result<HeldScan> {
         let request = held::request(Some(&host.registry), &host.catalog, order).await?;
-        let (link, own) = match host.link(&order.url) {
-            Some(link) => (link, false),
-            None => (held::link(&request, &order.url)?, true),
+        let (link, own) = match host.way(&order.url) {
+            Some(way) => (way, false),
+            None => {
+                let keys = host.keys_for(&order.url, order.connection.as_deref())?;
+                (held::way(&request, &order.url, keys)?, true)
+            }
         };
         let scanned =
             discover::scan_with_pauses(&link, &host.catalog, &request, progress, cancel, pause).await;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use busbar_ledger::extent::Learned;
 use busbar_ledger::image::Image;
 use busbar_ledger::model::Ledger;
-use busbar_ledger::presence::verdicts;
+use busbar_ledger::presence::{Verdict, verdicts};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
+use busbar_ledger::telegram::{self, Said};
+use busbar_ledger::value::Reading;
 use busbar_plugin_sdk::Found;
 use busbar_wire::{Link, WireError};
 use tracing::warn;
@@ -76,10 +78,26 @@ pub fn assess(
     };
     let readings = readings(ledger, image, &facts);
     let verdicts = verdicts(ledger, &readings, &facts, &|_| false);
+    reported(device, ledger, &readings, verdicts)
+}
+
+/// The same from what was said in a telegram. Pure.
+pub fn assess_said(device: Identified<'_>, ledger: &Ledger, said: &Said<'_>) -> DeviceReport {
+    let readings = telegram::readings_of(ledger, said);
+    let verdicts = telegram::verdicts(ledger, said);
+    reported(device, ledger, &readings, verdicts)
+}
+
+fn reported(
+    device: Identified<'_>,
+    ledger: &Ledger,
+    readings: &[Reading],
+    verdicts: Vec<Verdict>,
+) -> DeviceReport {
     let name = device
         .name
         .map(str::to_owned)
-        .or_else(|| identity::own_name(ledger, &readings))
+        .or_else(|| identity::own_name(ledger, readings))
         .unwrap_or_else(|| ledger.title.clone());
     // It is shown within sentences and lines of Busbar's own.
     let name = name.replace(char::is_control, " ");
@@ -91,7 +109,7 @@ pub fn assess(
         model: device.model.map(str::to_owned),
         serial: device.serial.map(str::to_owned),
         firmware: device.firmware.map(str::to_owned),
-        entities: report::entities(device.id, ledger, &readings, verdicts),
+        entities: report::entities(device.id, ledger, readings, verdicts),
     }
 }
 

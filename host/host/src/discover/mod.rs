@@ -21,6 +21,7 @@ mod recognise;
 mod rehearse;
 pub mod report;
 mod tally;
+mod telegrams;
 mod who;
 
 use std::sync::Arc;
@@ -28,13 +29,14 @@ use std::sync::Arc;
 use busbar_ledger::model::Ledger;
 use busbar_ledger::ranges::Ranges;
 use busbar_plugin_sdk::{Found, Mode};
-use busbar_wire::{Endpoint, Link, Options, SerialLine};
+use busbar_wire::{Endpoint, Link, Options};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::error::{HostError, Result};
 use crate::settings::with_manners;
+use crate::telegrams::way::Way;
 use progress::Progress;
 use report::{Coverage, DeviceReport, ScanReport};
 
@@ -50,6 +52,7 @@ pub use places::in_place;
 pub use recognise::{Identity, identity};
 pub use rehearse::{Answer, Heard, rehearse};
 pub use tally::{Asked, Tally};
+pub use telegrams::{first_telegram, glance_by_ear};
 pub use who::{Who, who};
 
 /// What to scan for.
@@ -153,13 +156,13 @@ pub struct Search<'a> {
 /// The wire's when the endpoint cannot be talked to, a plugin's, and [`HostError::NothingFound`] when it speaks Modbus
 /// but nothing was recognised.
 pub async fn scan(
-    link: &Link,
+    way: &Way,
     catalog: &Catalog,
     request: &Request,
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Scan> {
-    scan_with_pauses(link, catalog, request, progress, cancel, &Pause::default()).await
+    scan_with_pauses(way, catalog, request, progress, cancel, &Pause::default()).await
 }
 
 /// The same for somebody who may hold it up for a while.
@@ -167,6 +170,21 @@ pub async fn scan(
 /// # Errors
 /// As [`scan`].
 pub async fn scan_with_pauses(
+    way: &Way,
+    catalog: &Catalog,
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+    pause: &Pause,
+) -> Result<Scan> {
+    match way {
+        Way::Asked(link) => scan_by_asking(link, catalog, request, progress, cancel, pause).await,
+        // Whoever only listens costs the meter nothing: there is nothing to hold up.
+        Way::Heard(ear) => telegrams::scan(ear, catalog, request, progress, cancel).await,
+    }
+}
+
+async fn scan_by_asking(
     link: &Link,
     catalog: &Catalog,
     request: &Request,
@@ -309,10 +327,9 @@ fn is_narrow(catalog: &Catalog, request: &Request) -> bool {
 /// A word on a serial port that has a name that lasts, and was given by another.
 fn passing_name(url: &str) -> Option<String> {
     let endpoint: Endpoint = url.parse().ok()?;
-    let line = endpoint.line()?;
-    let path = busbar_wire::stable_path(&line.path)?;
-    let given = line.path.display();
-    let lasting = Endpoint::Rtu(SerialLine { path, ..line.clone() });
+    let port = endpoint.port()?;
+    let given = port.display();
+    let lasting = endpoint.at_port(busbar_wire::stable_path(port)?);
     Some(format!(
         "{given} may be another adapter after a replug or a restart; this one is always {lasting}"
     ))

@@ -1,7 +1,7 @@
 //! What the evidence amounts to. Pure.
 
 use super::gather::Evidence;
-use super::link::{LinkReport, NOT_POLLED};
+use super::link::{HeardReport, LinkReport, NOT_POLLED};
 use super::{Finding, Level, files, rights, time};
 use crate::format::{self, count};
 
@@ -139,6 +139,51 @@ fn plugins(evidence: &Evidence) -> Vec<Finding> {
     found
 }
 
+/// How a meter is heard that speaks by itself.
+fn of_telegrams(area: &str, link: &LinkReport, heard: &HeardReport) -> Vec<Finding> {
+    let HeardReport {
+        telegrams,
+        damaged,
+        unchecked,
+        overrun,
+        ..
+    } = heard;
+    let all = telegrams.saturating_add(*damaged);
+    let mut found = Vec::new();
+    if all >= ENOUGH && damaged.saturating_mul(RARE) >= all {
+        found.push(finding(
+            area,
+            Level::Warning,
+            format!("{damaged} of {all} telegrams were damaged, and dropped"),
+            "Look at the cable and the adapter: a long or unshielded cable, a weak Wi-Fi, or two programs on one port.",
+        ));
+    }
+    if *overrun > 0 {
+        found.push(finding(
+            area,
+            Level::Warning,
+            format!("{overrun} pieces of what was said could not be read in time"),
+            "This machine is busy; every whole telegram that was read is right all the same.",
+        ));
+    }
+    if found.is_empty() {
+        let setting = heard
+            .setting
+            .as_ref()
+            .map(|s| format!(" at {s}"))
+            .unwrap_or_default();
+        let message = match telegrams {
+            0 => link.state.clone(),
+            n if n == unchecked => {
+                format!("{n} telegrams{setting}; none has a sum by which damage could be told")
+            }
+            n => format!("{n} telegrams{setting}, {damaged} damaged"),
+        };
+        found.push(finding(area, Level::Ok, message, ""));
+    }
+    found
+}
+
 /// How one connection stands: first what is wrong now, then what went wrong often.
 fn connection(link: &LinkReport) -> Vec<Finding> {
     let area = format!("connection \"{}\"", link.connection);
@@ -155,6 +200,9 @@ fn connection(link: &LinkReport) -> Vec<Finding> {
     }
     if link.state == NOT_POLLED {
         return vec![finding(&area, Level::Warning, "not polled, for no host runs", "")];
+    }
+    if let Some(heard) = &link.heard {
+        return of_telegrams(&area, link, heard);
     }
     let mut found = Vec::new();
     let often = |n: u64| link.requests >= ENOUGH && n.saturating_mul(RARE) >= link.requests;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use busbar_wire::{Link, LinkState};
+use busbar_wire::LinkState;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
+use crate::telegrams::way::{Ear, Way};
 
 /// The state of a connection where no host runs.
 pub const NOT_POLLED: &str = "not polled";
@@ -53,25 +54,44 @@ pub struct LinkReport {
     pub timeout_ms: u64,
     /// Requests that may be on the wire at once now.
     pub in_flight: u16,
+    /// What was heard, where a meter speaks by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<HeardReport>,
     /// What was learned about the endpoint and its units, as it is kept.
     pub profile: Profile,
 }
 
+/// What was heard of a meter that speaks by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardReport {
+    /// Telegrams that were whole.
+    pub telegrams: u64,
+    /// Telegrams that were damaged, and dropped.
+    pub damaged: u64,
+    /// Whole ones without a sum that could be checked.
+    pub unchecked: u64,
+    /// Bytes that belong to no whole telegram.
+    pub dropped_bytes: u64,
+    /// Pieces that could not be read in time.
+    pub overrun: u64,
+    /// How the line is set: `115200 8N1`.
+    pub setting: Option<String>,
+}
+
 impl LinkReport {
-    /// A link at work.
-    pub fn of(connection: &str, link: &Link) -> Self {
-        let stats = link.stats();
-        let (state, down) = match &*link.state().borrow() {
-            LinkState::Idle => ("idle", None),
-            LinkState::Connecting => ("connecting", None),
-            LinkState::Up => ("up", None),
-            LinkState::Down { cause, since, .. } => {
-                let text = (cause.to_string(), cause.hint());
-                ("down", Some((text, since.elapsed().as_secs())))
-            }
+    /// A connection at work.
+    pub fn of(connection: &str, way: &Way) -> Self {
+        let link = match way {
+            Way::Asked(link) => link,
+            Way::Heard(ear) => return LinkReport::heard(connection, ear),
         };
-        let (why, down_s) = down.unzip();
-        let (cause, hint) = why.unzip();
+        let stats = link.stats();
+        let Standing {
+            state,
+            cause,
+            hint,
+            down_s,
+        } = Standing::of(&link.state().borrow());
         LinkReport {
             connection: connection.to_owned(),
             url: link.endpoint().to_owned(),
@@ -94,7 +114,37 @@ impl LinkReport {
                 .map(|l| u64::try_from(l.as_micros()).unwrap_or(u64::MAX)),
             timeout_ms: u64::try_from(stats.timeout.as_millis()).unwrap_or(u64::MAX),
             in_flight: stats.window,
+            heard: None,
             profile: Profile::default(),
+        }
+    }
+
+    /// A meter that speaks by itself.
+    fn heard(connection: &str, ear: &Ear) -> Self {
+        let stats = ear.stream.stats();
+        let Standing {
+            state,
+            cause,
+            hint,
+            down_s,
+        } = Standing::of(&ear.stream.state().borrow());
+        LinkReport {
+            connection: connection.to_owned(),
+            url: ear.stream.endpoint().to_owned(),
+            state: state.to_owned(),
+            cause,
+            hint,
+            down_s,
+            lost: stats.lost,
+            heard: Some(HeardReport {
+                telegrams: stats.telegrams,
+                damaged: stats.damaged,
+                unchecked: stats.unchecked,
+                dropped_bytes: stats.dropped,
+                overrun: stats.overrun,
+                setting: ear.stream.setting().map(busbar_wire::Setting::short),
+            }),
+            ..LinkReport::default()
         }
     }
 
@@ -105,6 +155,36 @@ impl LinkReport {
             url: url.to_owned(),
             state: NOT_POLLED.to_owned(),
             ..LinkReport::default()
+        }
+    }
+}
+
+/// How a connection stands, in words.
+struct Standing {
+    state: &'static str,
+    cause: Option<String>,
+    hint: Option<String>,
+    down_s: Option<u64>,
+}
+
+impl Standing {
+    fn of(state: &LinkState) -> Self {
+        let (state, down) = match state {
+            LinkState::Idle => ("idle", None),
+            LinkState::Connecting => ("connecting", None),
+            LinkState::Up => ("up", None),
+            LinkState::Down { cause, since, .. } => {
+                let text = (cause.to_string(), cause.hint());
+                ("down", Some((text, since.elapsed().as_secs())))
+            }
+        };
+        let (why, down_s) = down.unzip();
+        let (cause, hint) = why.unzip();
+        Standing {
+            state,
+            cause,
+            hint,
+            down_s,
         }
     }
 }

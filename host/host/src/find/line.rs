@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use busbar_ledger::span::Span;
-use busbar_wire::{Endpoint, Link, Options, Priority, ReadPlan, WireError};
+use busbar_wire::{Endpoint, Link, Options, Priority, ReadPlan, TelegramLine, WireError};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Event, Progress};
 use super::serial::{Setting, by_port};
 use super::{Confidence, Found, Lead, Plan, Via, bare, verdict};
 use crate::catalog::Catalog;
-use crate::discover::glance;
+use crate::discover::{glance, glance_by_ear};
+use crate::profile::Profile;
 use crate::registry::UNSAVED;
+use crate::telegrams::keys::Keys;
+use crate::telegrams::way::Way;
 
 /// A link of a command gives up after ten seconds without an answer; units are asked in portions that take less.
 const PORTION: Duration = Duration::from_secs(8);
@@ -58,6 +61,13 @@ pub(super) async fn search(
                 }
             }
         }
+        if noise
+            && found.is_empty()
+            && let Some(setting) = settings.first()
+        {
+            // Whoever speaks without being asked may be a meter that only speaks.
+            found.extend(listen(setting, catalog, cancel).await);
+        }
         if noise && found.is_empty() {
             let port = settings.first().map(|s| s.line.path.display().to_string());
             notes.push(format!(
@@ -67,6 +77,35 @@ pub(super) async fn search(
         }
     }
     found
+}
+
+/// Listens for the telegrams of a smart meter.
+async fn listen(setting: &Setting, catalog: &Catalog, cancel: &CancellationToken) -> Vec<Found> {
+    let endpoint = Endpoint::P1(TelegramLine {
+        path: setting.line.path.clone(),
+        setting: None,
+    });
+    let url = endpoint.to_string();
+    let lead = Lead {
+        endpoints: vec![endpoint.clone()],
+        via: Via::Serial,
+        name: None,
+    };
+    let way = Way::open(
+        endpoint,
+        Options::one_shot(),
+        Keys::default(),
+        &Profile::default(),
+    );
+    let Way::Heard(ear) = &way else {
+        return Vec::new();
+    };
+    let glanced = glance_by_ear(ear, catalog, UNSAVED, cancel).await;
+    way.close().await;
+    match glanced {
+        Ok(glance) if !glance.seen.is_empty() => verdict(&lead, &url, catalog, glance),
+        _ => Vec::new(),
+    }
 }
 
 /// What one setting brings.

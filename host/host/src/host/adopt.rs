@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_store::Connection;
-use busbar_wire::{Endpoint, EndpointError, Link, Options};
+use busbar_wire::{Endpoint, EndpointError, Options};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,6 +15,7 @@ use crate::discover::{self, Request};
 use crate::error::{HostError, Result};
 use crate::profile::{self, Profile};
 use crate::registry::{self, Saved};
+use crate::telegrams::way::Way;
 
 /// A connection of the configuration that could not be scanned is tried again after this long, then after twice that.
 const RETRY_FROM: Duration = Duration::from_secs(30);
@@ -146,7 +147,8 @@ impl Host {
             one_shot: true,
             ..self.settings(&connection, &Profile::default()).options
         };
-        let link = Link::open(endpoint, request.considerate(options));
+        let keys = self.keys_for(&connection.url, Some(&connection.name))?;
+        let link = Way::open(endpoint, request.considerate(options), keys, &Profile::default());
         let mut scan = discover::scan(&link, &self.catalog, &request, &Quiet, cancel).await?;
         if scan.cancelled {
             return Ok(None);
@@ -155,10 +157,7 @@ impl Host {
             info!("\"{}\": {warning}", connection.name);
         }
         let saved = registry::save(&self.registry, &self.catalog, connection, &mut scan).await?;
-        profile::keep(&self.registry, &saved.connection.id, |p| {
-            profile::learn_link(p, &link.stats())
-        })
-        .await;
+        profile::keep(&self.registry, &saved.connection.id, |p| link.teach(p)).await;
         link.close().await;
         info!(
             "\"{}\": {} devices, {} entities",

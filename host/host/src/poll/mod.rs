@@ -7,6 +7,7 @@ mod identity;
 mod member;
 pub mod news;
 mod schedule;
+pub mod telegrams;
 mod trust;
 mod unit;
 mod zeros;

@@ -35,7 +35,7 @@ pub struct Saved {
 /// The serial port in a URL.
 fn port(url: &str) -> Option<PathBuf> {
     let endpoint: Endpoint = url.parse().ok()?;
-    endpoint.line().map(|line| line.path.clone())
+    endpoint.port().map(Path::to_owned)
 }
 
 /// A name for a connection nobody has named: the host in its URL, or the port's file name.
@@ -49,9 +49,11 @@ pub fn connection_name(url: &str) -> String {
         None => rest.split(['/', '?', ':']).next().unwrap_or(rest),
     };
     let port = rest
-        .rsplit_once(':')
+        .split('/')
+        .next()
+        .and_then(|place| place.rsplit_once(':'))
         .map(|(_, p)| p)
-        .filter(|p| *p != "502" && !p.contains(']'));
+        .filter(|p| !["502", "80"].contains(p) && !p.contains(']'));
     match port {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
@@ -342,6 +344,10 @@ mod tests {
             ("modbus+tcp://[fe80::1]:502", "fe80::1"),
             ("modbus+rtu+tcp://gateway:4001", "gateway:4001"),
             ("modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none", "ttyUSB0"),
+            ("p1:///dev/ttyUSB0", "ttyUSB0"),
+            ("p1+tcp://gateway:23", "gateway:23"),
+            ("p1+http://meter.local:80/api/v1/telegram", "meter.local"),
+            ("p1+http://meter.local:8080/x:y", "meter.local:8080"),
             (
                 "modbus+rtu:///dev/serial/by-id/usb-FTDI_FT232R%20UART-if00?baud=9600&parity=none",
                 "usb-FTDI_FT232R UART-if00",

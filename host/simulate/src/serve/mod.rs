@@ -16,6 +16,7 @@ pub(crate) mod datagram;
 mod mbap;
 pub(crate) mod rtu;
 pub(crate) mod stream;
+pub(crate) mod telegrams;
 
 /// How far answers are spread when they are shuffled and no delay is set.
 const SHUFFLE: Duration = Duration::from_millis(3);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// What a path may not hold as it is.
-const SPECIAL: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'"');
+pub(super) const SPECIAL: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'"');
 
 /// A serial port and how the line is set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,36 @@ impl Parity {
             Parity::Odd => "odd",
         }
     }
+
+    /// Reads a name, or its first letter.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "none" | "n" | "N" => Ok(Parity::None),
+            "even" | "e" | "E" => Ok(Parity::Even),
+            "odd" | "o" | "O" => Ok(Parity::Odd),
+            _ => Err("parity is none, even or odd".to_owned()),
+        }
+    }
+}
+
+/// The path of a port as it stands in a URL.
+pub(super) fn port(text: &str) -> Result<PathBuf, String> {
+    let path = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| "the path is not UTF-8".to_owned())?;
+    if !path.starts_with('/') || path.len() < 2 {
+        return Err("the port's path is missing (three slashes: two of the URL, one of the path)".to_owned());
+    }
+    if path.chars().any(char::is_control) {
+        return Err("the path holds a control character".to_owned());
+    }
+    Ok(PathBuf::from(path.as_ref()))
+}
+
+/// Bits a second.
+pub(super) fn baud(text: &str) -> Result<u32, String> {
+    let baud = text.parse().ok().filter(|baud| (1_200..=921_600).contains(baud));
+    baud.ok_or_else(|| "baud is a number from 1200 to 921600".to_owned())
 }
 
 impl SerialLine {
@@ -111,18 +141,7 @@ impl FromStr for SerialLine {
             return Err("`#` has no meaning here".to_owned());
         }
         let (path, settings) = text.split_once('?').unwrap_or((text, ""));
-        let path = percent_decode_str(path)
-            .decode_utf8()
-            .map_err(|_| "the path is not UTF-8".to_owned())?;
-        if !path.starts_with('/') || path.len() < 2 {
-            return Err(
-                "the port's path is missing (three slashes: two of the URL, one of the path)".to_owned(),
-            );
-        }
-        if path.chars().any(char::is_control) {
-            return Err("the path holds a control character".to_owned());
-        }
-        let mut line = SerialLine::new(path.as_ref());
+        let mut line = SerialLine::new(port(path)?);
         for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
             let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
             line.set(name, value)?;
@@ -135,20 +154,9 @@ impl SerialLine {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "baud" => {
-                self.baud = value
-                    .parse()
-                    .ok()
-                    .filter(|baud| (1_200..=921_600).contains(baud))
-                    .ok_or("baud is a number from 1200 to 921600")?;
+                self.baud = baud(value)?;
             }
-            "parity" => {
-                self.parity = match value {
-                    "none" | "n" | "N" => Parity::None,
-                    "even" | "e" | "E" => Parity::Even,
-                    "odd" | "o" | "O" => Parity::Odd,
-                    _ => return Err("parity is none, even or odd".to_owned()),
-                }
-            }
+            "parity" => self.parity = Parity::parse(value)?,
             "stop" => {
                 self.stop_bits = match value {
                     "1" => 1,

@@ -7,17 +7,20 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 mod line;
+mod telegrams;
 
 pub use line::{Parity, SerialLine};
+pub use telegrams::{HttpPlace, Setting, TelegramLine};
 
 /// Every scheme that Busbar's contract names, and whether this version speaks it.
-const SCHEMES: [(&str, bool); 7] = [
+const SCHEMES: [(&str, bool); 8] = [
     ("modbus+tcp", true),
     ("modbus+udp", true),
     ("modbus+rtu", true),
     ("modbus+rtu+tcp", true),
-    ("p1", false),
-    ("p1+tcp", false),
+    ("p1", true),
+    ("p1+tcp", true),
+    ("p1+http", true),
     ("openhab+http", false),
 ];
 
@@ -38,6 +41,12 @@ pub enum Endpoint {
     RtuOverTcp(Host),
     /// RTU over a serial line: `modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none`.
     Rtu(SerialLine),
+    /// Telegrams of a smart meter, from a serial adapter at its customer port: `p1:///dev/ttyUSB0`.
+    P1(TelegramLine),
+    /// The same bytes from a gateway: `p1+tcp://HOST:PORT`.
+    P1OverTcp(Host),
+    /// The newest telegram at each request: `p1+http://HOST[:80][/api/v1/telegram]`.
+    P1OverHttp(HttpPlace),
 }
 
 /// A host and a port.
@@ -119,18 +128,52 @@ impl Endpoint {
             Endpoint::Udp(_) => "modbus+udp",
             Endpoint::RtuOverTcp(_) => "modbus+rtu+tcp",
             Endpoint::Rtu(_) => "modbus+rtu",
+            Endpoint::P1(_) => "p1",
+            Endpoint::P1OverTcp(_) => "p1+tcp",
+            Endpoint::P1OverHttp(_) => "p1+http",
         }
     }
 
     /// Host and port; `None` for a serial line.
     pub fn host(&self) -> Option<&Host> {
         match self {
-            Endpoint::Tcp(host) | Endpoint::Udp(host) | Endpoint::RtuOverTcp(host) => Some(host),
-            Endpoint::Rtu(_) => None,
+            Endpoint::Tcp(host)
+            | Endpoint::Udp(host)
+            | Endpoint::RtuOverTcp(host)
+            | Endpoint::P1OverTcp(host) => Some(host),
+            Endpoint::P1OverHttp(place) => Some(&place.host),
+            Endpoint::Rtu(_) | Endpoint::P1(_) => None,
         }
     }
 
-    /// The serial line; `None` for what is on a network.
+    /// The serial port's path; `None` for what is on a network.
+    pub fn port(&self) -> Option<&std::path::Path> {
+        match self {
+            Endpoint::Rtu(line) => Some(&line.path),
+            Endpoint::P1(line) => Some(&line.path),
+            _ => None,
+        }
+    }
+
+    /// The same place with another serial port; itself where there is none.
+    #[must_use]
+    pub fn at_port(&self, path: std::path::PathBuf) -> Self {
+        match self {
+            Endpoint::Rtu(line) => Endpoint::Rtu(SerialLine { path, ..line.clone() }),
+            Endpoint::P1(line) => Endpoint::P1(TelegramLine { path, ..line.clone() }),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether a meter speaks there by itself: nothing can be asked, only heard.
+    pub fn is_heard(&self) -> bool {
+        matches!(
+            self,
+            Endpoint::P1(_) | Endpoint::P1OverTcp(_) | Endpoint::P1OverHttp(_)
+        )
+    }
+
+    /// The serial line of Modbus; `None` for everything else.
     pub fn line(&self) -> Option<&SerialLine> {
         match self {
             Endpoint::Rtu(line) => Some(line),
@@ -153,8 +196,13 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;
         match self {
-            Endpoint::Tcp(host) | Endpoint::Udp(host) | Endpoint::RtuOverTcp(host) => host.fmt(f),
+            Endpoint::Tcp(host)
+            | Endpoint::Udp(host)
+            | Endpoint::RtuOverTcp(host)
+            | Endpoint::P1OverTcp(host) => host.fmt(f),
             Endpoint::Rtu(line) => line.fmt(f),
+            Endpoint::P1(line) => line.fmt(f),
+            Endpoint::P1OverHttp(place) => place.fmt(f),
         }
     }
 }
@@ -186,8 +234,18 @@ impl FromStr for Endpoint {
         if scheme == "modbus+rtu" {
             return rest.parse().map(Endpoint::Rtu).map_err(malformed);
         }
-        let host = host(text, (scheme != "modbus+rtu+tcp").then_some(MODBUS_PORT)).map_err(malformed)?;
+        if scheme == "p1" {
+            return rest.parse().map(Endpoint::P1).map_err(malformed);
+        }
+        if scheme == "p1+http" {
+            return HttpPlace::parse(text)
+                .map(Endpoint::P1OverHttp)
+                .map_err(malformed);
+        }
+        let has_usual_port = !matches!(scheme, "modbus+rtu+tcp" | "p1+tcp");
+        let host = host(text, has_usual_port.then_some(MODBUS_PORT)).map_err(malformed)?;
         Ok(match scheme {
+            "p1+tcp" => Endpoint::P1OverTcp(host),
             "modbus+udp" => Endpoint::Udp(host),
             "modbus+rtu+tcp" => Endpoint::RtuOverTcp(host),
             _ => Endpoint::Tcp(host),
@@ -199,7 +257,7 @@ impl FromStr for Endpoint {
 fn host(text: &str, port: Option<u16>) -> Result<Host, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("Modbus has no user name or password".to_owned());
+        return Err("there is no user name or password here".to_owned());
     }
     if !matches!(url.path(), "" | "/") {
         return Err("a path has no meaning here (choose units with an option)".to_owned());
@@ -207,6 +265,11 @@ fn host(text: &str, port: Option<u16>) -> Result<Host, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err("`?` and `#` have no meaning here".to_owned());
     }
+    place(&url, port)
+}
+
+/// The host and port of a URL that is taken apart.
+fn place(url: &Url, port: Option<u16>) -> Result<Host, String> {
     let name = match url.host() {
         None => return Err("the host is missing".to_owned()),
         Some(url::Host::Ipv4(address)) => address.to_string(),
@@ -247,6 +310,9 @@ fn form(scheme: &str) -> &'static str {
         "modbus+udp" => "modbus+udp://HOST or modbus+udp://HOST:PORT",
         "modbus+rtu" => "modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none",
         "modbus+rtu+tcp" => "modbus+rtu+tcp://HOST:PORT",
+        "p1" => "p1:///dev/ttyUSB0",
+        "p1+tcp" => "p1+tcp://HOST:PORT",
+        "p1+http" => "p1+http://HOST or p1+http://HOST:PORT/PATH",
         _ => "modbus+tcp://HOST or modbus+tcp://HOST:PORT",
     }
 }
@@ -259,6 +325,7 @@ fn example(scheme: &str) -> &'static str {
         "modbus+rtu+tcp" => "modbus+rtu+tcp://192.168.1.40:4001",
         "p1" => "p1:///dev/ttyUSB0",
         "p1+tcp" => "p1+tcp://192.168.1.50:23",
+        "p1+http" => "p1+http://192.168.1.50",
         "openhab+http" => "openhab+http://192.168.1.60:8080",
         _ => "modbus+tcp://192.168.1.20:502",
     }
@@ -277,6 +344,8 @@ fn nearest(scheme: &str) -> &'static str {
         // What people write who mean Modbus TCP, or a serial port.
         "modbus" | "mb" | "mbtcp" | "tcp" => return "modbus+tcp",
         "serial" | "rtu" | "file" => return "modbus+rtu",
+        // And who mean a smart meter.
+        "dsmr" | "p1+serial" | "hdlc" => return "p1",
         _ => {}
     }
     let mut best = ("modbus+tcp", 0.0);
@@ -341,6 +410,23 @@ mod tests {
             parse("modbus+rtu:///dev/ttyUSB0").unwrap(),
             "modbus+rtu:///dev/ttyUSB0?baud=9600&parity=none"
         );
+        for (text, spelling) in [
+            ("p1:///dev/ttyUSB0", "p1:///dev/ttyUSB0"),
+            (
+                "p1:///dev/ttyUSB0?baud=9600&parity=e&bits=7",
+                "p1:///dev/ttyUSB0?baud=9600&parity=even&bits=7",
+            ),
+            (
+                "p1:///dev/ttyUSB0?baud=115200",
+                "p1:///dev/ttyUSB0?baud=115200&parity=none&bits=8",
+            ),
+            ("p1+tcp://Gateway:23", "p1+tcp://gateway:23"),
+            ("p1+http://HOST", "p1+http://host:80/api/v1/telegram"),
+            ("p1+http://[::1]:8080/a%20b", "p1+http://[::1]:8080/a%20b"),
+        ] {
+            assert_eq!(parse(text).unwrap(), spelling, "{text}");
+            assert_eq!(parse(spelling).unwrap(), spelling);
+        }
     }
 
     #[test]
@@ -365,7 +451,10 @@ mod tests {
             ("serial", "modbus+rtu"),
             ("udp", "modbus+udp"),
             ("modbus+rtus", "modbus+rtu"),
-            ("http", "openhab+http"),
+            ("openhab", "openhab+http"),
+            ("p1+serial", "p1"),
+            ("dsmr", "p1"),
+            ("p1-tcp", "p1+tcp"),
         ] {
             let error = parse(&format!("{given}://host")).unwrap_err();
             assert!(
@@ -378,11 +467,7 @@ mod tests {
 
     #[test]
     fn schemes_to_come_are_known_and_refused() {
-        for text in [
-            "p1:///dev/ttyUSB0",
-            "p1+tcp://host:23",
-            "openhab+http://host:8080",
-        ] {
+        for text in ["openhab+http://host:8080"] {
             let error = parse(text).unwrap_err();
             assert!(
                 error.to_string().contains("not supported by this version yet"),
@@ -409,6 +494,12 @@ mod tests {
             "modbus+tcp://[::1",
             "modbus+rtu+tcp://gateway",
             "modbus+rtu://",
+            "p1://",
+            "p1+tcp://gateway",
+            "p1+tcp://gateway:23/path",
+            "p1+http://",
+            "p1+http://host?x=1",
+            "p1+http://user@host",
         ] {
             assert!(
                 matches!(parse(text), Err(EndpointError::Malformed { .. })),

@@ -218,7 +218,10 @@ fn is_pseudo(path: &Path) -> bool {
 fn set(line: &SerialLine, mut settings: Settings) -> io::Result<Settings> {
     settings.set_raw();
     settings.set_baud_rate(line.baud)?;
-    settings.set_char_size(CharSize::Bits8);
+    settings.set_char_size(match line.data_bits {
+        7 if !is_pseudo(&line.path) => CharSize::Bits7,
+        _ => CharSize::Bits8,
+    });
     settings.set_flow_control(FlowControl::None);
     settings.set_stop_bits(match line.stop_bits {
         2 => StopBits::Two,

@@ -30,6 +30,11 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub trait Reader: Send + 'static {
     /// Reads once. What could not be read is told in the report; a failure says that nothing could.
     fn read(&mut self) -> impl Future<Output = Result<ReadReport>> + Send;
+
+    /// Of a device that speaks by itself: how soon after one reading the next is waited for, and how long it may be silent.
+    fn by_itself(&self) -> Option<(Duration, Duration)> {
+        None
+    }
 }
 
 /// Reads at this interval and shows what comes, until stopped. A device that does not answer is asked on and on.
@@ -38,6 +43,7 @@ pub trait Reader: Send + 'static {
 /// What no further try can mend, before anything was read: a usage error, or a device that has nothing of its ledger.
 pub async fn run(mut reader: impl Reader, url: &str, interval: Duration, output: Output) -> Result<()> {
     let interval = interval.max(Duration::from_millis(10));
+    let (pause, patience) = reader.by_itself().unwrap_or((interval, Duration::ZERO));
     let stop = stop_on_signal();
     let (go, mut wanted) = mpsc::channel::<()>(1);
     let (tell, mut told) = mpsc::channel(1);
@@ -56,7 +62,8 @@ pub async fn run(mut reader: impl Reader, url: &str, interval: Duration, output:
         last: None,
         answered: false,
     };
-    let mut tick = tokio::time::interval(interval);
+    let mut asked = started;
+    let mut tick = tokio::time::interval(pause);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut refresh = tokio::time::interval_at(started + REFRESH, REFRESH);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -72,10 +79,13 @@ pub async fn run(mut reader: impl Reader, url: &str, interval: Duration, output:
                 }
             }
             _ = tick.tick() => {
-                if waiting {
-                    view.late(started.elapsed());
-                } else {
+                if !waiting {
+                    asked = Instant::now();
                     waiting = go.try_send(()).is_ok();
+                } else if asked.elapsed() >= patience {
+                    // Told once for each such time.
+                    asked = Instant::now();
+                    view.late(started.elapsed());
                 }
             }
             _ = refresh.tick(), if view.screen.is_some() => view.draw(started.elapsed()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use busbar_ledger::evidence::Outcome;
 use busbar_store::{Connection, Diff, Registry};
-use busbar_wire::{Endpoint, InFlight, Link, Options};
+use busbar_wire::{Endpoint, InFlight, Options};
 
 use super::super::findings::{Changes, Findings};
 use super::super::work::{Keep, Order};
@@ -15,8 +15,11 @@ use crate::cli::scan_report::{change_line, diff_lines};
 use crate::discover::{Request, Scan};
 use crate::error::{HostError, Result};
 use crate::poll::blocks::reads;
+use crate::profile::Profile;
 use crate::registry::change::{self, Change};
 use crate::registry::{self, Home, Saved};
+use crate::telegrams::keys::Keys;
+use crate::telegrams::way::Way;
 
 /// A scan that was made and not saved.
 pub struct Held {
@@ -56,11 +59,11 @@ pub async fn request(registry: Option<&Registry>, catalog: &Catalog, order: &Ord
     })
 }
 
-/// A link of its own for a scan.
+/// A way of its own for a scan.
 ///
 /// # Errors
 /// A URL that is none.
-pub fn link(request: &Request, url: &str) -> Result<Link> {
+pub fn way(request: &Request, url: &str, keys: Keys) -> Result<Way> {
     let endpoint: Endpoint = url
         .parse()
         .map_err(|e: busbar_wire::EndpointError| HostError::usage(e.to_string(), e.hint()))?;
@@ -70,10 +73,8 @@ pub fn link(request: &Request, url: &str) -> Result<Link> {
         start: 4,
         ..options.in_flight
     };
-    Ok(Link::open(
-        endpoint,
-        request.considerate(Options { in_flight, ..options }),
-    ))
+    let options = request.considerate(Options { in_flight, ..options });
+    Ok(Way::open(endpoint, options, keys, &Profile::default()))
 }
 
 async fn connection_of(registry: &Registry, order: &Order) -> Result<Option<Connection>> {

@@ -9,11 +9,14 @@ use tokio::time::timeout;
 
 use super::super::work::{Forecast, Sight};
 use super::{Hands, cancelled};
-use crate::discover::{self, Glance, Seen, glance};
+use crate::discover::{self, Glance, Seen, glance, glance_by_ear};
 use crate::error::{HostError, Result};
 use crate::find::known::Registered;
 use crate::find::{Confidence, Found, Via};
+use crate::profile::Profile;
 use crate::registry::UNSAVED;
+use crate::telegrams::keys::Keys;
+use crate::telegrams::way::Way;
 
 /// The longest that one address may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What one of several addresses showed.
 struct Looked {
     url: String,
-    link: Option<Link>,
+    way: Option<Way>,
     glance: Result<Glance>,
 }
 
@@ -78,18 +81,21 @@ impl Hands {
             others,
             ..Sight::default()
         };
-        if let (Ok(glance), Some(link)) = (&taken.glance, &taken.link) {
+        if let (Ok(glance), Some(way)) = (&taken.glance, &taken.way) {
             sight.recognised = glance.seen.iter().map(|seen| self.words(seen)).collect();
             sight.ids = glance.seen.iter().flat_map(|seen| seen.ids.clone()).collect();
-            if let Some(plugin) = glance.seen.iter().find_map(|seen| seen.plugin.as_deref()) {
+            if let (Some(plugin), Some(link)) = (
+                glance.seen.iter().find_map(|seen| seen.plugin.as_deref()),
+                way.link(),
+            ) {
                 sight.quick = self.forecast(link, plugin, Mode::Quick).await;
                 sight.full = self.forecast(link, plugin, Mode::Full).await;
             }
             known(&mut sight, glance, &registered);
         }
         for one in &all {
-            if let Some(link) = &one.link {
-                link.close().await;
+            if let Some(way) = &one.way {
+                way.close().await;
             }
         }
         Ok(sight)
@@ -102,22 +108,33 @@ impl Hands {
             Err(e) => {
                 return Looked {
                     url: url.to_owned(),
-                    link: None,
+                    way: None,
                     glance: Err(HostError::usage(e.to_string(), e.hint())),
                 };
             }
         };
         let url = endpoint.to_string();
-        let link = Link::open(endpoint, Options::one_shot());
-        let glanced = timeout(
-            PATIENCE,
-            glance(&link, &self.catalog, UNSAVED, &[], &self.switch.cancel),
-        )
-        .await;
+        let keys = match Keys::find(&self.config, &url, None) {
+            Ok(keys) => keys,
+            Err(error) => {
+                return Looked {
+                    url,
+                    way: None,
+                    glance: Err(error),
+                };
+            }
+        };
+        let way = Way::open(endpoint, Options::one_shot(), keys, &Profile::default());
+        let cancel = &self.switch.cancel;
+        let glanced = match &way {
+            Way::Asked(link) => timeout(PATIENCE, glance(link, &self.catalog, UNSAVED, &[], cancel)).await,
+            // Listening has a patience of its own.
+            Way::Heard(ear) => Ok(glance_by_ear(ear, &self.catalog, UNSAVED, cancel).await),
+        };
         let slow = || HostError::failed("silent", format!("{url} answers too slowly"), "Try again.");
         Looked {
             glance: glanced.unwrap_or_else(|_| Err(slow())),
-            link: Some(link),
+            way: Some(way),
             url,
         }
     }

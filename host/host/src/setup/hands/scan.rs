@@ -8,6 +8,7 @@ use crate::control::{Client, HeldScan, KeepCall};
 use crate::discover;
 use crate::discover::progress;
 use crate::error::{HostError, Result};
+use crate::telegrams::keys::Keys;
 
 impl Hands {
     pub(super) async fn scan(&mut self, order: &Order, tell: &Tell) -> Result<Findings> {
@@ -21,7 +22,8 @@ impl Hands {
         self.own().await?;
         let (catalog, switch) = (self.catalog.clone(), self.switch.clone());
         let request = held::request(self.registry.as_ref(), &catalog, order).await?;
-        let link = held::link(&request, &order.url)?;
+        let keys = Keys::find(&self.config, &order.url, order.connection.as_deref())?;
+        let link = held::way(&request, &order.url, keys)?;
         let scanned = discover::scan_with_pauses(
             &link,
             &catalog,
