@@ -12,6 +12,8 @@
 mod abuse;
 mod archive;
 mod backup;
+#[path = "../../host/sinks/tests/common/broker.rs"]
+mod broker;
 mod capture;
 mod change;
 mod change_writes;
@@ -30,6 +32,7 @@ mod http;
 mod lossy;
 mod maps;
 mod meter;
+mod mqtt;
 mod peers;
 mod plugins;
 mod poll;
