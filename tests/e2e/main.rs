@@ -12,6 +12,8 @@
 mod abuse;
 mod archive;
 mod backup;
+#[path = "../../host/sinks/tests/common/broker.rs"]
+mod broker;
 mod capture;
 mod change;
 mod change_writes;
@@ -31,6 +33,7 @@ mod lossy;
 mod maps;
 mod meter;
 mod p1;
+mod mqtt;
 mod peers;
 mod plugins;
 mod poll;

@@ -2,7 +2,7 @@
 
 use super::gather::Evidence;
 use super::link::{HeardReport, LinkReport, NOT_POLLED};
-use super::{Finding, Level, files, rights, time};
+use super::{Finding, Level, files, rights, sinks, time};
 use crate::format::{self, count};
 
 /// Requests that say something of a link.
@@ -22,6 +22,7 @@ pub fn findings(evidence: &Evidence) -> Vec<Finding> {
     for link in &evidence.links {
         found.extend(connection(link));
     }
+    found.extend(sinks::findings(&evidence.sinks));
     found.extend(devices(evidence));
     found.extend(writes(evidence));
     found

@@ -9,6 +9,7 @@ use busbar_store::{Made, Registry, StoreError, check_history, copies};
 
 use super::link::LinkReport;
 use super::rights::{self, Rights};
+use super::sinks::SinkReport;
 use super::time;
 use crate::catalog::Catalog;
 use crate::clock;
@@ -59,6 +60,8 @@ pub struct Evidence {
     pub ledgers: usize,
     /// The connections.
     pub links: Vec<LinkReport>,
+    /// What reads the bus.
+    pub sinks: Vec<SinkReport>,
     /// The devices.
     pub devices: Devices,
     /// What has to do with writing.
@@ -159,6 +162,7 @@ pub async fn gather(data_dir: &Path, config: Option<&Path>, catalog: &Catalog) -
     if let Some(mut host) = Client::connect(data_dir).await? {
         evidence.host_runs = true;
         evidence.links = host.get("/control/links").await?;
+        evidence.sinks = host.get("/control/sinks").await?;
         evidence.devices = host.get("/api/v1/devices").await?;
     }
     evidence.registry = match Registry::open_read_only(data_dir).await {

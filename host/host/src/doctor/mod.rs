@@ -8,6 +8,7 @@ mod findings;
 mod gather;
 mod link;
 mod rights;
+mod sinks;
 mod time;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use findings::{UNREADABLE, findings};
 pub use gather::{Evidence, gather};
 pub use link::LinkReport;
+pub use sinks::SinkReport;
 
 /// What `busbar doctor` says.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +31,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How each connection stands, and what was learned about talking to it.
     pub connections: Vec<LinkReport>,
+    /// How each sink of the running host stands.
+    pub sinks: Vec<SinkReport>,
 }
 
 /// One thing that was looked at.
@@ -66,6 +70,7 @@ impl Report {
             host_runs: evidence.host_runs,
             findings,
             connections: evidence.links,
+            sinks: evidence.sinks,
         }
     }
 }

@@ -78,6 +78,8 @@ pub(super) fn look<'a>(
     if let Some(config) = config.filter(|path| holds_secrets(path)) {
         files.extend(file(config, false));
     }
+    let named = config.map(secret_files).unwrap_or_default();
+    files.extend(named.iter().filter_map(|path| file(path, false)));
     Rights {
         user: user(uid).unwrap_or_else(|| uid.to_string()),
         uid,
@@ -94,6 +96,36 @@ fn file(path: &Path, must_write: bool) -> Option<FileRights> {
         owner: meta.uid(),
         writable: !must_write || access(path, Access::WRITE_OK).is_ok(),
     })
+}
+
+/// The files with passwords and keys that a configuration names.
+fn secret_files(config: &Path) -> Vec<PathBuf> {
+    if fs::metadata(config).map_or(u64::MAX, |m| m.len()) > MAX_CONFIG {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(config).unwrap_or_default();
+    let mut files = Vec::new();
+    if let Ok(config) = text.parse::<toml::Table>() {
+        gather_secret_files(&config, &mut files);
+    }
+    files
+}
+
+fn gather_secret_files(table: &toml::Table, files: &mut Vec<PathBuf>) {
+    for (key, value) in table {
+        let secret = key
+            .strip_suffix("_file")
+            .is_some_and(|of| ["password", "key", "token"].iter().any(|word| of.ends_with(word)));
+        match value {
+            toml::Value::String(path) if secret => files.push(path.into()),
+            toml::Value::Table(table) => gather_secret_files(table, files),
+            toml::Value::Array(all) => {
+                let tables = all.iter().filter_map(toml::Value::as_table);
+                tables.for_each(|table| gather_secret_files(table, files));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Whether a configuration holds something that others should not read.
@@ -277,6 +309,17 @@ mod tests {
             ..file
         };
         assert!(of(&fixed, &port).starts_with("Error"));
+    }
+
+    #[test]
+    fn files_with_passwords_and_keys_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("busbar.toml");
+        let text = "[mqtt]\npassword_file = \"/a\"\nclient_key_file = \"/b\"\nca_file = \"/c\"\n[[x]]\ntoken_file = \"/d\"\n";
+        fs::write(&path, text).unwrap();
+        let mut found = secret_files(&path);
+        found.sort();
+        assert_eq!(found, ["/a", "/b", "/d"].map(PathBuf::from));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::encode;
 use super::topics::Topics;
 use crate::bus::Device;
 use crate::feed::{Changes, Feed};
+use crate::health::Link;
 
 /// Devices whose messages are on their way at once.
 const AT_ONCE: usize = 48;
@@ -42,6 +43,14 @@ pub async fn run(room: Room, cancel: CancellationToken) {
                 None => return,
             },
             () = tokio::time::sleep_until(next), if connected => states.tell(Changes::default(), &mut feed).await,
+        }
+    }
+    // A host that reads everything once and ends may be quicker than its broker.
+    while !states.connected && states.room.publisher.health().report().link == Link::Begins {
+        match inbox.next().await {
+            Some(Event::Connected) => states.begin(&mut feed),
+            Some(_) => {}
+            None => return,
         }
     }
     if states.connected {

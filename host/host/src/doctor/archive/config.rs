@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 use super::redact::{REMOVED, Redactor, What};
 
 /// Keys whose values say nothing of anybody, wherever they stand.
-const HARMLESS: [&str; 43] = [
+const HARMLESS: [&str; 46] = [
+    "version",
+    "at_most_every",
+    "at_least_every",
     "days",
     "mdns_port",
     "follow",
@@ -64,7 +67,7 @@ fn learn_value(key: &str, value: &toml::Value, redactor: &mut Redactor) {
     match value {
         toml::Value::Table(table) if key != "pin" => learn(table, redactor),
         toml::Value::Array(all) => all.iter().for_each(|value| learn_value(key, value, redactor)),
-        toml::Value::String(text) => match kind(key) {
+        toml::Value::String(text) => match kind(key, Some(text)) {
             Kind::Url => {
                 redactor.url(text);
             }
@@ -92,11 +95,14 @@ enum Kind {
     Secret,
 }
 
-fn kind(key: &str) -> Kind {
+fn kind(key: &str, text: Option<&str>) -> Kind {
     match key {
         "url" | "listen" => Kind::Url,
         "name" => Kind::Name,
         "serial" => Kind::Serial,
+        // What topics begin with, as long as it is the usual.
+        "prefix" if matches!(text, Some("busbar" | "homeassistant")) => Kind::Harmless,
+        "prefix" => Kind::Name,
         key if HARMLESS.contains(&key) => Kind::Harmless,
         key if TEXTS.contains(&key) => Kind::Text,
         _ => Kind::Secret,
@@ -113,7 +119,7 @@ pub fn redacted(config: &toml::Table, redactor: &mut Redactor) -> Value {
 }
 
 fn value_of(key: &str, value: &toml::Value, redactor: &mut Redactor) -> Value {
-    match (value, kind(key)) {
+    match (value, kind(key, value.as_str())) {
         // Plugins and the hashes of their files are no secret.
         (toml::Value::Table(pins), Kind::Text) if key == "pin" => {
             redactor.value(serde_json::to_value(pins).unwrap_or_default())
@@ -146,6 +152,8 @@ mod tests {
             url = "mqtt://ann:hunter22@broker.smith.example:1883"
             password_file = "/etc/ann/secret-place"
             home_assistant = true
+            prefix = "busbar"
+            at_most_every = "1s"
             client_id = 4711
             [site]
             ac_current = 25
@@ -180,6 +188,8 @@ mod tests {
             "00ff",
             "25",
             "5s",
+            "\"busbar\"",
+            "1s",
             "/dev/ttyUSB0",
             "name1/225/victron/gx-battery:soc",
             "gx-vebus:22",
