@@ -17,6 +17,7 @@ pub mod health;
 pub mod http;
 pub mod influxdb;
 pub mod pace;
+pub mod postgres;
 pub mod profile;
 pub mod prometheus;
 pub mod queue;

@@ -13,6 +13,7 @@ use crate::door::Door;
 use crate::file::{self, FileConfig};
 use crate::health::{Health, Report};
 use crate::influxdb::{self, InfluxConfig};
+use crate::postgres::{self, PostgresConfig};
 use crate::prometheus::MetricsConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
@@ -25,6 +26,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[influxdb]`
     pub influxdb: Option<InfluxConfig>,
+    /// `[postgres]`
+    pub postgres: Option<PostgresConfig>,
     /// `[[file]]`
     pub files: Vec<FileConfig>,
 }
@@ -38,6 +41,9 @@ impl Config {
         self.metrics.check()?;
         if let Some(influxdb) = &self.influxdb {
             influxdb.check()?;
+        }
+        if let Some(postgres) = &self.postgres {
+            postgres.check()?;
         }
         file::config::check_all(&self.files)
     }
@@ -78,6 +84,13 @@ impl Sinks {
             let site = site.clone();
             sinks.spawn(health, |health, cancel| {
                 influxdb::run::run(config, site, health, cancel)
+            });
+        }
+        if let Some(config) = config.postgres.clone() {
+            let health = Health::new("postgres", postgres::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                postgres::run::run(config, site, health, cancel)
             });
         }
         for config in config.files.clone() {
