@@ -39,6 +39,7 @@ mod scan;
 mod serial;
 mod setup;
 mod shipped;
+mod sinks;
 mod strangers;
 mod sunspec;
 mod terminal;

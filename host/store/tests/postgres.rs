@@ -1,5 +1,12 @@
 //! Against a server of its own.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot be set up fails the test, loudly"
+)]
+
 #[path = "postgres/server.rs"]
 mod server;
 

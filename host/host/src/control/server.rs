@@ -32,7 +32,7 @@ use crate::cli::scan_report::SavedAs;
 use crate::cli::{self, raw};
 use crate::discover::progress::{Event, Progress};
 use crate::discover::{self, Pause, Request};
-use crate::doctor::LinkReport;
+use crate::doctor::{LinkReport, SinkReport};
 use crate::error::{HostError, Result};
 use crate::explain;
 use crate::host::Host;
@@ -200,6 +200,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
     let router = Router::new()
         .route("/control/urls", get(urls))
         .route("/control/links", get(links))
+        .route("/control/sinks", get(sinks))
         .route("/control/plugins", get(plugins))
         .route("/control/explain/{id}", get(explain_entity))
         .route("/control/read", post(read))
@@ -247,6 +248,10 @@ async fn urls(State(door): State<Door>) -> Json<Vec<String>> {
 
 async fn links(State(door): State<Door>) -> Json<Vec<LinkReport>> {
     Json(door.host.links())
+}
+
+async fn sinks(State(door): State<Door>) -> Json<Vec<SinkReport>> {
+    Json(door.host.sinks().into_iter().map(SinkReport::from).collect())
 }
 
 async fn plugins(State(door): State<Door>) -> Json<PluginReport> {

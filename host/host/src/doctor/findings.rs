@@ -2,7 +2,7 @@
 
 use super::gather::Evidence;
 use super::link::{LinkReport, NOT_POLLED};
-use super::{Finding, Level, files, rights, time};
+use super::{Finding, Level, files, rights, sinks, time};
 use crate::format::{self, count};
 
 /// Requests that say something of a link.
@@ -23,6 +23,7 @@ pub fn findings(evidence: &Evidence) -> Vec<Finding> {
         found.extend(connection(link));
     }
     found.extend(devices(evidence));
+    found.extend(sinks::findings(&evidence.sinks));
     found.extend(writes(evidence));
     found
 }

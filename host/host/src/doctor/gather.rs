@@ -9,6 +9,7 @@ use busbar_store::{Made, Registry, StoreError, check_history, copies};
 
 use super::link::LinkReport;
 use super::rights::{self, Rights};
+use super::sinks::SinkReport;
 use super::time;
 use crate::catalog::Catalog;
 use crate::clock;
@@ -61,6 +62,8 @@ pub struct Evidence {
     pub links: Vec<LinkReport>,
     /// The devices.
     pub devices: Devices,
+    /// What reads along.
+    pub sinks: Vec<SinkReport>,
     /// What has to do with writing.
     pub writes: WritesEvidence,
 }
@@ -160,6 +163,7 @@ pub async fn gather(data_dir: &Path, config: Option<&Path>, catalog: &Catalog) -
         evidence.host_runs = true;
         evidence.links = host.get("/control/links").await?;
         evidence.devices = host.get("/api/v1/devices").await?;
+        evidence.sinks = host.get("/control/sinks").await?;
     }
     evidence.registry = match Registry::open_read_only(data_dir).await {
         Ok(registry) => match look_into(&registry, catalog, &mut evidence).await {

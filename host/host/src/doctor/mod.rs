@@ -8,6 +8,7 @@ mod findings;
 mod gather;
 mod link;
 mod rights;
+mod sinks;
 mod time;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use findings::{UNREADABLE, findings};
 pub use gather::{Evidence, gather};
 pub use link::LinkReport;
+pub use sinks::SinkReport;
 
 /// What `busbar doctor` says.
 #[derive(Clone, Debug, Serialize)]

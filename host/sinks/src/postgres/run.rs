@@ -29,14 +29,18 @@ pub fn target(config: &PostgresConfig) -> String {
 
 /// Stores until the host ends.
 pub async fn run(config: PostgresConfig, site: Site, health: Health, cancel: CancellationToken) {
-    let password = Secret::find("BUSBAR_POSTGRES_PASSWORD", config.password_file.as_deref());
-    let (checked, password) = match config.check().and_then(|checked| Ok((checked, password?))) {
-        Ok(ready) => ready,
-        Err(cause) => return health.down(format!("postgres: {cause}")),
+    let make = || {
+        let checked = config.check()?;
+        let password = Secret::find("BUSBAR_POSTGRES_PASSWORD", config.password_file.as_deref())?;
+        let password = password.as_ref().map(Secret::reveal);
+        let url = checked.url.clone().with(password, config.ca_file.as_deref());
+        Ok((url, checked))
     };
-    let password = password.as_ref().map(Secret::reveal);
+    let Some((url, checked)) = ship::prepare(make, &health, &cancel).await else {
+        return;
+    };
     let carrier = Rows {
-        url: checked.url.with(password, config.ca_file.as_deref()),
+        url,
         open: Mutex::new(None),
     };
     let plan = Plan {
