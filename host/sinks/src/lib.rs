@@ -20,6 +20,7 @@ pub mod http;
 pub mod influxdb;
 pub mod mqtt;
 pub mod pace;
+pub mod postgres;
 pub mod profile;
 pub mod prometheus;
 pub mod queue;

@@ -106,6 +106,25 @@ pub async fn run(
     tokio::join!(collecting, shipping.run());
 }
 
+/// Makes what a sink needs before it can begin, again and again until that works: an owner may put the file of a password
+/// where it belongs while the host runs. `None` when the host ends before.
+pub async fn prepare<T>(
+    make: impl Fn() -> Result<T, String>,
+    health: &Health,
+    cancel: &CancellationToken,
+) -> Option<T> {
+    loop {
+        match make() {
+            Ok(made) => return Some(made),
+            Err(cause) => health.down(cause),
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return None,
+            () = tokio::time::sleep(LONGEST_PAUSE) => {}
+        }
+    }
+}
+
 /// Puts samples into a queue until the host ends, and closes it. Never waits for anything but the bus.
 pub async fn collect(
     bus: Arc<Bus>,
@@ -430,4 +449,36 @@ fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
         .take(most)
         .read_to_end(&mut body)?;
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_that_comes_later_is_taken_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let find = || crate::secret::Secret::find("BUSBAR_NO_SUCH_VARIABLE", Some(&path));
+        let (health, cancel) = (Health::new("test", "somewhere"), CancellationToken::new());
+        let (found, ()) = tokio::join!(prepare(find, &health, &cancel), async {
+            tokio::task::yield_now().await;
+            let report = health.report();
+            assert!(matches!(report.link, crate::health::Link::Down(_)), "{report:?}");
+            std::fs::write(&path, "hunter2").unwrap();
+        });
+        assert_eq!(found.flatten().unwrap().reveal(), "hunter2");
+        std::fs::remove_file(&path).unwrap();
+        cancel.cancel();
+        assert_eq!(prepare(find, &health, &cancel).await, None);
+    }
+
+    #[test]
+    fn a_batch_is_packed_and_unpacked() {
+        let body = b"power value=1\n".repeat(1000);
+        let packed = pack(&body);
+        assert!(packed.len() < body.len() / 10);
+        assert_eq!(unpack(&packed).unwrap(), body);
+        assert!(unpack(b"nonsense").is_err());
+    }
 }

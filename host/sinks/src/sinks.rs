@@ -14,6 +14,7 @@ use crate::file::{self, FileConfig};
 use crate::health::{Health, Report};
 use crate::influxdb::{self, InfluxConfig};
 use crate::mqtt::{self, MqttConfig};
+use crate::postgres::{self, PostgresConfig};
 use crate::prometheus::MetricsConfig;
 use crate::sparkplug::{self, SparkplugConfig};
 use crate::vscp::VscpConfig;
@@ -30,6 +31,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[influxdb]`
     pub influxdb: Option<InfluxConfig>,
+    /// `[postgres]`
+    pub postgres: Option<PostgresConfig>,
     /// `[[file]]`
     pub files: Vec<FileConfig>,
     /// `[vscp]`; whether there are events at all is in `[mqtt]`.
@@ -48,6 +51,9 @@ impl Config {
         self.metrics.check()?;
         if let Some(influxdb) = &self.influxdb {
             influxdb.check()?;
+        }
+        if let Some(postgres) = &self.postgres {
+            postgres.check()?;
         }
         file::config::check_all(&self.files)?;
         self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)?;
@@ -108,6 +114,13 @@ impl Sinks {
             let site = site.clone();
             sinks.spawn(health, |health, cancel| {
                 influxdb::run::run(config, site, health, cancel)
+            });
+        }
+        if let Some(config) = config.postgres.clone() {
+            let health = Health::new("postgres", postgres::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                postgres::run::run(config, site, health, cancel)
             });
         }
         for config in config.files.clone() {

@@ -1,4 +1,4 @@
-//! Busbar's registry and history in SQLite: the only SQL of the project.
+//! Busbar's registry and history in SQLite, and readings in PostgreSQL: the only SQL of the project.
 //!
 //! Two files in the data directory. `registry.db` holds what was set up and what was found; it is small, and what it
 //! acknowledged survives a power cut. It also holds the audit of what was written to devices: rows that are only ever
@@ -18,6 +18,7 @@ mod file;
 mod history;
 mod kill;
 mod model;
+mod postgres;
 mod recover;
 mod registry;
 mod restore;
@@ -32,6 +33,7 @@ pub use model::{
     Approval, Connection, Device, Entity, Evidence, Lifecycle, NewConnection, Outcome, Readable, Scan,
     ScanState, Status, Tally,
 };
+pub use postgres::{Postgres, PostgresError, PostgresRow, PostgresUrl};
 pub use recover::{Opening, Origin};
 pub use registry::{
     AuditPruned, Copy, KeptAccount, KeptStitch, Made, Promotion, Registry, Replaced, STITCHES, StitchWhy,

@@ -13,6 +13,11 @@ use super::host::Background;
 use super::{Run, finish};
 
 const MBPOLL: &str = "mbpoll is not installed (apt install mbpoll)";
+const PROMTOOL: &str = "promtool is not installed (apt install prometheus)";
+const INFLUXD: &str = "influxd is not installed (apt install influxdb)";
+const POSTGRES: &str = "PostgreSQL is not installed (apt install postgresql)";
+const PROMETHEUS_CLIENT: &str =
+    "prometheus_client is not installed (target/peers/bin/pip install prometheus_client)";
 const PYMODBUS: &str = "pymodbus 3.16 is not installed (python3 -m venv target/peers && target/peers/bin/pip install \
     'pymodbus==3.16.*' pyserial)";
 
@@ -144,4 +149,46 @@ impl Mbpoll {
         };
         run.stdout.lines().filter_map(value).collect()
     }
+}
+
+/// What Prometheus' own tool says of metrics in the text format.
+pub async fn promtool(text: &str) -> Option<Run> {
+    if !runs("promtool", &["--version"]).await {
+        return missing(PROMTOOL);
+    }
+    Some(fed("promtool", &["check", "metrics"], text).await)
+}
+
+/// What Prometheus' own parser of OpenMetrics says: the number of families.
+pub async fn openmetrics(text: &str) -> Option<Run> {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/bin/python3");
+    if !runs(python, &["-c", "import prometheus_client.openmetrics.parser"]).await {
+        return missing(PROMETHEUS_CLIENT);
+    }
+    let script = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+                  print(len(list(parse(sys.stdin.read()))))";
+    Some(fed(python, &["-c", script], text).await)
+}
+
+/// Runs a program with this on its standard input.
+async fn fed(program: &str, args: &[&str], text: &str) -> Run {
+    let mut child = command(program, args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text = text.to_owned();
+    tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut stdin, text.as_bytes()).await });
+    finish(child).await
+}
+
+/// The program of InfluxDB 1.x.
+pub async fn influxd() -> Option<&'static str> {
+    match runs("influxd", &["version"]).await {
+        true => Some("influxd"),
+        false => missing(INFLUXD),
+    }
+}
+
+/// Whether there is a PostgreSQL to start.
+pub fn postgres() -> bool {
+    let there = Path::new("/usr/lib/postgresql").exists() || Path::new("/usr/bin/initdb").exists();
+    there || missing::<()>(POSTGRES).is_some()
 }

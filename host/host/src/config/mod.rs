@@ -14,6 +14,7 @@ use std::time::Duration;
 use busbar_sinks::file::FileConfig;
 use busbar_sinks::influxdb::InfluxConfig;
 use busbar_sinks::mqtt::MqttConfig;
+use busbar_sinks::postgres::PostgresConfig;
 use busbar_sinks::prometheus::MetricsConfig;
 use busbar_sinks::sparkplug::SparkplugConfig;
 use busbar_sinks::vscp::VscpConfig;
@@ -58,6 +59,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where readings are sent as line protocol.
     pub influxdb: Option<InfluxConfig>,
+    /// A database in which readings are stored, too.
+    pub postgres: Option<PostgresConfig>,
     /// Where readings are written down.
     #[serde(rename = "file")]
     pub files: Vec<FileConfig>,
@@ -80,6 +83,7 @@ impl Config {
             mqtt: self.mqtt.clone(),
             metrics: self.metrics.clone(),
             influxdb: self.influxdb.clone(),
+            postgres: self.postgres.clone(),
             files: self.files.clone(),
             vscp: self.vscp.clone(),
             sparkplug: self.sparkplug.clone(),

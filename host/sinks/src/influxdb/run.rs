@@ -35,15 +35,13 @@ pub fn target(config: &InfluxConfig) -> String {
 
 /// Sends until the host ends.
 pub async fn run(config: InfluxConfig, site: Site, health: Health, cancel: CancellationToken) {
-    let carrier = config
-        .check()
-        .and_then(|checked| Ok((Lines::of(&config, &checked)?, checked)));
-    let (carrier, checked) = match carrier {
-        Ok(ready) => ready,
-        Err(cause) => {
-            health.down(format!("influxdb: {cause}"));
-            return;
-        }
+    let make = || {
+        config
+            .check()
+            .and_then(|checked| Ok((Lines::of(&config, &checked)?, checked)))
+    };
+    let Some((carrier, checked)) = ship::prepare(make, &health, &cancel).await else {
+        return;
     };
     let plan = Plan {
         batch: BATCH,

@@ -53,8 +53,19 @@ const HARMLESS: [&str; 46] = [
     "subzone",
     "ac_power",
 ];
+/// The same in the sections of sinks.
+const HARMLESS_IN_SINKS: [&str; 8] = [
+    "changes_only",
+    "compress",
+    "format",
+    "keep",
+    "precision",
+    "rotate",
+    "spool",
+    "version",
+];
 /// Keys whose values are texts in which only what is private is replaced.
-const TEXTS: [&str; 6] = ["ledger", "dir", "allow", "entity", "power", "pin"];
+const TEXTS: [&str; 7] = ["ledger", "dir", "allow", "entities", "entity", "power", "pin"];
 
 /// Takes note of everything private in a configuration, so that it is found elsewhere as well.
 pub fn learn(config: &toml::Table, redactor: &mut Redactor) {
@@ -65,6 +76,10 @@ pub fn learn(config: &toml::Table, redactor: &mut Redactor) {
 
 fn learn_value(key: &str, value: &toml::Value, redactor: &mut Redactor) {
     match value {
+        // The owner names them as he likes, also as something harmless is called.
+        toml::Value::Table(tags) if key == "tags" => tags.values().for_each(|value| {
+            redactor.know(What::Name, value.as_str().unwrap_or_default());
+        }),
         toml::Value::Table(table) if key != "pin" => learn(table, redactor),
         toml::Value::Array(all) => all.iter().for_each(|value| learn_value(key, value, redactor)),
         toml::Value::String(text) => match kind(key, Some(text)) {
@@ -103,7 +118,7 @@ fn kind(key: &str, text: Option<&str>) -> Kind {
         // What topics begin with, as long as it is the usual.
         "prefix" if matches!(text, Some("busbar" | "homeassistant")) => Kind::Harmless,
         "prefix" => Kind::Name,
-        key if HARMLESS.contains(&key) => Kind::Harmless,
+        key if HARMLESS.contains(&key) || HARMLESS_IN_SINKS.contains(&key) => Kind::Harmless,
         key if TEXTS.contains(&key) => Kind::Text,
         _ => Kind::Secret,
     }
@@ -124,6 +139,7 @@ fn value_of(key: &str, value: &toml::Value, redactor: &mut Redactor) -> Value {
         (toml::Value::Table(pins), Kind::Text) if key == "pin" => {
             redactor.value(serde_json::to_value(pins).unwrap_or_default())
         }
+        (toml::Value::Table(_), _) if key == "tags" => REMOVED.into(),
         (toml::Value::Table(table), _) => redacted(table, redactor),
         (toml::Value::Array(all), _) => all.iter().map(|value| value_of(key, value, redactor)).collect(),
         (toml::Value::String(text), Kind::Url) => redactor.url(text).into(),
@@ -155,6 +171,21 @@ mod tests {
             prefix = "busbar"
             at_most_every = "1s"
             client_id = 4711
+            [influxdb]
+            url = "http://db.smith.example:8086"
+            database = "villa-smith"
+            user = "annabel"
+            token_file = "/etc/ann/secret-token"
+            precision = "ms"
+            tags = { model = "Smithfield", site = "Villa" }
+            entities = ["Villa Smith/1/victron/gx-battery:soc"]
+            [postgres]
+            url = "postgres://busbar_ann@db.smith.example/house?application_name=x"
+            password_file = "/etc/ann/secret-place"
+            [[file]]
+            path = "/srv/ann/readings.csv"
+            format = "csv"
+            rotate = "daily"
             [site]
             ac_current = 25
             [[connection]]
@@ -180,6 +211,11 @@ mod tests {
             "0011223344",
             "998877",
             "4711",
+            "annabel",
+            "secret-token",
+            "field",
+            "readings",
+            "busbar_ann",
         ] {
             assert!(!out.contains(secret), "{secret}: {out}");
         }
@@ -190,8 +226,11 @@ mod tests {
             "5s",
             "\"busbar\"",
             "1s",
+            "csv",
+            "daily",
+            "gx-battery:soc",
             "/dev/ttyUSB0",
-            "name1/225/victron/gx-battery:soc",
+            "name3/225/victron/gx-battery:soc",
             "gx-vebus:22",
         ] {
             assert!(out.contains(kept), "{kept}: {out}");

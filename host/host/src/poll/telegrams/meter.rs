@@ -232,9 +232,8 @@ mod tests {
             missing: false,
             unreadable: None,
         };
-        Meter::new(Arc::new(Device::new(meta, Ranges::default(), |_| {
-            Some(Status::Present)
-        })))
+        let device = Device::new(meta, Ranges::default(), |_| Some(Status::Present));
+        Meter::new(Arc::new(device), &Book::default())
     }
 
     fn now() -> Stamp {
