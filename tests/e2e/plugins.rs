@@ -36,6 +36,17 @@ async fn the_plugins_that_ship_are_ready() {
     }
 }
 
+/// The plugin for smart meters, tried in its worker with streams that hold no telegram.
+#[tokio::test]
+async fn a_plugin_that_hears_is_sound() {
+    let path = built("p1");
+    let run = Home::new()
+        .run(&["plugin", "check", path.to_str().unwrap(), "--json"])
+        .await;
+    assert_eq!(run.code(), 0, "{run:#?}");
+    assert_eq!(list(&run.json(), "ledgers").len(), 6, "{run:#?}");
+}
+
 #[tokio::test]
 async fn a_refused_plugin_is_listed_with_its_reason_and_the_rest_works() {
     let home = Home::new();

@@ -2,6 +2,7 @@
 
 mod compare;
 mod meet;
+mod streams;
 mod trial;
 
 use std::collections::BTreeSet;
@@ -75,6 +76,9 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
                     .to_owned(),
             );
         }
+    }
+    if info.telegrams {
+        faults.append(&mut streams::trial(&plugins, &name).await);
     }
     let wrong = ledgers.iter().filter(|ledger| ledger.outcome.is_err()).count() + faults.len();
     let error = (wrong > 0).then(|| {
