@@ -220,7 +220,8 @@ impl HostHealth {
                 writer.sample("busbar_link_exceptions", Kind::Counter, &labels, *count as f64);
             }
         }
-        let gauges: [(&str, &str, &str, fn(&LinkReport) -> Option<f64>); 4] = [
+        type Perhaps = fn(&LinkReport) -> Option<f64>;
+        let gauges: [(&str, &str, &str, Perhaps); 4] = [
             ("busbar_link_up", "", "Whether a connection is up.", |l| {
                 Some(f64::from(u8::from(l.state == "up")))
             }),

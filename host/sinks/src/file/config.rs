@@ -48,7 +48,7 @@ pub struct FileConfig {
 
 /// The same, checked.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct Ready {
     /// When a new file is begun.
     pub rotation: Rotation,
     /// How many old ones are kept, and whether packed.
@@ -69,7 +69,7 @@ impl FileConfig {
     ///
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
-    pub fn check(&self) -> Result<Checked, String> {
+    pub fn check(&self) -> Result<Ready, String> {
         let place = format!("file {:?}", self.path);
         if self.path.as_os_str().is_empty() || self.path.file_name().is_none() {
             return Err(format!(
@@ -91,7 +91,7 @@ impl FileConfig {
             ));
         }
         let interval = self.interval.as_deref().map(parse_span).transpose();
-        Ok(Checked {
+        Ok(Ready {
             rotation,
             keep: match self.keep.unwrap_or(KEEP) {
                 keep @ 1..=MOST_KEPT => keep,
@@ -129,7 +129,7 @@ pub fn check_all(files: &[FileConfig]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn config(text: &str) -> Result<Checked, String> {
+    fn config(text: &str) -> Result<Ready, String> {
         toml::from_str::<FileConfig>(text).unwrap().check()
     }
 

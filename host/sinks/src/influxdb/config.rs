@@ -60,7 +60,7 @@ pub struct InfluxConfig {
 
 /// The same, checked.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct Ready {
     /// Where lines are sent to, with everything in its query.
     pub write: Url,
     /// The version of the server's interface.
@@ -82,7 +82,7 @@ impl InfluxConfig {
     ///
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
-    pub fn check(&self) -> Result<Checked, String> {
+    pub fn check(&self) -> Result<Ready, String> {
         let version = self.version()?;
         let precision = self.precision.unwrap_or_default();
         let interval = self.interval.as_deref().map(parse_span).transpose();
@@ -93,7 +93,7 @@ impl InfluxConfig {
                 "influxdb.user: version {version} knows no users: write a token into a file, and its name into token_file"
             ));
         }
-        Ok(Checked {
+        Ok(Ready {
             write: self.write_url(version, precision)?,
             version,
             measurement: Template::of(self.measurement.as_deref().unwrap_or("{class}"))
@@ -183,7 +183,7 @@ impl InfluxConfig {
 mod tests {
     use super::*;
 
-    fn config(text: &str) -> Result<Checked, String> {
+    fn config(text: &str) -> Result<Ready, String> {
         let text = format!("url = \"http://db:8086\"\n{text}");
         toml::from_str::<InfluxConfig>(&text).unwrap().check()
     }

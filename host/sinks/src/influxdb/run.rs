@@ -12,7 +12,7 @@ use hyper::{Request, header};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::config::{Checked, InfluxConfig};
+use super::config::{InfluxConfig, Ready};
 use super::encode::{Precision, Template, line};
 use crate::health::Health;
 use crate::http::{Answer, Http};
@@ -63,7 +63,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(config: &InfluxConfig, checked: &Checked) -> Result<Self, String> {
+    fn of(config: &InfluxConfig, checked: &Ready) -> Result<Self, String> {
         let token = Secret::find("BUSBAR_INFLUXDB_TOKEN", config.token_file.as_deref())?;
         let password = Secret::find("BUSBAR_INFLUXDB_PASSWORD", config.password_file.as_deref())?;
         let authorization = match (&config.user, token, password) {

@@ -39,7 +39,7 @@ pub struct PostgresConfig {
 
 /// The same, checked.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct Ready {
     /// How the server is reached.
     pub url: PostgresUrl,
     /// Which entities.
@@ -55,7 +55,7 @@ impl PostgresConfig {
     ///
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
-    pub fn check(&self) -> Result<Checked, String> {
+    pub fn check(&self) -> Result<Ready, String> {
         let parsed = url::Url::parse(&self.url).ok();
         let in_query = |url: &url::Url| url.query_pairs().any(|(key, _)| key == "password");
         if parsed.is_some_and(|url| url.password().is_some() || in_query(&url)) {
@@ -66,7 +66,7 @@ impl PostgresConfig {
         }
         let interval = self.interval.as_deref().map(parse_span).transpose();
         let spool = self.spool.as_deref().map(parse_size).transpose();
-        Ok(Checked {
+        Ok(Ready {
             url: PostgresUrl::parse(&self.url).map_err(|e| format!("postgres.url: {e}"))?,
             select: Select::of(&self.entities).map_err(|e| format!("postgres.{e}"))?,
             rhythm: Rhythm {
