@@ -27,6 +27,7 @@ mod examples;
 #[path = "../fuzz/properties.rs"]
 mod hostile;
 mod http;
+mod import;
 mod lossy;
 mod maps;
 mod meter;

@@ -13,6 +13,7 @@ use super::topics;
 use crate::bus::Device;
 use crate::duration;
 use crate::pace;
+use crate::vscp::VscpConfig;
 
 /// The environment variable with the password.
 pub const PASSWORD_VARIABLE: &str = "BUSBAR_MQTT_PASSWORD";
@@ -61,6 +62,9 @@ pub struct MqttConfig {
     /// Whether VSCP events are published; how is in `[vscp]`.
     #[serde(default)]
     pub vscp: bool,
+    /// `[vscp]`, where VSCP events are published: put here by whoever has read both sections.
+    #[serde(skip)]
+    pub events: Option<VscpConfig>,
     /// The shortest time between two states of a device: what changes within it is told together.
     #[serde(default, with = "duration::optional")]
     pub at_most_every: Option<Duration>,

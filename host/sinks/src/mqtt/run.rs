@@ -14,7 +14,7 @@ use super::topics::Topics;
 use super::{Room, orders, states};
 use crate::health::Health;
 use crate::sinks::Site;
-use crate::vscp::{self, VscpConfig};
+use crate::vscp;
 
 /// How long the rooms have, when the host ends, to publish what they still hold.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -30,13 +30,7 @@ pub fn target(config: &MqttConfig) -> String {
 }
 
 /// Publishes until it is cancelled; then says goodbye.
-pub async fn run(
-    config: MqttConfig,
-    vscp: Option<VscpConfig>,
-    site: Site,
-    health: Health,
-    cancel: CancellationToken,
-) {
+pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: CancellationToken) {
     let topics = Topics::new(&config.prefix);
     let id: String = site.host_id.chars().take(ID_CHARS).collect();
     let presence = Arc::new(HostPresence(topics.clone()));
@@ -58,8 +52,8 @@ pub async fn run(
     let leave = CancellationToken::new();
     let mut rooms = JoinSet::new();
     rooms.spawn(states::run(room.clone(), leave.clone()));
-    if let Some(config) = vscp {
-        rooms.spawn(vscp::run::run(room.clone(), config, leave.clone()));
+    if let Some(events) = room.config.events.clone() {
+        rooms.spawn(vscp::run::run(room.clone(), events, leave.clone()));
     }
     rooms.spawn(orders::run(room, leave.clone()));
 
