@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
 
 use super::client::{Connection, Message, Options, Presence};
@@ -58,7 +59,8 @@ pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: Cancell
     rooms.spawn(orders::run(room, leave.clone()));
 
     let close = CancellationToken::new();
-    let connection = tokio::spawn(connection.run(close.clone()));
+    // A sink that is dropped takes its connection with it.
+    let connection = AbortOnDropHandle::new(tokio::spawn(connection.run(close.clone())));
     cancel.cancelled().await;
     leave.cancel();
     let ended = async {
