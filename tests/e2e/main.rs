@@ -12,6 +12,8 @@
 mod abuse;
 mod archive;
 mod backup;
+#[path = "../../host/sinks/tests/common/broker.rs"]
+mod broker;
 mod capture;
 mod change;
 mod change_writes;
@@ -43,5 +45,6 @@ mod shipped;
 mod strangers;
 mod sunspec;
 mod terminal;
+mod vscp;
 mod writes;
 mod writes_faults;

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::redact::{REMOVED, Redactor, What};
 
 /// Keys whose values say nothing of anybody, wherever they stand.
-const HARMLESS: [&str; 43] = [
+const HARMLESS: [&str; 44] = [
+    "qos",
     "days",
     "mdns_port",
     "follow",
