@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::common::Home;
 
 const METER: &str = r#"
@@ -92,4 +92,23 @@ async fn a_run_for_cron_sends_every_event_before_it_ends() {
     }
     assert!(!heard.keys().any(|topic| topic.contains("current")), "{heard:#?}");
     assert_eq!(heard["vscp/voltage_l1"]["measurement"]["zone"], 3);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_does_not_hold_cron_up_and_is_told_of() {
+    let (home, running) = (Home::new(), busbar_zoo::site(METER).await);
+    let url = running.url("meter").unwrap();
+    home.run(&["scan", &url, "--save", "--name", "meter", "--json"])
+        .await
+        .json();
+    home.write(
+        "busbar.toml",
+        &format!(
+            "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\nvscp = true\n",
+            free_port()
+        ),
+    );
+    let run = home.run(&["run", "--once"]).await;
+    assert_eq!(run.code(), 0, "{run:#?}");
+    assert!(run.stderr.contains("that is dropped"), "{}", run.stderr);
 }

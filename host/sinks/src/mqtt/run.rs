@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::client::{Connection, Message, Options, Presence};
 use super::config::MqttConfig;
@@ -71,7 +71,9 @@ pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: Cancell
         }
     };
     // What cannot be said in time is not said.
-    let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+    if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
+        warn!("the broker could not be told in time what was still to be said: that is dropped");
+    }
     close.cancel();
     if let Err(fault) = connection.await {
         error!("the connection to the broker ended by a fault of Busbar: {fault}");
