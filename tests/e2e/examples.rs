@@ -102,6 +102,7 @@ const BATTERY: &str = "[[device.service]]\nservice = \"battery\"\ninstance = 512
 const READER: &str = "from pymodbus.client.tcp import ModbusTcpClient as MBClient\n\
     from flexmodbusreader.device import ModbusDevice, Register\n\
     Cellar = ModbusDevice(model=\"Cellar\", registers_map=[Register(\"power\", 0, 2, MBClient.DATATYPE.INT32)], unit=1)\n";
+const OLD_P1: &str = "[GENERAL]\n[VSCP]\n[MQTT]\nhost = 192.168.1.7\n[SERIAL]\nserial_port = /dev/ttyUSB1\n";
 const LIST: &str = "name,address,type,unit,function\npower,18,FLOAT32,W,input\n";
 const SITE: &str = "[[device]]\nname = \"meter\"\nkind = \"ledger\"\nlisten = \"modbus+tcp://127.0.0.1:0\"\nzeros = true\n\
     [[device.unit]]\nunit = 1\nledger = \"generic/demo-meter\"\n\
@@ -161,6 +162,7 @@ impl Stage {
         home.write("meter.csv", LIST);
         home.write("my_meter.py", READER);
         home.write("reader.py", READER);
+        home.write("config.ini", OLD_P1);
         home.write("site.toml", SITE);
         home.write("my-meter.toml", "ledger = \"generic/mine\"\ntitle = \"Mine\"\n[[transport]]\nscheme = \"modbus+tcp\"\nunits = [1]\n[points]\npower = { at = 18, type = \"f32\", unit = \"W\", function = \"input\" }\n");
         let capture = include_str!("captures/victron_vm-3p75ct.jsonl");

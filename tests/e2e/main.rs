@@ -29,6 +29,7 @@ mod examples;
 #[path = "../fuzz/properties.rs"]
 mod hostile;
 mod http;
+mod import;
 mod lossy;
 mod maps;
 mod meter;
@@ -47,5 +48,6 @@ mod sinks;
 mod strangers;
 mod sunspec;
 mod terminal;
+mod vscp;
 mod writes;
 mod writes_faults;

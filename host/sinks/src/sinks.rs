@@ -93,11 +93,11 @@ impl Sinks {
             health: Vec::new(),
         };
         if let Some(mqtt) = &config.mqtt {
-            let (mqtt, site) = (mqtt.clone(), site.clone());
-            let vscp = mqtt.vscp.then(|| config.vscp.clone().unwrap_or_default());
+            let (mut mqtt, site) = (mqtt.clone(), site.clone());
+            mqtt.events = mqtt.vscp.then(|| config.vscp.clone().unwrap_or_default());
             let health = Health::new("mqtt", mqtt::run::target(&mqtt));
             sinks.spawn(health, |health, cancel| {
-                mqtt::run::run(mqtt, vscp, site, health, cancel)
+                mqtt::run::run(mqtt, site, health, cancel)
             });
         }
         if let Some(sparkplug) = &config.sparkplug

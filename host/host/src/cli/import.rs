@@ -26,7 +26,7 @@ pub enum Tool {
 #[command(after_help = "Examples:\n  \
     busbar import energy-meter my_meter.py\n  \
     busbar import energy-meter my_meter.py --output em3.toml --name acme/em3\n  \
-    busbar import vscp-p1 config.ini\n\n\
+    busbar import vscp-p1 config.ini --output p1.toml\n\n\
     energy-meter is FlexpowerTech's reader (PyPI: flex-modbus-reader). The file is read, never executed. \
     vscp-p1 writes busbar.toml, and the password into a file of its own. What was not understood is told with its line.")]
 pub struct ImportArgs {

@@ -14,6 +14,7 @@ use crate::bus::Device;
 use crate::duration;
 use crate::home_assistant::config::HomeAssistantConfig;
 use crate::pace;
+use crate::vscp::VscpConfig;
 
 /// The environment variable with the password.
 pub const PASSWORD_VARIABLE: &str = "BUSBAR_MQTT_PASSWORD";
@@ -62,6 +63,9 @@ pub struct MqttConfig {
     /// Whether VSCP events are published; how is in `[vscp]`.
     #[serde(default)]
     pub vscp: bool,
+    /// `[vscp]`, where VSCP events are published: put here by whoever has read both sections.
+    #[serde(skip)]
+    pub events: Option<VscpConfig>,
     /// The shortest time between two states of a device: what changes within it is told together.
     #[serde(default, with = "duration::optional")]
     pub at_most_every: Option<Duration>,
@@ -138,6 +142,7 @@ impl MqttConfig {
             prefix: default_prefix(),
             home_assistant: HomeAssistantValue::default(),
             vscp: false,
+            events: None,
             at_most_every: None,
             at_least_every: None,
             dead_band: BTreeMap::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::client::{Connection, Message, Options, Presence};
 use super::config::MqttConfig;
@@ -16,7 +16,7 @@ use super::{Room, orders, states};
 use crate::health::Health;
 use crate::home_assistant;
 use crate::sinks::Site;
-use crate::vscp::{self, VscpConfig};
+use crate::vscp;
 
 /// How long the rooms have, when the host ends, to publish what they still hold.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -32,13 +32,7 @@ pub fn target(config: &MqttConfig) -> String {
 }
 
 /// Publishes until it is cancelled; then says goodbye.
-pub async fn run(
-    config: MqttConfig,
-    vscp: Option<VscpConfig>,
-    site: Site,
-    health: Health,
-    cancel: CancellationToken,
-) {
+pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: CancellationToken) {
     let topics = Topics::new(&config.prefix);
     let id: String = site.host_id.chars().take(ID_CHARS).collect();
     let presence = Arc::new(HostPresence(topics.clone()));
@@ -61,8 +55,8 @@ pub async fn run(
     let mut rooms = JoinSet::new();
     rooms.spawn(states::run(room.clone(), leave.clone()));
     rooms.spawn(orders::run(room.clone(), leave.clone()));
-    if let Some(config) = vscp {
-        rooms.spawn(vscp::run::run(room.clone(), config, leave.clone()));
+    if let Some(events) = room.config.events.clone() {
+        rooms.spawn(vscp::run::run(room.clone(), events, leave.clone()));
     }
     rooms.spawn(home_assistant::run::run(room, leave.clone()));
 
@@ -79,7 +73,9 @@ pub async fn run(
         }
     };
     // What cannot be said in time is not said.
-    let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+    if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
+        warn!("the broker could not be told in time what was still to be said: that is dropped");
+    }
     close.cancel();
     if let Err(fault) = connection.await {
         error!("the connection to the broker ended by a fault of Busbar: {fault}");

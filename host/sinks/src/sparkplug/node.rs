@@ -143,8 +143,11 @@ impl Node {
                 Some(Heard::State(host)) if self.config.primary_host.as_ref() == Some(&host) => {
                     self.host_said(&message.payload, feed).await;
                 }
+                // What was kept, or may have come before, is nobody's wish of now.
                 Some(Heard::Node) if !message.retain => self.node_order(&message),
-                Some(Heard::Device(id)) if !message.retain => self.device_order(&id, &message),
+                Some(Heard::Device(id)) if !message.retain && !message.dup => {
+                    self.device_order(&id, &message)
+                }
                 _ => debug!("a message on {:?} is ignored", message.topic),
             },
         }

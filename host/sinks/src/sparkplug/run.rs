@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::config::SparkplugConfig;
 use super::encode::topics::Topics;
@@ -62,7 +62,12 @@ pub async fn run(
         Ok(Err(fault)) => error!("the Sparkplug node ended by a fault of Busbar: {fault}"),
         Ok(Ok(())) => {}
         // What cannot be said in time is not said.
-        Err(_) => node.abort(),
+        Err(_) => {
+            warn!(
+                "the broker could not be told in time what the Sparkplug node had still to say: that is dropped"
+            );
+            node.abort();
+        }
     }
     close.cancel();
     if let Err(fault) = connection.await {

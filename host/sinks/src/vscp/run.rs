@@ -141,9 +141,12 @@ impl Sender {
     async fn lines(mut self, mut inbox: Inbox, cancel: CancellationToken) {
         let mut telegrams = self.room.site.bus.telegrams();
         let mut layout = self.room.site.bus.layout();
-        let mut held: Option<Arc<Telegram>> = None;
         let mut connected = false;
         self.choose();
+        // A meter may have spoken before anybody listened.
+        let first = self.meters.first();
+        let mut held = first.and_then(|id| self.room.site.bus.telegram(id));
+        let early = held.clone();
         loop {
             tokio::select! {
                 biased;
@@ -159,6 +162,7 @@ impl Sender {
                     Err(_) => return,
                 },
                 heard = telegrams.recv() => match heard {
+                    Ok(telegram) if early.as_ref().is_some_and(|early| Arc::ptr_eq(early, &telegram)) => {}
                     Ok(telegram) => self.keep(telegram, &mut held),
                     Err(RecvError::Lagged(count)) => self.dropped(usize::try_from(count).unwrap_or(usize::MAX)),
                     Err(RecvError::Closed) => return,
@@ -174,6 +178,7 @@ impl Sender {
         self.choose();
         loop {
             match telegrams.try_recv() {
+                Ok(telegram) if early.as_ref().is_some_and(|early| Arc::ptr_eq(early, &telegram)) => {}
                 Ok(telegram) => {
                     if let Some(earlier) = held.take() {
                         self.repeat(earlier, &mut held).await;

@@ -22,7 +22,7 @@ impl Sink {
         config.check().unwrap();
         let health = Health::new("mqtt", mqtt::run::target(&config));
         let cancel = CancellationToken::new();
-        let run = mqtt::run::run(config, None, house.site(), health.clone(), cancel.clone());
+        let run = mqtt::run::run(config, house.site(), health.clone(), cancel.clone());
         Sink {
             task: tokio::spawn(run),
             health,

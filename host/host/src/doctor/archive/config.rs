@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 use super::redact::{REMOVED, Redactor, What};
 
 /// Keys whose values say nothing of anybody, wherever they stand.
-const HARMLESS: [&str; 46] = [
+const HARMLESS: [&str; 47] = [
     "version",
     "at_most_every",
     "at_least_every",
+    "qos",
     "days",
     "mdns_port",
     "follow",

@@ -5,6 +5,8 @@ use std::fmt;
 
 /// The most digits that a number keeps: more than any double has.
 const DIGITS: usize = 17;
+/// A single-precision number that is written with more digits than this has others behind those that were meant.
+const NOISE: usize = 9;
 /// How far from the point digits may lie. What is smaller is 0, what is larger is no measurement.
 const FARTHEST: i32 = 60;
 
@@ -25,12 +27,16 @@ impl Decimal {
         }
         #[allow(clippy::cast_possible_truncation, reason = "only taken where nothing is lost")]
         let single = number as f32;
+        let mut text = format!("{number:e}");
+        let digits = text
+            .bytes()
+            .take_while(|b| *b != b'e')
+            .filter(u8::is_ascii_digit)
+            .count();
         #[allow(clippy::float_cmp, reason = "the very same number, bit by bit")]
-        let text = if f64::from(single) == number {
-            format!("{single:e}")
-        } else {
-            format!("{number:e}")
-        };
+        if digits > NOISE && f64::from(single) == number {
+            text = format!("{single:e}");
+        }
         let (digits, exponent) = text.split_once('e')?;
         let exponent: i32 = exponent.parse().ok()?;
         let behind = digits.split_once('.').map_or(0, |(_, behind)| behind.len());
@@ -133,6 +139,8 @@ mod tests {
             (5.0, -3, "0.005"),
             (f64::from(230.1f32), 0, "230.1"),
             (1e16, 0, "10000000000000000"),
+            // A single, too, and nothing of it may be lost.
+            (1_942_390.75, 0, "1942390.75"),
         ] {
             assert_eq!(text(number, shift), expected, "{number}");
         }

@@ -174,6 +174,8 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::testing::{MAC, SE, settings};
     use super::*;
 
@@ -289,5 +291,33 @@ mod tests {
         assert_eq!(text(85.0, Part::Below), "0");
         assert_eq!(text(-85.0, Part::Whole), "-85");
         assert_eq!(part(f64::NAN, Part::Whole, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_an_event_says_is_what_was_read(id in 0..ALL.len(), hundredths in -1_000_000_000i64..1_000_000_000, place in 0u8..4) {
+            #[allow(clippy::cast_precision_loss)]
+            let read = hundredths as f64 / 100.0;
+            let measurement = &ALL[id];
+            for power in [-3, 0, 3] {
+                let number = part(read, Part::Whole, power).unwrap();
+                for (class, dialect) in [("1040", "2021"), ("1060", "pyvscp"), ("1040", "spec16")] {
+                    let settings = settings(&format!("class = {class}\ndialect = \"{dialect}\""));
+                    let message = settings.message(measurement, number, place, AT);
+                    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+                    let field = |name: &str| event.get(name).or_else(|| event.get(format!("vscp{name}"))).cloned();
+                    let data = field("data").or_else(|| field("Data")).unwrap();
+                    let data: Vec<u8> = serde_json::from_value(data).unwrap();
+                    let said: f64 = match class {
+                        "1060" => f64::from_be_bytes(data[4..].try_into().unwrap()),
+                        _ => std::str::from_utf8(&data[4..data.len() - 1]).unwrap().parse().unwrap(),
+                    };
+                    // In the unit of the reading again; the last bit may be lost on the way there, never a digit.
+                    let back = Decimal::of(said).unwrap().shifted(-power).unwrap();
+                    prop_assert_eq!(back.as_f64(), read);
+                    prop_assert_eq!(event["measurement"]["value"].as_f64(), Some(said));
+                }
+            }
+        }
     }
 }
