@@ -410,8 +410,14 @@ mod tests {
 listen = "127.0.0.1:8510"
 [mqtt]
 url = "mqtt://user@broker:1883"
+[vscp]
+zone = 3
+[sparkplug]
+group = "house"
 [site]
 ac_voltage = 230
+[[serve]]
+ledger = "fronius/smart-meter"
 [[connection]]
 name = "home"
 url = "modbus+tcp://gx.local:502"
@@ -425,7 +431,16 @@ level = 2
             loaded.config.connections[0].interval,
             Some(Duration::from_secs(5))
         );
-        assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+        let [serve, vscp] = loaded.warnings.as_slice() else {
+            panic!("{:?}", loaded.warnings)
+        };
+        assert!(serve.contains("[[serve]]") && vscp.contains("vscp = true in [mqtt]"));
+        let sinks = loaded.config.sinks();
+        assert_eq!(sinks.vscp.map(|vscp| vscp.zone), Some(3));
+        assert_eq!(
+            sinks.sparkplug.map(|node| node.group().to_owned()).as_deref(),
+            Some("house")
+        );
         assert_eq!(
             loaded.config.connections[0].writes.as_ref().map(|w| w.level),
             Some(2)
