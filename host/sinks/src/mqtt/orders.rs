@@ -25,6 +25,7 @@ pub async fn run(room: Room, cancel: CancellationToken) {
         lately: Lately::default(),
         waiting: BTreeMap::new(),
         count: 0,
+        refused: 0,
         under_way: JoinSet::new(),
     };
     loop {
@@ -49,6 +50,8 @@ struct Orders {
     waiting: BTreeMap<String, VecDeque<Order>>,
     /// Commands that wait or are under way.
     count: usize,
+    /// Messages that were no commands.
+    refused: u64,
     /// The devices' names, when they are through.
     under_way: JoinSet<String>,
 }
@@ -77,7 +80,11 @@ impl Orders {
                 }
             }
             Err(why @ (Ignored::Retained | Ignored::Nonsense(_))) => {
-                warn!("a message on {} is no command: {why}", message.topic);
+                self.refused += 1;
+                // Once for each power of two: a flood is not answered with a flood.
+                if self.refused.is_power_of_two() {
+                    warn!("a message on {} is no command: {why}", message.topic);
+                }
                 if let Some((device, key)) = self.room.topics.of_set(&message.topic) {
                     let command = Command {
                         device,
