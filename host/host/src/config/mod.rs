@@ -425,8 +425,14 @@ plugin = "victron-gx"
 interval = "5s"
 [connection.writes]
 level = 2
+[[serve]]
+ledger = "fronius/smart-meter"
 "#;
         let loaded = parse("busbar.toml", text).unwrap();
+        assert_eq!(
+            loaded.config.mqtt.as_ref().and_then(MqttConfig::user).as_deref(),
+            Some("user")
+        );
         assert_eq!(
             loaded.config.connections[0].interval,
             Some(Duration::from_secs(5))

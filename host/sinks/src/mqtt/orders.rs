@@ -30,6 +30,7 @@ pub async fn run(room: Room, cancel: CancellationToken) {
         unconfirmed: Arc::default(),
         waiting: BTreeMap::new(),
         count: 0,
+        refused: 0,
         under_way: JoinSet::new(),
     };
     loop {
@@ -56,6 +57,8 @@ struct Orders {
     waiting: BTreeMap<String, VecDeque<Order>>,
     /// Commands that wait or are under way.
     count: usize,
+    /// Messages that were no commands.
+    refused: u64,
     /// The devices' names, when they are through.
     under_way: JoinSet<String>,
 }
@@ -89,7 +92,11 @@ impl Orders {
                 }
             }
             Err(why @ (Ignored::Retained | Ignored::Nonsense(_))) => {
-                warn!("a message on {} is no command: {why}", message.topic);
+                self.refused += 1;
+                // Once for each power of two: a flood is not answered with a flood.
+                if self.refused.is_power_of_two() {
+                    warn!("a message on {} is no command: {why}", message.topic);
+                }
                 if let Some((device, key)) = self.room.topics.of_set(&message.topic).or(confirms) {
                     let command = Command {
                         device,

@@ -19,3 +19,4 @@ mod refused;
 mod secrets;
 mod sink;
 mod states;
+mod versions;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use super::fault::{Fault, Kind};
@@ -37,6 +37,8 @@ pub struct Connection {
     version: Version,
     /// Attempts to connect, from 1.
     attempt: u64,
+    /// Whether the last attempt was one with the other version.
+    other_tried: bool,
     /// Sessions in a row that ended early, with something on its way.
     suspicious: u32,
 }
@@ -49,6 +51,7 @@ impl Connection {
             publisher: Publisher::new(health),
             backoff: Backoff::default(),
             attempt: 0,
+            other_tried: false,
             suspicious: 0,
             options,
         }
@@ -68,6 +71,9 @@ impl Connection {
                 return;
             };
             self.learn(&fault, began);
+            if self.tries_other_version(&fault) {
+                continue;
+            }
             self.publisher.0.health.down(fault.cause);
             let wait = self.backoff.failed(rand::random());
             tokio::select! {
@@ -171,19 +177,25 @@ impl Connection {
         tokio::join!(say, listen);
     }
 
+    /// Whether the fault may be that of the version, and the other one is to be tried: at once when it was not yet.
+    fn tries_other_version(&mut self, fault: &Fault) -> bool {
+        if fault.kind != Kind::Version || self.options.version.is_some() {
+            self.other_tried = false;
+            return false;
+        }
+        self.version = match self.version {
+            Version::V5 => Version::V4,
+            Version::V4 => Version::V5,
+        };
+        debug!("trying {} with {}", self.version, self.options.server);
+        !std::mem::replace(&mut self.other_tried, true)
+    }
+
     /// Draws conclusions from a session that ended, or did not begin.
     fn learn(&mut self, fault: &Fault, began: Instant) {
         let steady = began.elapsed() >= STEADY;
         if steady {
             self.backoff.reset();
-        }
-        let other = match self.version {
-            Version::V5 => Version::V4,
-            Version::V4 => Version::V5,
-        };
-        if fault.kind == Kind::Version && self.options.version.is_none() {
-            info!("trying {other} with {}", self.options.server);
-            self.version = other;
         }
         let shared = &self.publisher.0;
         let Some(largest) = shared.take_largest_lost() else {

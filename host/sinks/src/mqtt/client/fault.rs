@@ -62,7 +62,7 @@ pub(super) fn not_this_id(id: &str) -> Fault {
 pub(super) fn not_this_version(version: super::server::Version) -> Fault {
     Fault::of(
         Kind::Version,
-        format!("the broker does not speak {version}; leave out mqtt.version"),
+        format!("the broker does not speak {version}: leave out mqtt.version, and Busbar finds out"),
     )
 }
 
