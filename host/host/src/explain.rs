@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
+use busbar_ledger::model::{Ledger, Part, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_ledger::{codec, describe};
@@ -144,6 +144,11 @@ pub async fn explain(
     });
     let mut steps = steps(&ledger, point, device.unit_id, &reading, silence);
     steps.extend(energy::stitched(point, total, &stitches));
+    if point.integrated().is_some() {
+        steps.extend(energy::left_out(
+            registry.account(&device.id, &point.key).await?.as_ref(),
+        ));
+    }
     Ok(Explanation {
         entity: id.to_owned(),
         name: point.label.clone(),
@@ -246,6 +251,16 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: S
     let mut steps = Vec::new();
     match (&point.source, &point.otherwise) {
         (PointSource::Computed(expression), _) => steps.push(format!("computed: {expression}")),
+        (PointSource::Integrated(integrated), _) => {
+            let way = match integrated.part {
+                Part::Positive => "above",
+                Part::Negative => "below",
+            };
+            steps.push(format!(
+                "added up by the running host, from what is {way} 0 of: {}",
+                integrated.of
+            ));
+        }
         (_, Some(expression)) if reading.at.is_none() && reading.value.is_some() => {
             steps.push(format!(
                 "computed, for this device has no register for it: {expression}"

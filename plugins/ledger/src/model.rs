@@ -281,12 +281,47 @@ pub enum PointSource {
     Registers(Vec<Register>),
     /// Worked out from other points.
     Computed(Expression),
+    /// Added up over time by a running host, from a power that is worked out from other points. No device says it, so no
+    /// scan reports it.
+    Integrated(Integrated),
+}
+
+/// An energy that is added up from a power, in kWh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Integrated {
+    /// The power.
+    pub of: Expression,
+    /// Watts that one of it is.
+    pub watts: f64,
+    /// Which way of it counts.
+    pub part: Part,
+    /// Counters of the device that count the same: where one of them exists, nothing is added up.
+    pub unless: Vec<String>,
+}
+
+/// Which way of a power counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What is above 0.
+    #[default]
+    Positive,
+    /// What is below 0, as a positive energy.
+    Negative,
 }
 
 impl Point {
     /// The point's own register; `None` for a computed one.
     pub fn register(&self) -> Option<&Register> {
         self.registers().first()
+    }
+
+    /// How it is added up, where a running host does that.
+    pub fn integrated(&self) -> Option<&Integrated> {
+        match &self.source {
+            PointSource::Integrated(integrated) => Some(integrated),
+            _ => None,
+        }
     }
 
     /// What a number of an enumeration means: its label, or the answer for numbers that are not listed. `None` for
@@ -321,7 +356,7 @@ impl Point {
     pub fn registers(&self) -> &[Register] {
         match &self.source {
             PointSource::Registers(all) => all,
-            PointSource::Computed(_) => &[],
+            PointSource::Computed(_) | PointSource::Integrated(_) => &[],
         }
     }
 }

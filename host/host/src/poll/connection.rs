@@ -219,8 +219,8 @@ impl Lane {
 
 /// The device as it was found anew.
 fn anew(device: &Device, found: &FoundDevice) -> Device {
-    let entities = &found.report.entities;
-    let status: HashMap<&str, Status> = entities.iter().map(|e| (e.key.as_str(), e.status)).collect();
+    let entities = found.report.all_entities();
+    let status: HashMap<&str, Status> = entities.map(|e| (e.key.as_str(), e.status)).collect();
     device.anew(found.report.firmware.clone(), found.readable.clone(), |key| {
         status.get(key).copied().unwrap_or(Status::Absent)
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use busbar_ledger::image::Image;
 use busbar_ledger::model::Ledger;
-use busbar_ledger::readings::{Facts, readings};
+use busbar_ledger::readings::{Facts, with_powers};
 use busbar_ledger::setup::Setup;
 use busbar_ledger::span::Span;
 use busbar_ledger::value::{Quality, Reading};
@@ -19,7 +19,7 @@ use super::member::{Heard, Member};
 use super::schedule::{Due, due, patience};
 use super::zeros::{Zeros, disbelieved};
 use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
-use crate::energy::book::{Book, DeviceBook};
+use crate::energy::book::{Book, DeviceBook, Judged};
 
 /// A unit and everything that lives at it.
 #[derive(Debug)]
@@ -278,7 +278,7 @@ impl Unit {
             readable: Some(&state.readable),
         };
         let ledger = &device.meta.ledger;
-        let all = readings(ledger, &image, &facts);
+        let all = with_powers(ledger, &image, &facts);
         let setup = Setup::of(ledger, &all);
         if setup.differs(ledger, &facts, &|i| state.slots[i].status) {
             self.members[index].contradicts();
@@ -304,7 +304,12 @@ impl Unit {
                 // What it read there belongs to nothing that it has as it is set up now.
                 _ if setup.rules_out(point.group.as_deref()) => slot.reading = Reading::unavailable(),
                 Some(reading) if !offline => {
-                    let judged = self.books[index].judge(point, reading, now.wall_ms);
+                    let book = &self.books[index];
+                    let judged = match point.integrated() {
+                        Some(_) if zeros => Judged::plain(Reading::unavailable()),
+                        Some(of) => Judged::plain(book.add_up(&point.key, of, &reading, now, interval)),
+                        None => book.judge(point, reading, now.wall_ms),
+                    };
                     if let Some(note) = judged.note {
                         info!(device = %device.meta.id, "{note}");
                     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
+use busbar_ledger::presence;
 use busbar_ledger::span::{Function, Span};
 use busbar_plugin_sdk::Found;
 use busbar_store::{Entity, Lifecycle, Registry};
@@ -111,8 +112,11 @@ pub async fn devices_of(
             put_away: put_away.map(|e| e.key.clone()).collect(),
         };
         let described = meta.unreadable.is_none();
+        let ledger = Arc::clone(&meta.ledger);
         let device = Device::new(meta, readable, |key| {
-            known.get(key).copied().filter(|_| described)
+            let known = known.get(key).copied();
+            let known = known.or_else(|| added_up(&ledger, key, &entities));
+            known.filter(|_| described)
         });
         devices.push(Arc::new(device.of_owner(owner)));
     }
@@ -161,6 +165,18 @@ pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<V
         });
     }
     Ok(known)
+}
+
+/// Whether an energy is added up that no scan has stored: one that the ledger got since.
+fn added_up(ledger: &Ledger, key: &str, entities: &[Entity]) -> Option<presence::Status> {
+    let integrated = ledger.point(key)?.integrated()?;
+    if entities.iter().any(|entity| entity.key == key) {
+        return None;
+    }
+    let known = by_key(entities, true);
+    Some(presence::is_added_up(integrated, &|key| {
+        known.get(key).copied().unwrap_or(presence::Status::Absent)
+    }))
 }
 
 /// What exists on a device. One that is there may have lost some of its entities; of one that is missing as a whole,
