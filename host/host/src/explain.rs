@@ -261,6 +261,10 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: S
                 integrated.of
             ));
         }
+        (PointSource::Counted(counted), _) => {
+            let of = ledger.points.get(counted.of).map_or("", |of| of.key.as_str());
+            steps.push(format!("counted by the running host, of {of}"));
+        }
         (_, Some(expression)) if reading.at.is_none() && reading.value.is_some() => {
             steps.push(format!(
                 "computed, for this device has no register for it: {expression}"

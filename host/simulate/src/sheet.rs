@@ -190,7 +190,7 @@ pub(crate) fn fits(ledger: &Ledger, place: usize, cell: &Cell) -> Result<(), Str
     let point = &ledger.points[place];
     let register = match &point.source {
         PointSource::Registers(registers) => registers.first(),
-        PointSource::Computed(_) | PointSource::Integrated(_) => None,
+        PointSource::Computed(_) | PointSource::Integrated(_) | PointSource::Counted(_) => None,
     };
     let Some(register) = register else {
         return Err(format!(

@@ -84,6 +84,14 @@ impl Ledger {
         Some(ledger)
     }
 
+    /// The same with one more point behind all others. One whose key is taken is left out.
+    pub fn push(&mut self, point: Point) {
+        if !self.index.contains_key(&point.key) {
+            self.index.insert(point.key.clone(), self.points.len());
+            self.points.push(point);
+        }
+    }
+
     /// The last part of the name: `gx-vebus` of `victron/gx-vebus`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
@@ -284,6 +292,28 @@ pub enum PointSource {
     /// Added up over time by a running host, from a power that is worked out from other points. No device says it, so no
     /// scan reports it.
     Integrated(Integrated),
+    /// What a counter counted within a stretch of time, added to a ledger by a running host for an owner who wants it.
+    Counted(Counted),
+}
+
+/// What a counter counted within a stretch of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// The counter's place in the ledger.
+    pub of: usize,
+    /// When it counts.
+    pub stretch: Stretch,
+}
+
+/// A stretch of time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stretch {
+    /// From midnight to midnight.
+    Day,
+    /// From the first of a month to that of the next.
+    Month,
+    /// Whenever a tariff of this name holds.
+    Tariff(String),
 }
 
 /// An energy that is added up from a power, in kWh.
@@ -324,6 +354,14 @@ impl Point {
         }
     }
 
+    /// Of what, and when, it counts, where a running host does that.
+    pub fn counted(&self) -> Option<&Counted> {
+        match &self.source {
+            PointSource::Counted(counted) => Some(counted),
+            _ => None,
+        }
+    }
+
     /// What a number of an enumeration means: its label, or the answer for numbers that are not listed. `None` for
     /// points that are no enumeration.
     pub fn meaning(&self, value: &Value) -> Option<String> {
@@ -356,7 +394,7 @@ impl Point {
     pub fn registers(&self) -> &[Register] {
         match &self.source {
             PointSource::Registers(all) => all,
-            PointSource::Computed(_) | PointSource::Integrated(_) => &[],
+            PointSource::Computed(_) | PointSource::Integrated(_) | PointSource::Counted(_) => &[],
         }
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::energy::wanted::EnergyConfig;
 use crate::error::{HostError, Result};
 use crate::units::UnitList;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// The limits of the site, for writes.
     pub site: SiteConfig,
+    /// Counters of days, months and tariffs.
+    pub energy: EnergyConfig,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use busbar_ledger::account::{Account, Entry, Why};
 use busbar_ledger::integral::Integral;
-use busbar_ledger::model::{Integrated, Point, Total};
+use busbar_ledger::model::{Integrated, Point, Stretch, Total};
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_store::{KeptAccount, KeptStitch, StitchWhy};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::period::{Calendar, Count};
 use crate::bus::Stamp;
 use crate::clock;
 
@@ -51,6 +52,8 @@ struct Lines {
     counters: HashMap<String, Line>,
     /// By key.
     sums: HashMap<String, Sum>,
+    /// By key; with whether each differs from what is kept.
+    counts: HashMap<String, (Count, bool)>,
     /// What waits to be kept.
     stitches: Vec<KeptStitch>,
 }
@@ -170,6 +173,10 @@ impl Book {
                 line.changed = false;
                 accounts.extend(line.kept(&device.id, key));
             }
+            for (key, (count, changed)) in lines.counts.iter_mut().filter(|(_, (_, changed))| *changed) {
+                *changed = false;
+                accounts.extend(kept_count(&device.id, key, count));
+            }
             for (key, sum) in lines.sums.iter_mut().filter(|(_, sum)| sum.changed) {
                 sum.changed = false;
                 accounts.push(sum.kept(&device.id, key));
@@ -188,6 +195,9 @@ impl Book {
             }
             if let Some(sum) = lines.sums.get_mut(&account.key) {
                 sum.changed = true;
+            }
+            if let Some((_, changed)) = lines.counts.get_mut(&account.key) {
+                *changed = true;
             }
         }
         for stitch in stitches {
@@ -304,6 +314,31 @@ impl DeviceBook {
         }
     }
 
+    /// Books the total of a counter that was read now within a stretch of time.
+    pub fn count(
+        &self,
+        key: &str,
+        calendar: &Calendar,
+        stretch: &Stretch,
+        total: f64,
+        now_ms: i64,
+    ) -> Reading {
+        let mut lines = self.lines();
+        let (count, changed) = lines.count(key);
+        let before = count.clone();
+        count.note(calendar, stretch, total, now_ms);
+        // Where nothing was counted, when that was is told with what is counted next.
+        *changed |= count.last != before.last || count.period != before.period || before.at_ms.is_none();
+        if count.at_ms.is_none() {
+            return Reading::unavailable();
+        }
+        Reading {
+            value: Some(Value::Number(count.value())),
+            quality: Quality::Good,
+            ..Reading::unavailable()
+        }
+    }
+
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -331,6 +366,20 @@ impl Lines {
             };
             line.is_counted_by(serial);
             line
+        })
+    }
+
+    /// What was counted within a stretch of time: as it was kept, or begun.
+    fn count(&mut self, key: &str) -> &mut (Count, bool) {
+        let kept = &mut self.kept;
+        self.counts.entry(key.to_owned()).or_insert_with(|| {
+            let count = kept.remove(key).map(|kept| Count {
+                last: kept.last,
+                counted: kept.carried,
+                period: kept.period,
+                at_ms: Some(kept.at_ms),
+            });
+            (count.unwrap_or_default(), false)
         })
     }
 
@@ -393,6 +442,19 @@ impl Sum {
             at_ms: self.at_ms,
         }
     }
+}
+
+fn kept_count(device: &str, key: &str, count: &Count) -> Option<KeptAccount> {
+    Some(KeptAccount {
+        device_id: device.to_owned(),
+        key: key.to_owned(),
+        last: count.last,
+        carried: count.counted,
+        serial: None,
+        period: count.period.clone(),
+        left_out_ms: 0,
+        at_ms: count.at_ms?,
+    })
 }
 
 /// Whether a point runs only upwards, so that an account is kept of it.

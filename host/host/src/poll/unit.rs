@@ -20,6 +20,7 @@ use super::schedule::{Due, due, patience};
 use super::zeros::{Zeros, disbelieved};
 use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
 use crate::energy::book::{Book, DeviceBook, Judged};
+use crate::energy::wanted::Wanted;
 
 /// A unit and everything that lives at it.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Unit {
     pub id: u8,
     members: Vec<Member>,
     books: Vec<Arc<DeviceBook>>,
+    wanted: Option<Arc<Wanted>>,
     zeros: Vec<Zeros>,
     identities: Identities,
     gateways: Gateways,
@@ -50,7 +52,7 @@ impl Unit {
         devices: Vec<Arc<Device>>,
         limits: Limits,
         who: (Identities, Gateways),
-        book: &Book,
+        (book, wanted): (&Book, Option<Arc<Wanted>>),
     ) -> Self {
         let members = devices.iter().map(|_| Member::default()).collect();
         let books = devices
@@ -62,6 +64,7 @@ impl Unit {
             id,
             members,
             books,
+            wanted,
             zeros,
             identities: who.0,
             gateways: who.1,
@@ -299,6 +302,20 @@ impl Unit {
         let mut fresh: Vec<Option<Reading>> = all.into_iter().map(Some).collect();
         for &i in &points {
             let point = &ledger.points[i];
+            if let (Some(counted), Some(wanted), false) = (point.counted(), &self.wanted, offline) {
+                // Its counter stands before it, and was read as often.
+                let of = state.slots.get(counted.of);
+                let of = of.filter(|of| of.since.is_some_and(|since| since.at == now.at));
+                let total = of
+                    .filter(|of| of.reading.quality == Quality::Good)
+                    .and_then(Slot::total);
+                let reading = total.map_or_else(Reading::unavailable, |total| {
+                    let book = &self.books[index];
+                    book.count(&point.key, &wanted.calendar, &counted.stretch, total, now.wall_ms)
+                });
+                state.slots[i].take(reading, now, patience(point.rate, interval));
+                continue;
+            }
             let slot = &mut state.slots[i];
             match fresh[i].take() {
                 // What it read there belongs to nothing that it has as it is set up now.
