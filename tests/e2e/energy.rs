@@ -130,7 +130,14 @@ async fn a_counter_adds_up_over_reboots_resets_kills_and_another_meter() {
         "what it says itself stays"
     );
 
-    // Killed, and the meter counts on.
+    // Killed once that is kept, and the meter counts on.
+    let id = format!("{}.energy_forward", counted.device);
+    let explain = ["explain", &id, "--json"];
+    until("the stitch to be kept", async || {
+        let told = counted.home.run(&explain).await.json();
+        told["stitches"].is_array().then_some(())
+    })
+    .await;
     host.process.signal(Signal::KILL);
     host.process.end().await;
     reset(counted.meter(), "energy_forward", 1.5);
@@ -175,7 +182,6 @@ async fn a_counter_adds_up_over_reboots_resets_kills_and_another_meter() {
     counted.adds_up_to(&host, 33.6).await;
 
     // Each stitch is evidence, with a host and without.
-    let explain = ["explain", &format!("{}.energy_forward", counted.device), "--json"];
     let told = counted.home.run(&explain).await.json();
     let why: Vec<&str> = list(&told, "stitches")
         .iter()

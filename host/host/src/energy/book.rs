@@ -251,6 +251,10 @@ impl DeviceBook {
         line.changed |= line.account.last() != before || line.serial != serial;
         line.serial = serial;
         line.at_ms = now_ms;
+        if before.is_none() {
+            // What is not kept yet cannot go on after a kill.
+            self.urgent.notify_one();
+        }
         let Entry::Stitched(stitch) = entry else {
             return Judged {
                 reading,

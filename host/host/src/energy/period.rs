@@ -100,7 +100,7 @@ impl Calendar {
 
     /// No minute of the week belongs to two tariffs: what is counted in it would be counted twice.
     fn none_twice(&self) -> Result<(), String> {
-        for day in 0..7 {
+        for (day, name) in DAYS.iter().enumerate() {
             for minute in 0..MINUTES_OF_DAY {
                 let mut here = self
                     .tariffs
@@ -109,7 +109,7 @@ impl Calendar {
                 if let (Some((one, _)), Some((other, _))) = (here.next(), here.next()) {
                     return Err(format!(
                         "[energy.tariffs] {one} and {other} both hold on {} at {:02}:{:02}; let each hour be in one only",
-                        DAYS[day],
+                        name,
                         minute / 60,
                         minute % 60
                     ));
