@@ -24,6 +24,7 @@ mod common;
 mod devices;
 mod discover;
 mod doctor;
+mod energy;
 mod errors;
 mod examples;
 #[path = "../fuzz/properties.rs"]

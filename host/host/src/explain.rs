@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
+use busbar_ledger::model::{Ledger, Part, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
 use busbar_ledger::telegram::{self, Said};
 use busbar_ledger::value::{Quality, Reading, Value};
@@ -146,6 +146,11 @@ pub async fn explain(
     });
     let mut steps = steps(&ledger, point, device.unit_id, &reading, silence, line.as_deref());
     steps.extend(energy::stitched(point, total, &stitches));
+    if point.integrated().is_some() {
+        steps.extend(energy::left_out(
+            registry.account(&device.id, &point.key).await?.as_ref(),
+        ));
+    }
     Ok(Explanation {
         entity: id.to_owned(),
         name: point.label.clone(),
@@ -278,6 +283,20 @@ fn steps(
                     "where the telegram has no such line, computed: {expression}"
                 ));
             }
+        }
+        (PointSource::Integrated(integrated), _) => {
+            let way = match integrated.part {
+                Part::Positive => "above",
+                Part::Negative => "below",
+            };
+            steps.push(format!(
+                "added up by the running host, from what is {way} 0 of: {}",
+                integrated.of
+            ));
+        }
+        (PointSource::Counted(counted), _) => {
+            let of = ledger.points.get(counted.of).map_or("", |of| of.key.as_str());
+            steps.push(format!("counted by the running host, of {of}"));
         }
         (_, Some(expression)) if reading.at.is_none() && reading.value.is_some() => {
             steps.push(format!(

@@ -26,7 +26,8 @@ use crate::config::{Config, DiscoverConfig};
 use crate::doctor::LinkReport;
 use crate::door::HostDoor;
 use crate::energy::book::Book;
-use crate::error::Result;
+use crate::energy::wanted::Wanted;
+use crate::error::{HostError, Result};
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
 use crate::poll::news::News;
@@ -68,6 +69,8 @@ pub struct Host {
     news: mpsc::Sender<News>,
     /// What counters have counted over all resets.
     book: Arc<Book>,
+    /// The counters of days, months and tariffs that the owner wants.
+    wanted: Option<Arc<Wanted>>,
     keeper: Mutex<Option<Keeper>>,
     sinks: Mutex<Option<Sinks>>,
     /// What may be written, as it was when the host started.
@@ -146,6 +149,8 @@ impl Host {
             0 => None,
             _ => Some(open_history(&registry).await?),
         };
+        let wanted = Wanted::of(&config.energy)
+            .map_err(|fault| HostError::usage(fault, "Mend busbar.toml, and start again."))?;
         let book = Arc::new(Book::of(registry.accounts().await?));
         let (news, told) = mpsc::channel(NEWS);
         let bus = Arc::new(Bus::default());
@@ -169,6 +174,7 @@ impl Host {
             changing: tokio::sync::Mutex::default(),
             news,
             book,
+            wanted,
             keeper: Mutex::new(Some(keeper)),
             sinks: Mutex::default(),
             policy,
@@ -412,8 +418,14 @@ impl Host {
                 return Ok(None);
             }
         };
-        let devices =
-            registry::devices_of(&self.registry, &self.catalog, &connection.id, &connection.name).await?;
+        let devices = registry::devices_of(
+            &self.registry,
+            &self.catalog,
+            &connection.id,
+            &connection.name,
+            self.wanted.as_deref(),
+        )
+        .await?;
         if let Some(writer) = &self.writer {
             // What may be written is read with every poll: what becomes of it shows at once.
             for allowed in writer.policy.all(&devices, clock::now_ms()) {
@@ -447,6 +459,7 @@ impl Host {
                 max_words,
                 profile,
                 book: Arc::clone(&self.book),
+                wanted: self.wanted.clone(),
             }),
             Way::Heard(ear) => {
                 let interval = given_interval;
@@ -456,6 +469,7 @@ impl Host {
                     devices,
                     interval,
                     book: Arc::clone(&self.book),
+                    wanted: self.wanted.clone(),
                 };
                 Work::Listen(listened, profile)
             }

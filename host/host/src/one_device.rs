@@ -377,7 +377,7 @@ impl OneDevice {
         let mut points = Map::new();
         for (i, (point, reading)) in self.ledger.points.iter().zip(&snapshot.readings).enumerate() {
             let lacks = self.lacks.as_ref().and_then(|lacks| lacks.get(&point.key));
-            if point.internal || !(self.has(i, snapshot) || lacks.is_some()) {
+            if point.internal || point.integrated().is_some() || !(self.has(i, snapshot) || lacks.is_some()) {
                 continue;
             }
             let value = reading

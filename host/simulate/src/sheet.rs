@@ -192,7 +192,7 @@ pub(crate) fn fits(ledger: &Ledger, place: usize, cell: &Cell) -> Result<(), Str
     let register = match &point.source {
         PointSource::Registers(registers) => registers.first(),
         PointSource::Obis(spoken) => return telegram::fits(point, spoken, cell),
-        PointSource::Computed(_) => None,
+        PointSource::Computed(_) | PointSource::Integrated(_) | PointSource::Counted(_) => None,
     };
     let Some(register) = register else {
         return Err(format!(

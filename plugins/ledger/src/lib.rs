@@ -18,6 +18,7 @@ pub mod extent;
 mod format;
 pub mod identify;
 pub mod image;
+pub mod integral;
 pub mod map;
 pub mod model;
 pub mod obis;

@@ -96,6 +96,14 @@ impl Ledger {
         spoken && !read
     }
 
+    /// The same with one more point behind all others. One whose key is taken is left out.
+    pub fn push(&mut self, point: Point) {
+        if !self.index.contains_key(&point.key) {
+            self.index.insert(point.key.clone(), self.points.len());
+            self.points.push(point);
+        }
+    }
+
     /// The last part of the name: `gx-vebus` of `victron/gx-vebus`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
@@ -297,6 +305,55 @@ pub enum PointSource {
     Obis(Spoken),
     /// Worked out from other points.
     Computed(Expression),
+    /// Added up over time by a running host, from a power that is worked out from other points. No device says it, so no
+    /// scan reports it.
+    Integrated(Integrated),
+    /// What a counter counted within a stretch of time, added to a ledger by a running host for an owner who wants it.
+    Counted(Counted),
+}
+
+/// What a counter counted within a stretch of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// The counter's place in the ledger.
+    pub of: usize,
+    /// When it counts.
+    pub stretch: Stretch,
+}
+
+/// A stretch of time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stretch {
+    /// From midnight to midnight.
+    Day,
+    /// From the first of a month to that of the next.
+    Month,
+    /// Whenever a tariff of this name holds.
+    Tariff(String),
+}
+
+/// An energy that is added up from a power, in kWh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Integrated {
+    /// The power.
+    pub of: Expression,
+    /// Watts that one of it is.
+    pub watts: f64,
+    /// Which way of it counts.
+    pub part: Part,
+    /// Counters of the device that count the same: where one of them exists, nothing is added up.
+    pub unless: Vec<String>,
+}
+
+/// Which way of a power counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What is above 0.
+    #[default]
+    Positive,
+    /// What is below 0, as a positive energy.
+    Negative,
 }
 
 /// How one value lies in a telegram. Its unit of measurement stands there, too.
@@ -350,6 +407,22 @@ impl Point {
         self.registers().first()
     }
 
+    /// How it is added up, where a running host does that.
+    pub fn integrated(&self) -> Option<&Integrated> {
+        match &self.source {
+            PointSource::Integrated(integrated) => Some(integrated),
+            _ => None,
+        }
+    }
+
+    /// Of what, and when, it counts, where a running host does that.
+    pub fn counted(&self) -> Option<&Counted> {
+        match &self.source {
+            PointSource::Counted(counted) => Some(counted),
+            _ => None,
+        }
+    }
+
     /// What a number of an enumeration means: its label, or the answer for numbers that are not listed. `None` for
     /// points that are no enumeration.
     pub fn meaning(&self, value: &Value) -> Option<String> {
@@ -382,7 +455,10 @@ impl Point {
     pub fn registers(&self) -> &[Register] {
         match &self.source {
             PointSource::Registers(all) => all,
-            PointSource::Obis(_) | PointSource::Computed(_) => &[],
+            PointSource::Obis(_)
+            | PointSource::Computed(_)
+            | PointSource::Integrated(_)
+            | PointSource::Counted(_) => &[],
         }
     }
 
@@ -390,7 +466,7 @@ impl Point {
     pub fn spoken(&self) -> Option<&Spoken> {
         match &self.source {
             PointSource::Obis(spoken) => Some(spoken),
-            PointSource::Registers(_) | PointSource::Computed(_) => None,
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::computed;
-use crate::model::{Condition, Expression, Group, Ledger, Point, Spoken};
+use crate::model::{Condition, Expression, Group, Integrated, Ledger, Point, Spoken};
 use crate::readings::{Facts, formula, usable};
 use crate::span::Function;
 use crate::value::{Reading, Value};
@@ -92,6 +92,14 @@ pub fn verdicts(
         verdicts.push(scene.judge(point, own, witness));
     }
     verdicts
+}
+
+/// Whether an energy is added up on a device of which this is known of each key.
+pub fn is_added_up(integrated: &Integrated, status: &impl Fn(&str) -> Status) -> Status {
+    if integrated.unless.iter().any(|key| status(key) == Status::Present) {
+        return Status::Absent;
+    }
+    worth(&integrated.of, status).map_or(Status::Unproven, |(status, _)| status)
 }
 
 /// What a group says of its members.
@@ -245,6 +253,10 @@ impl Scene<'_> {
             let verdict = self.ledger.index.get(key).and_then(|&i| verdicts.get(i));
             verdict.map_or(Status::Unproven, |verdict| verdict.status)
         };
+        let counts = |key: &&String| status(key) == Status::Present;
+        if let Some(key) = point.integrated().and_then(|i| i.unless.iter().find(counts)) {
+            return Verdict::new(Status::Absent, format!("the device counts it itself: {key}"));
+        }
         match worth(expression, &status) {
             None => Verdict::new(
                 Status::Unproven,

@@ -22,8 +22,19 @@ pub struct Facts<'a> {
     pub said: Option<&'a Said<'a>>,
 }
 
-/// One reading for each point, in the order of `ledger.points`.
+/// One reading for each point, in the order of `ledger.points`. What is added up over time has none.
 pub fn readings(ledger: &Ledger, image: &Image, facts: &Facts<'_>) -> Vec<Reading> {
+    let mut all = with_powers(ledger, image, facts);
+    for (point, reading) in ledger.points.iter().zip(&mut all) {
+        if point.integrated().is_some() {
+            *reading = Reading::unavailable();
+        }
+    }
+    all
+}
+
+/// The same for whoever adds up: in the place of an energy stands the power of which it is made.
+pub fn with_powers(ledger: &Ledger, image: &Image, facts: &Facts<'_>) -> Vec<Reading> {
     let mut work = Work {
         ledger,
         image,
@@ -78,6 +89,7 @@ pub(crate) fn formula<'a>(ledger: &Ledger, point: &'a Point, facts: &Facts<'_>) 
                 .is_some_and(|said| said.line(spoken, point.unit.as_deref()).is_some());
             (!is_said).then_some(expression)
         }
+        (PointSource::Integrated(integrated), _) => Some(&integrated.of),
         (_, Some(expression)) => usable(ledger, point, facts)
             .next()
             .is_none()

@@ -113,6 +113,7 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
             }
             PointSource::Obis(spoken) => (codes(spoken), busbar_ledger::describe::spoken(spoken)),
             PointSource::Computed(_) => ("computed".to_owned(), String::new()),
+            PointSource::Integrated(_) | PointSource::Counted(_) => ("added up".to_owned(), String::new()),
         };
         table.add_row(vec![
             point.key.as_str().into(),

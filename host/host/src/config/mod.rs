@@ -20,6 +20,7 @@ use busbar_sinks::sparkplug::SparkplugConfig;
 use busbar_sinks::vscp::VscpConfig;
 use serde::Deserialize;
 
+use crate::energy::wanted::EnergyConfig;
 use crate::error::{HostError, Result};
 use crate::telegrams::keys;
 use crate::units::UnitList;
@@ -64,6 +65,8 @@ pub struct Config {
     /// Where readings are written down.
     #[serde(rename = "file")]
     pub files: Vec<FileConfig>,
+    /// Counters of days, months and tariffs.
+    pub energy: EnergyConfig,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,

@@ -114,6 +114,7 @@ mod tests {
                 serial: Some("1".into()),
                 firmware: None,
                 entities: Vec::new(),
+                added_up: Vec::new(),
             },
             ledger: std::sync::Arc::new(
                 busbar_ledger::parse(

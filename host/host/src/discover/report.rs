@@ -63,6 +63,16 @@ pub struct DeviceReport {
     pub firmware: Option<String>,
     /// Its entities, one for each point of the ledger.
     pub entities: Vec<EntityReport>,
+    /// The entities that it has for a running host only, which adds them up: no scan reports them.
+    #[serde(skip)]
+    pub added_up: Vec<EntityReport>,
+}
+
+impl DeviceReport {
+    /// All that it has once a host runs.
+    pub fn all_entities(&self) -> impl Iterator<Item = &EntityReport> {
+        self.entities.iter().chain(&self.added_up)
+    }
 }
 
 /// One entity.
@@ -99,21 +109,27 @@ pub struct EntityReport {
     pub proof: String,
 }
 
-/// The entities of one device from its readings and the verdicts on them; what is only there for others to lean on is
-/// none. Pure.
+/// The entities of one device from its readings and the verdicts on them: those that it says itself, and those that a
+/// running host adds up. What is only there for others to lean on is none. Pure.
 pub fn entities(
     device_id: &str,
     ledger: &Ledger,
     readings: &[Reading],
     verdicts: Vec<Verdict>,
-) -> Vec<EntityReport> {
+) -> (Vec<EntityReport>, Vec<EntityReport>) {
+    let (mut said, mut added_up) = (Vec::new(), Vec::new());
     let each = ledger.points.iter().zip(readings).zip(verdicts);
-    each.filter(|((point, _), _)| !point.internal)
-        .map(|((point, reading), verdict)| EntityReport {
+    for ((point, reading), verdict) in each.filter(|((point, _), _)| !point.internal) {
+        let entity = EntityReport {
             proof: verdict.proof,
             ..entity(device_id, point, reading, verdict.status)
-        })
-        .collect()
+        };
+        match point.integrated() {
+            None => said.push(entity),
+            Some(_) => added_up.push(entity),
+        }
+    }
+    (said, added_up)
 }
 
 /// One entity from its newest reading. Pure.

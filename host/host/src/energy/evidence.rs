@@ -2,7 +2,7 @@
 
 use busbar_ledger::model::Point;
 use busbar_ledger::value::{Quality, Value};
-use busbar_store::{KeptStitch, StitchWhy};
+use busbar_store::{KeptAccount, KeptStitch, StitchWhy};
 
 use crate::clock;
 use crate::format;
@@ -44,6 +44,17 @@ pub fn stitched(point: &Point, total: Option<f64>, stitches: &[KeptStitch]) -> V
         steps.push(format!("plus {carried}, counted before: {} in all", shown(total)));
     }
     steps
+}
+
+/// For how long a power was not known, of what was added up, where it was so at all.
+pub fn left_out(kept: Option<&KeptAccount>) -> Option<String> {
+    let left_out_ms = kept?.left_out_ms;
+    (left_out_ms > 0).then(|| {
+        format!(
+            "what was between two readings too far apart could not be added up, {} in all",
+            format::age(left_out_ms)
+        )
+    })
 }
 
 fn number(point: &Point, value: f64) -> String {

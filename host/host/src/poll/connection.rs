@@ -24,6 +24,7 @@ use crate::bus::{Bus, Device, Update};
 use crate::clock;
 use crate::discover::{self, FoundDevice};
 use crate::energy::book::Book;
+use crate::energy::wanted::Wanted;
 use crate::profile::{Profile, UnitProfile};
 
 /// A connection as the poller sees it.
@@ -42,6 +43,8 @@ pub struct Polled {
     pub profile: Profile,
     /// The accounts of its counters.
     pub book: Arc<Book>,
+    /// The counters of days, months and tariffs that the owner wants.
+    pub wanted: Option<Arc<Wanted>>,
 }
 
 /// Polls until cancelled. `epoch` is the moment that all connections share.
@@ -126,7 +129,7 @@ fn lane(
             devices.clone(),
             limits(polled.max_words, polled.profile.unit(id)),
             (Identities::of(&devices, &all), gateways.clone()),
-            &polled.book,
+            (&polled.book, polled.wanted.clone()),
         ),
         trust: Trust::default(),
     });
@@ -219,9 +222,15 @@ impl Lane {
 
 /// The device as it was found anew.
 fn anew(device: &Device, found: &FoundDevice) -> Device {
-    let entities = &found.report.entities;
-    let status: HashMap<&str, Status> = entities.iter().map(|e| (e.key.as_str(), e.status)).collect();
+    let entities = found.report.all_entities();
+    let status: HashMap<&str, Status> = entities.map(|e| (e.key.as_str(), e.status)).collect();
+    let ledger = &device.meta.ledger;
     device.anew(found.report.firmware.clone(), found.readable.clone(), |key| {
+        // What is counted of a counter is there where that is.
+        let of = ledger
+            .point(key)
+            .and_then(|point| ledger.points.get(point.counted()?.of));
+        let key = of.map_or(key, |of| of.key.as_str());
         status.get(key).copied().unwrap_or(Status::Absent)
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use busbar_ledger::image::Image;
 use busbar_ledger::model::Ledger;
-use busbar_ledger::readings::{Facts, readings};
+use busbar_ledger::readings::{Facts, with_powers};
 use busbar_ledger::setup::Setup;
 use busbar_ledger::span::Span;
 use busbar_ledger::value::{Quality, Reading};
@@ -19,7 +19,8 @@ use super::member::{Heard, Member};
 use super::schedule::{Due, due, patience};
 use super::zeros::{Zeros, disbelieved};
 use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
-use crate::energy::book::{Book, DeviceBook};
+use crate::energy::book::{Book, DeviceBook, Judged};
+use crate::energy::wanted::Wanted;
 
 /// A unit and everything that lives at it.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Unit {
     pub id: u8,
     members: Vec<Member>,
     books: Vec<Arc<DeviceBook>>,
+    wanted: Option<Arc<Wanted>>,
     zeros: Vec<Zeros>,
     identities: Identities,
     gateways: Gateways,
@@ -50,7 +52,7 @@ impl Unit {
         devices: Vec<Arc<Device>>,
         limits: Limits,
         who: (Identities, Gateways),
-        book: &Book,
+        (book, wanted): (&Book, Option<Arc<Wanted>>),
     ) -> Self {
         let members = devices.iter().map(|_| Member::default()).collect();
         let books = devices
@@ -62,6 +64,7 @@ impl Unit {
             id,
             members,
             books,
+            wanted,
             zeros,
             identities: who.0,
             gateways: who.1,
@@ -279,7 +282,7 @@ impl Unit {
             ..Facts::default()
         };
         let ledger = &device.meta.ledger;
-        let all = readings(ledger, &image, &facts);
+        let all = with_powers(ledger, &image, &facts);
         let setup = Setup::of(ledger, &all);
         if setup.differs(ledger, &facts, &|i| state.slots[i].status) {
             self.members[index].contradicts();
@@ -300,12 +303,31 @@ impl Unit {
         let mut fresh: Vec<Option<Reading>> = all.into_iter().map(Some).collect();
         for &i in &points {
             let point = &ledger.points[i];
+            if let (Some(counted), Some(wanted), false) = (point.counted(), &self.wanted, offline) {
+                // Its counter stands before it, and was read as often.
+                let of = state.slots.get(counted.of);
+                let of = of.filter(|of| of.since.is_some_and(|since| since.at == now.at));
+                let total = of
+                    .filter(|of| of.reading.quality == Quality::Good)
+                    .and_then(Slot::total);
+                let reading = total.map_or_else(Reading::unavailable, |total| {
+                    let book = &self.books[index];
+                    book.count(&point.key, &wanted.calendar, &counted.stretch, total, now.wall_ms)
+                });
+                state.slots[i].take(reading, now, patience(point.rate, interval));
+                continue;
+            }
             let slot = &mut state.slots[i];
             match fresh[i].take() {
                 // What it read there belongs to nothing that it has as it is set up now.
                 _ if setup.rules_out(point.group.as_deref()) => slot.reading = Reading::unavailable(),
                 Some(reading) if !offline => {
-                    let judged = self.books[index].judge(point, reading, now.wall_ms);
+                    let book = &self.books[index];
+                    let judged = match point.integrated() {
+                        Some(_) if zeros => Judged::plain(Reading::unavailable()),
+                        Some(of) => Judged::plain(book.add_up(&point.key, of, &reading, now, interval)),
+                        None => book.judge(point, reading, now.wall_ms),
+                    };
                     if let Some(note) = judged.note {
                         info!(device = %device.meta.id, "{note}");
                     }

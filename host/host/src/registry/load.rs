@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
+use busbar_ledger::presence;
 use busbar_ledger::span::{Function, Span};
 use busbar_plugin_sdk::Found;
 use busbar_store::{Entity, Lifecycle, Registry};
@@ -14,6 +15,7 @@ use crate::bus::{Bus, Device, DeviceMeta, OwnersWord};
 use crate::catalog::Catalog;
 use crate::discover;
 use crate::doctor::UNREADABLE;
+use crate::energy::wanted::Wanted;
 use crate::error::Result;
 use crate::profile;
 use crate::settings::ConnectionOptions;
@@ -49,7 +51,8 @@ pub async fn adopt_ledgers(registry: &Registry, catalog: &Catalog) -> Result<()>
 }
 
 /// The devices of one connection: all but those put away by their owner, none of them read yet. A device whose ledger
-/// is not there (its plugin is missing) is shown with that as the reason, and not polled.
+/// is not there (its plugin is missing) is shown with that as the reason, and not polled. `wanted` are the counters of days,
+/// months and tariffs that a running host adds.
 ///
 /// # Errors
 /// The store's.
@@ -58,6 +61,7 @@ pub async fn devices_of(
     catalog: &Catalog,
     connection_id: &str,
     connection_name: &str,
+    wanted: Option<&Wanted>,
 ) -> Result<Vec<Arc<Device>>> {
     let mut devices = Vec::new();
     for stored in registry.devices_of(connection_id).await? {
@@ -84,6 +88,7 @@ pub async fn devices_of(
             .in_holding()
             .filter(|_| readable.iter().all(|s| s.function != Function::Input));
         let ledger = by_holding.map_or(ledger, Arc::new);
+        let ledger = wanted.map_or_else(|| Arc::clone(&ledger), |wanted| wanted.added_to(&ledger));
         let device_is_missing = stored.lifecycle == Lifecycle::Missing;
         let known = by_key(&entities, device_is_missing);
         let meta = DeviceMeta {
@@ -111,8 +116,16 @@ pub async fn devices_of(
             put_away: put_away.map(|e| e.key.clone()).collect(),
         };
         let described = meta.unreadable.is_none();
+        let ledger = Arc::clone(&meta.ledger);
         let device = Device::new(meta, readable, |key| {
-            known.get(key).copied().filter(|_| described)
+            // What is counted of a counter is there where that is.
+            let of = ledger
+                .point(key)
+                .and_then(|point| ledger.points.get(point.counted()?.of));
+            let key = of.map_or(key, |of| of.key.as_str());
+            let known = known.get(key).copied();
+            let known = known.or_else(|| added_up(&ledger, key, &entities));
+            known.filter(|_| described)
         });
         devices.push(Arc::new(device.of_owner(owner)));
     }
@@ -163,6 +176,18 @@ pub async fn known_devices(registry: &Registry, connection_id: &str) -> Result<V
     Ok(known)
 }
 
+/// Whether an energy is added up that no scan has stored: one that the ledger got since.
+fn added_up(ledger: &Ledger, key: &str, entities: &[Entity]) -> Option<presence::Status> {
+    let integrated = ledger.point(key)?.integrated()?;
+    if entities.iter().any(|entity| entity.key == key) {
+        return None;
+    }
+    let known = by_key(entities, true);
+    Some(presence::is_added_up(integrated, &|key| {
+        known.get(key).copied().unwrap_or(presence::Status::Absent)
+    }))
+}
+
 /// What exists on a device. One that is there may have lost some of its entities; of one that is missing as a whole,
 /// what it had is shown.
 fn by_key(entities: &[Entity], device_is_missing: bool) -> HashMap<&str, busbar_ledger::presence::Status> {
@@ -182,7 +207,7 @@ pub async fn stored_views(registry: &Registry, catalog: &Catalog) -> Result<Bus>
     adopt_ledgers(registry, catalog).await?;
     let bus = Bus::default();
     for connection in registry.connections().await? {
-        let devices = devices_of(registry, catalog, &connection.id, &connection.name).await?;
+        let devices = devices_of(registry, catalog, &connection.id, &connection.name, None).await?;
         bus.put(&connection.name, devices);
         bus.put_profile(&connection.name, profile::load(registry, &connection).await);
     }

@@ -234,7 +234,8 @@ async fn settle_ids(registry: &Registry, scan: &mut Scan, connection_id: &str) -
         if device.report.id == id {
             continue;
         }
-        for entity in &mut device.report.entities {
+        let report = &mut device.report;
+        for entity in report.entities.iter_mut().chain(&mut report.added_up) {
             entity.id = entity_id(&id, &entity.key);
         }
         device.report.id = id;
@@ -309,7 +310,7 @@ pub fn found_device(device: &FoundDevice) -> busbar_store::FoundDevice {
         model: report.model.clone(),
         serial: report.serial.clone(),
         firmware: report.firmware.clone(),
-        entities: report.entities.iter().map(found_entity).collect(),
+        entities: report.all_entities().map(found_entity).collect(),
         readable: stored_ranges(&device.readable),
         complete: device.complete,
     }

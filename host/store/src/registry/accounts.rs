@@ -90,6 +90,16 @@ impl Registry {
             .map_err(|e| self.db.error(e))
     }
 
+    /// One account.
+    pub async fn account(&self, device_id: &str, key: &str) -> Result<Option<KeptAccount>, StoreError> {
+        sqlx::query_as("SELECT * FROM account WHERE device_id = ?1 AND key = ?2")
+            .bind(device_id)
+            .bind(key)
+            .fetch_optional(self.db.read())
+            .await
+            .map_err(|e| self.db.error(e))
+    }
+
     /// The stitches of one counter, the newest first.
     pub async fn stitches(&self, device_id: &str, key: &str) -> Result<Vec<KeptStitch>, StoreError> {
         sqlx::query_as("SELECT * FROM stitch WHERE device_id = ?1 AND key = ?2 ORDER BY at_ms DESC")

@@ -15,7 +15,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::model::{Bridge, Class, IdentityFormat, Order, Rate, Total};
+use crate::model::{Bridge, Class, IdentityFormat, Order, Part, Rate, Total};
 use crate::span::Function;
 
 pub(crate) use types::{PointType, TypeName};
@@ -67,6 +67,10 @@ pub(crate) struct File {
     #[serde(default)]
     #[expect(dead_code, reason = "see `labels`")]
     pub(crate) computed: Section<Computed>,
+    /// Energies that a running host adds up from a power, by key.
+    #[serde(default)]
+    #[expect(dead_code, reason = "see `labels`")]
+    pub(crate) integrated: Section<Integrated>,
 }
 
 /// A table of named things. Each is read by itself, so that one fault does not hide the others; here only the
@@ -478,6 +482,24 @@ pub(crate) struct Computed {
     pub(crate) label: Option<At<String>>,
     /// What people of the maker call it.
     pub(crate) origin: Option<At<String>>,
+    /// Anything a reader should know.
+    pub(crate) note: Option<At<String>>,
+}
+
+/// An energy in kWh that a running host adds up from a power, for devices that have no counter of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Integrated {
+    /// The power: the key of a point in W or kW, or a formula that gives watts, such as { sum = ["a", "b"] }.
+    pub(crate) of: At<Operand>,
+    /// Which way of it counts: positive (when left out) or negative.
+    #[serde(default)]
+    pub(crate) part: Part,
+    /// Keys of counters that count the same: where the device has one of them, nothing is added up.
+    #[serde(default)]
+    pub(crate) unless: Vec<At<String>>,
+    /// A name for people, in sentence case; made from the key when left out.
+    pub(crate) label: Option<At<String>>,
     /// Anything a reader should know.
     pub(crate) note: Option<At<String>>,
 }

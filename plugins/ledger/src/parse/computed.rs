@@ -184,11 +184,11 @@ fn draft(mut computed: format::Computed, key: At<String>, complete: bool, sink: 
 }
 
 /// Turns formulas into expressions and notes what they refer to.
-struct Builder<'a> {
-    references: &'a mut Vec<Reference>,
+pub(super) struct Builder<'a> {
+    pub(super) references: &'a mut Vec<Reference>,
     /// Whether nothing of the section was at fault: only then can something be said to be missing.
-    complete: bool,
-    sink: &'a mut Sink,
+    pub(super) complete: bool,
+    pub(super) sink: &'a mut Sink,
 }
 
 impl Builder<'_> {
@@ -353,7 +353,7 @@ impl Builder<'_> {
         }
     }
 
-    fn operand(&mut self, operand: At<Operand>) -> Option<Expression> {
+    pub(super) fn operand(&mut self, operand: At<Operand>) -> Option<Expression> {
         let At { value, span } = operand;
         match value {
             Operand::Key(key) => {

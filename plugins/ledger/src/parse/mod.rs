@@ -7,6 +7,7 @@ pub(crate) mod common;
 mod computed;
 pub(crate) mod explain;
 mod head;
+mod integrated;
 mod labels;
 mod obis;
 mod overlap;
@@ -96,9 +97,9 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
     let syntax_faults = sink.len();
 
     let table = root.get_mut();
-    let [labels, groups, points, computed] =
-        ["labels", "groups", "points", "computed"].map(|name| take_section(table, name));
-    if points.len().max(computed.len()) > MAX_POINTS {
+    let [labels, groups, points, computed, integrated] =
+        ["labels", "groups", "points", "computed", "integrated"].map(|name| take_section(table, name));
+    if points.len().max(computed.len()).max(integrated.len()) > MAX_POINTS {
         common::too_many_points(0..0, sink);
         return None;
     }
@@ -113,6 +114,7 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
     let mut known = references::Known::default();
     let mut drafts = points::read_all(points, &head, labels, &mut known, sink);
     computed::read_all(computed, &mut drafts, &mut known, sink);
+    integrated::read_all(integrated, &mut drafts, &mut known, sink);
     let groups = references::read_groups(groups, &mut known, sink);
 
     if faults.is_empty() {
@@ -131,6 +133,7 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
         overlap::check(&drafts, &head, sink);
         overlap::check_spoken(&drafts, sink);
         overlap::check_written(&drafts, sink);
+        integrated::check(&mut drafts, sink);
     } else {
         // What follows from a line that cannot be parsed is not worth a word of its own.
         let lines: Vec<_> = faults

@@ -333,7 +333,10 @@ pub(super) fn evaluation_order(drafts: &[Draft], sink: &mut Sink) -> Option<Vec<
 
     let is_computed = |i: usize| {
         drafts.get(i).is_some_and(|d| {
-            matches!(d.point.source, PointSource::Computed(_)) || d.point.otherwise.is_some()
+            matches!(
+                d.point.source,
+                PointSource::Computed(_) | PointSource::Integrated(_)
+            ) || d.point.otherwise.is_some()
         })
     };
     let mut order: Vec<usize> = (0..drafts.len()).filter(|&i| !is_computed(i)).collect();

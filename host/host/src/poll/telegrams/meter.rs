@@ -10,9 +10,10 @@ use tracing::info;
 
 use super::age::{Channel, sane};
 use super::jumps::Jumps;
-use crate::bus::{Availability, Bus, Device, Stamp, Update};
+use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
 use crate::discover::slug;
 use crate::energy::book::{Book, DeviceBook};
+use crate::energy::wanted::Wanted;
 
 /// The point that says who it is.
 const SERIAL: &str = "serial";
@@ -21,6 +22,7 @@ const SERIAL: &str = "serial";
 pub(super) struct Meter {
     device: Arc<Device>,
     book: Arc<DeviceBook>,
+    wanted: Option<Arc<Wanted>>,
     jumps: Jumps,
     channel: Channel,
     /// Until when what its channel read is good.
@@ -28,10 +30,11 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(device: Arc<Device>, book: &Book) -> Self {
+    pub(super) fn new(device: Arc<Device>, book: &Book, wanted: Option<Arc<Wanted>>) -> Self {
         Meter {
             book: book.device(&device.meta.id, device.meta.serial.as_deref()),
             device,
+            wanted,
             jumps: Jumps::default(),
             channel: Channel::default(),
             good_until: None,
@@ -63,6 +66,23 @@ impl Meter {
         let before = std::mem::replace(&mut state.availability, Availability::Online);
         let mut points = Vec::new();
         for (i, (reading, point)) in all.into_iter().zip(&ledger.points).enumerate() {
+            if let (Some(counted), Some(wanted)) = (point.counted(), &self.wanted) {
+                // Its counter stands before it, and is as old.
+                let of = state.slots.get(counted.of);
+                let of = of.filter(|of| of.reading.quality == Quality::Good);
+                let at = of.and_then(|of| of.since).unwrap_or(now);
+                let reading = of
+                    .and_then(Slot::total)
+                    .map_or_else(Reading::unavailable, |total| {
+                        let (calendar, stretch) = (&wanted.calendar, &counted.stretch);
+                        self.book.count(&point.key, calendar, stretch, total, now.wall_ms)
+                    });
+                if let Some(slot) = state.slots.get_mut(i).filter(|slot| slot.is_polled()) {
+                    slot.take(reading, at, HELD);
+                    points.push(i);
+                }
+                continue;
+            }
             let Some(slot) = state.slots.get_mut(i).filter(|slot| slot.is_polled()) else {
                 continue;
             };
@@ -233,7 +253,7 @@ mod tests {
             unreadable: None,
         };
         let device = Device::new(meta, Ranges::default(), |_| Some(Status::Present));
-        Meter::new(Arc::new(device), &Book::default())
+        Meter::new(Arc::new(device), &Book::default(), None)
     }
 
     fn now() -> Stamp {

@@ -19,6 +19,7 @@ use self::meter::Meter;
 use crate::bus::{Bus, Device, Stamp};
 use crate::catalog::Catalog;
 use crate::energy::book::Book;
+use crate::energy::wanted::Wanted;
 use crate::error::Result;
 use crate::telegrams::hear::{Batch, Hearing, Whole};
 use crate::telegrams::way::Ear;
@@ -44,6 +45,8 @@ pub struct Listened {
     pub interval: Option<Duration>,
     /// The accounts of its counters.
     pub book: Arc<Book>,
+    /// Counters of stretches of time, where the owner wants them.
+    pub wanted: Option<Arc<Wanted>>,
 }
 
 /// Listens until cancelled.
@@ -111,13 +114,16 @@ impl Lane {
             devices,
             interval,
             book,
+            wanted,
         } = listened;
         let spoken_for = devices.into_iter().filter(|d| d.meta.is_polled());
         Lane {
             offset: ear.keys.standard_offset.unwrap_or(time::CENTRAL_EUROPE),
             ear,
             bus: Arc::clone(bus),
-            meters: spoken_for.map(|device| Meter::new(device, &book)).collect(),
+            meters: spoken_for
+                .map(|device| Meter::new(device, &book, wanted.clone()))
+                .collect(),
             interval,
             rhythm: Rhythm::begin(Instant::now()),
             taken: None,

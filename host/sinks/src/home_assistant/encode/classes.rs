@@ -141,7 +141,7 @@ pub fn is_text(point: &Point) -> bool {
             registers.first().is_some_and(|first| first.ty == ValueType::Text)
         }
         PointSource::Obis(spoken) => matches!(spoken.ty, SpokenType::Text | SpokenType::Raw),
-        PointSource::Computed(_) => false,
+        PointSource::Computed(_) | PointSource::Integrated(_) | PointSource::Counted(_) => false,
     }
 }
 

@@ -285,6 +285,7 @@ fn device(id: &str, name: &str) -> DeviceReport {
             entity(id, "power_l3", 0.0, Status::Unproven),
             entity(id, "power_l9", 0.0, Status::Absent),
         ],
+        added_up: Vec::new(),
     }
 }
 
