@@ -19,6 +19,7 @@ const MAY_USE: &[Row] = &[
             "busbar-ledger",
             "busbar-loader",
             "busbar-plugin-generic",
+            "busbar-plugin-p1",
             "busbar-plugin-sdk",
             "busbar-plugin-sunspec",
             "busbar-plugin-victron-gx",
@@ -46,6 +47,7 @@ const MAY_USE: &[Row] = &[
         &["busbar-ledger", "busbar-plugin-sdk"],
         &[],
     ),
+    ("busbar-plugin-p1", &["busbar-ledger", "busbar-plugin-sdk"], &[]),
     (
         "busbar-plugin-generic",
         &["busbar-plugin-sdk"],
@@ -88,6 +90,7 @@ const PURE: &[&str] = &[
     "busbar-ledger",
     "busbar-plugin-sdk",
     "busbar-plugin-generic",
+    "busbar-plugin-p1",
     "busbar-plugin-sunspec",
     "busbar-plugin-victron-gx",
     "busbar-plugin-vm-3p75ct",

@@ -185,7 +185,7 @@ fn makes(line: &str, name: &str) -> bool {
     let opening = format!("{name} {{");
     line.match_indices(&opening).any(|(at, _)| {
         let before = line[..at].trim_end();
-        let other = ["struct", "impl", "for", "->"];
+        let other = ["struct", "enum", "impl", "for", "->"];
         !line[..at].ends_with(is_part_of_name) && !other.iter().any(|word| before.ends_with(word))
     })
 }
@@ -196,12 +196,13 @@ fn a_maker_is_told_from_a_name() {
     assert!(makes("let a = guard::Checked { order, value };", "Checked"));
     for line in [
         "pub struct Permit {",
+        "pub enum Checked {",
         "impl Drop for Permit {",
         "fn permit(&self) -> Permit {",
         "NoPermit {",
         "let Permits = 1;",
     ] {
-        assert!(!makes(line, "Permit"), "{line}");
+        assert!(!makes(line, "Permit") && !makes(line, "Checked"), "{line}");
     }
 }
 

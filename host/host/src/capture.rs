@@ -204,6 +204,7 @@ fn blocks(device: &FoundDevice) -> Vec<(u8, Span)> {
         firmware: device.report.firmware.as_deref(),
         model: device.report.model.as_deref(),
         readable: Some(&device.readable),
+        ..Facts::default()
     };
     let wants = wants(ledger, 0..ledger.points.len(), &facts);
     let rules = PlanRules {

@@ -219,12 +219,16 @@ impl Catalog {
                 "This is a fault of the plugin; scan with --ledger or another --plugin.",
             )
         })?;
-        let owned = name.split_once('/').is_some_and(|(maker, _)| maker == plugin);
-        if ledger.name != name || !owned || self.texts.contains_key(name) {
+        // Under the plugin's own name, or that of a ledger which it brings: then this one says more of one device.
+        let owned = match self.texts.get(name) {
+            Some(brought) => brought.plugin == plugin,
+            None => name.split_once('/').is_some_and(|(maker, _)| maker == plugin),
+        };
+        if ledger.name != name || !owned {
             return Err(HostError::failed(
                 "plugin",
                 format!(
-                    "plugin {plugin} made a ledger {:?} for a device and calls it {name:?}; it may only bring {plugin}/…",
+                    "plugin {plugin} made a ledger {:?} for a device and calls it {name:?}; it may only make {plugin}/… and what it brings itself",
                     ledger.name
                 ),
                 "This is a fault of the plugin; scan with --ledger or another --plugin.",

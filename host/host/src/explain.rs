@@ -7,11 +7,12 @@ use busbar_ledger::model::{Ledger, Point, PointSource, Register, ValueType};
 use busbar_ledger::presence::Status;
 use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_ledger::{codec, describe};
-use busbar_store::{Entity, Registry};
+use busbar_store::{Entity, KeptStitch, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Availability, Bus};
 use crate::catalog::Catalog;
+use crate::energy::evidence as energy;
 use crate::error::{HostError, Result};
 use crate::format;
 use crate::host::Host;
@@ -51,6 +52,12 @@ pub struct Explanation {
     pub quality: Quality,
     /// From the registers to the value, a sentence each.
     pub steps: Vec<String>,
+    /// Of a counter that began anew: all that it counted, while a host runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// Where its account went on over that, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stitches: Vec<KeptStitch>,
     /// For one that its maker lets one set: within which limits, and what binds.
     pub write: Option<EntityLimits>,
 }
@@ -108,8 +115,9 @@ pub async fn explain(
     let polled = bus.and_then(|b| b.device(&device.id));
     let live = polled.as_ref().and_then(|d| {
         let slot = d.state().slots.get(*ledger.index.get(&point.key)?)?.clone();
-        Some((slot.reading, slot.status))
+        Some((slot.total(), slot.reading, slot.status))
     });
+    let stitches = registry.stitches(&device.id, &point.key).await?;
     let silence = match polled.as_ref().map(|d| d.state().availability.clone()) {
         None => "no reading now: no host polls it".to_owned(),
         Some(Availability::Offline(why)) => format!("no reading now: the device is offline: {why}"),
@@ -127,8 +135,15 @@ pub async fn explain(
             write = Some(limits::of(registry, writing.policy, &target, writing.host).await?);
         }
     }
-    let (reading, status) =
-        live.unwrap_or_else(|| (Reading::unavailable(), crate::registry::status(entity.status)));
+    let (total, reading, status) = live.unwrap_or_else(|| {
+        (
+            None,
+            Reading::unavailable(),
+            crate::registry::status(entity.status),
+        )
+    });
+    let mut steps = steps(&ledger, point, device.unit_id, &reading, silence);
+    steps.extend(energy::stitched(point, total, &stitches));
     Ok(Explanation {
         entity: id.to_owned(),
         name: point.label.clone(),
@@ -140,7 +155,9 @@ pub async fn explain(
         note: point.note.clone(),
         status,
         proof: entity.proof,
-        steps: steps(&ledger, point, device.unit_id, &reading, silence),
+        steps,
+        total: total.filter(|_| !stitches.is_empty()),
+        stitches,
         value: reading.value.clone(),
         unit: point.unit.clone(),
         quality: reading.quality,
@@ -229,6 +246,18 @@ fn steps(ledger: &Ledger, point: &Point, unit: u8, reading: &Reading, silence: S
     let mut steps = Vec::new();
     match (&point.source, &point.otherwise) {
         (PointSource::Computed(expression), _) => steps.push(format!("computed: {expression}")),
+        (PointSource::Obis(spoken), otherwise) => {
+            steps.push(format!(
+                "taken from the line {} of the telegram, as {}",
+                describe::codes(spoken),
+                describe::spoken(spoken)
+            ));
+            if let Some(expression) = otherwise {
+                steps.push(format!(
+                    "where the telegram has no such line, computed: {expression}"
+                ));
+            }
+        }
         (_, Some(expression)) if reading.at.is_none() && reading.value.is_some() => {
             steps.push(format!(
                 "computed, for this device has no register for it: {expression}"

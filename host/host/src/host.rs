@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use busbar_ledger::model::{Ledger, Manners};
+use busbar_sinks::prometheus::MetricsConfig;
 use busbar_sinks::sinks::{Sinks, Site};
 use busbar_store::{Connection, History, KillSwitch, Lifecycle, Registry};
 use busbar_wire::{Endpoint, Link};
@@ -24,6 +25,7 @@ use crate::clock;
 use crate::config::{Config, DiscoverConfig};
 use crate::doctor::LinkReport;
 use crate::door::HostDoor;
+use crate::energy::book::Book;
 use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::poll::connection::{self, Polled};
@@ -60,6 +62,8 @@ pub struct Host {
     /// What is polled is changed by one at a time: what was read from the registry a moment ago may be gone.
     changing: tokio::sync::Mutex<()>,
     news: mpsc::Sender<News>,
+    /// What counters have counted over all resets.
+    book: Arc<Book>,
     keeper: Mutex<Option<Keeper>>,
     sinks: Mutex<Option<Sinks>>,
     /// What may be written, as it was when the host started.
@@ -109,12 +113,14 @@ impl Host {
             0 => None,
             _ => Some(open_history(&registry).await?),
         };
+        let book = Arc::new(Book::of(registry.accounts().await?));
         let (news, told) = mpsc::channel(NEWS);
         let bus = Arc::new(Bus::default());
         let keeper = Keeper::start(
             Arc::clone(&registry),
             history.clone(),
             Arc::clone(&bus),
+            Arc::clone(&book),
             told,
             config.history.days,
         );
@@ -129,6 +135,7 @@ impl Host {
             lanes: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             news,
+            book,
             keeper: Mutex::new(Some(keeper)),
             sinks: Mutex::default(),
             policy,
@@ -167,6 +174,16 @@ impl Host {
         let sinks = Sinks::start(&self.config.sinks(), &site);
         *self.sinks.lock().unwrap_or_else(PoisonError::into_inner) = Some(sinks);
         Ok(())
+    }
+
+    /// What `/metrics` shows of the readings.
+    pub fn metrics_config(&self) -> MetricsConfig {
+        self.config.metrics.clone()
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// How each sink is.
@@ -372,6 +389,7 @@ impl Host {
             interval,
             max_words,
             profile,
+            book: Arc::clone(&self.book),
         }))
     }
 

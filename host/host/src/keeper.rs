@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use busbar_ledger::model::Ledger;
-use busbar_ledger::value::{Quality, Value};
+use busbar_ledger::value::Quality;
 use busbar_store::{Found, History, Promotion, Registry, Retention, Sample};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::bus::{Availability, Bus, Device, DeviceMeta, Update};
 use crate::clock;
 use crate::discover::report::entity_id;
+use crate::energy::book::Book;
 use crate::poll::news::News;
 use crate::profile;
 use crate::registry;
@@ -26,6 +27,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const CHORES_EVERY: Duration = Duration::from_secs(300);
 /// The most that the history may take on the disk.
 const MAX_HISTORY_BYTES: u64 = 1 << 30;
+/// What counters counted is kept this often; after a kill, so much of it is looked at once more.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
 
 /// The task and the way to end it.
@@ -40,6 +43,7 @@ impl Keeper {
         registry: Arc<Registry>,
         history: Option<Arc<History>>,
         bus: Arc<Bus>,
+        book: Arc<Book>,
         news: mpsc::Receiver<News>,
         days: u32,
     ) -> Self {
@@ -49,6 +53,7 @@ impl Keeper {
             registry,
             history,
             bus,
+            book,
             days,
             last: HashMap::new(),
             trouble: Trouble::default(),
@@ -72,6 +77,7 @@ struct Work {
     registry: Arc<Registry>,
     history: Option<Arc<History>>,
     bus: Arc<Bus>,
+    book: Arc<Book>,
     days: u32,
     /// By device, what was stored last: only what changed is stored again.
     last: HashMap<String, Last>,
@@ -135,11 +141,16 @@ impl Work {
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut chores = tokio::time::interval(CHORES_EVERY);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut accounts = tokio::time::interval(ACCOUNTS_EVERY);
+        accounts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let book = Arc::clone(&self.book);
         loop {
             tokio::select! {
                 biased;
                 _ = &mut ended => break,
                 Some(told) = news.recv() => self.keep(told).await,
+                () = book.urgent() => self.keep_accounts().await,
+                _ = accounts.tick() => self.keep_accounts().await,
                 _ = chores.tick() => self.chores().await,
                 _ = flush.tick() => self.flush(&mut feed).await,
             }
@@ -147,7 +158,22 @@ impl Work {
         while let Ok(told) = news.try_recv() {
             self.keep(told).await;
         }
+        self.keep_accounts().await;
         self.flush(&mut feed).await;
+    }
+
+    /// Keeps what counters counted since the last time.
+    async fn keep_accounts(&mut self) {
+        let (accounts, stitches) = self.book.take_changed();
+        if accounts.is_empty() && stitches.is_empty() {
+            return;
+        }
+        let result = self.registry.keep_accounts(&accounts, &stitches).await;
+        if result.is_err() {
+            self.book.not_kept(&accounts, stitches);
+        }
+        self.trouble
+            .note("what counters counted could not be stored", result);
     }
 
     async fn keep(&mut self, news: News) {
@@ -291,7 +317,8 @@ impl Work {
             };
             let value = slot.reading.value.as_ref();
             let kept = Kept {
-                value: value.and_then(Value::as_f64),
+                // What adds up is kept, over all resets.
+                value: slot.total(),
                 quality: slot.reading.quality,
             };
             let is_text = value.is_some() && kept.value.is_none();
@@ -365,7 +392,7 @@ fn quality(quality: Quality) -> busbar_store::Quality {
 mod tests {
     use busbar_ledger::presence::Status;
     use busbar_ledger::ranges::Ranges;
-    use busbar_ledger::value::Reading;
+    use busbar_ledger::value::{Reading, Value};
 
     use super::*;
     use crate::bus::Stamp;
@@ -412,7 +439,14 @@ mod tests {
         let (bus, (_, news)) = (Arc::new(Bus::default()), mpsc::channel(1));
         let (quiet, busy) = (device("quiet"), device("busy"));
         bus.put("c", vec![Arc::clone(&quiet), Arc::clone(&busy)]);
-        let keeper = Keeper::start(registry, Some(Arc::clone(&history)), Arc::clone(&bus), news, 1);
+        let keeper = Keeper::start(
+            registry,
+            Some(Arc::clone(&history)),
+            Arc::clone(&bus),
+            Arc::default(),
+            news,
+            1,
+        );
         // The keeper does not run before the first wait.
         says(&bus, &quiet, 7);
         (0..5000).for_each(|n| says(&bus, &busy, n));

@@ -17,6 +17,7 @@ mod diagnostics;
 pub mod discover;
 pub mod doctor;
 mod door;
+mod energy;
 pub mod error;
 mod explain;
 pub mod find;

@@ -220,6 +220,7 @@ impl OneDevice {
             firmware: identity.firmware.as_deref(),
             model: identity.model.as_deref(),
             readable: None,
+            ..Facts::default()
         };
         let asked = Tally::default();
         let learned = discover::learn(&link, unit, &ledger, &facts, &asked).await?;
@@ -329,6 +330,7 @@ impl OneDevice {
             firmware: self.identity.firmware.as_deref(),
             model: self.identity.model.as_deref(),
             readable: Some(&self.readable),
+            ..Facts::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! Devices and entities as every interface shows them: the command line, the HTTP interface, the live page.
 
 use busbar_ledger::model::{Ledger, Point};
+use busbar_ledger::value::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Availability, Bus, Device, Slot};
@@ -67,6 +68,21 @@ pub struct EntityView {
     pub time_ms: Option<i64>,
     /// How old that is.
     pub age_ms: Option<i64>,
+    /// Of a counter that began anew: all that was counted, which is what sinks are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// How much of that was counted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<f64>,
+}
+
+impl EntityView {
+    /// The value to show: the total of a counter, what the device said of anything else.
+    pub fn shown(&self) -> Option<Value> {
+        self.total
+            .map(Value::Number)
+            .or_else(|| self.entity.value.clone())
+    }
 }
 
 /// All devices of a bus.
@@ -137,5 +153,7 @@ fn entity(device: &str, unit: u8, ledger: &Ledger, point: &Point, slot: &Slot) -
         unit_id: unit,
         time_ms,
         age_ms: time_ms.map(|t| (clock::now_ms() - t).max(0)),
+        total: slot.total().filter(|_| slot.carried != 0.0),
+        carried: Some(slot.carried).filter(|carried| *carried != 0.0),
     }
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use busbar_plugin_sdk::abi::MAX_PROBES;
-use busbar_plugin_sdk::{Forecast, Found, Probe, Step, Verdict};
+use busbar_plugin_sdk::{Checked, Forecast, Found, Heard, Probe, Step, Telegram, Verdict};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::check::MAX_DEVICES;
+use crate::check::{MAX_DEVICES, MAX_LINES, MAX_TELEGRAMS};
 
 /// Reads a list of at most `MOST` elements.
 pub(crate) fn list<'de, D, T, const MOST: usize>(from: D) -> Result<Vec<T>, D::Error>
@@ -64,11 +64,66 @@ pub(crate) fn step<'de, D: Deserializer<'de>>(from: D) -> Result<Step, D::Error>
         forecast,
         verdict,
     } = BoundedStep::deserialize(from)?;
-    let verdict = verdict.map(|BoundedVerdict { devices, note }| Verdict { devices, note });
     Ok(Step {
         probes,
         forecast,
-        verdict,
+        verdict: verdict.map(BoundedVerdict::free),
+    })
+}
+
+impl BoundedVerdict {
+    fn free(self) -> Verdict {
+        let BoundedVerdict { devices, note } = self;
+        Verdict { devices, note }
+    }
+}
+
+/// Reads a verdict.
+pub(crate) fn verdict<'de, D: Deserializer<'de>>(from: D) -> Result<Verdict, D::Error> {
+    BoundedVerdict::deserialize(from).map(BoundedVerdict::free)
+}
+
+/// What was heard as it crosses, field by field as the SDK has it.
+#[derive(Deserialize)]
+struct BoundedHeard {
+    consumed: usize,
+    #[serde(deserialize_with = "list::<_, _, MAX_TELEGRAMS>")]
+    telegrams: Vec<BoundedTelegram>,
+    damaged: u32,
+    unchecked: u32,
+    repeated: u32,
+    dropped: u32,
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BoundedTelegram {
+    checked: Checked,
+    time_ms: Option<i64>,
+    #[serde(deserialize_with = "list::<_, _, MAX_LINES>")]
+    lines: Vec<String>,
+    variant: String,
+    ident: String,
+}
+
+/// Reads what was heard.
+pub(crate) fn heard<'de, D: Deserializer<'de>>(from: D) -> Result<Heard, D::Error> {
+    let heard = BoundedHeard::deserialize(from)?;
+    let telegrams = heard.telegrams.into_iter().map(|telegram| Telegram {
+        checked: telegram.checked,
+        time_ms: telegram.time_ms,
+        lines: telegram.lines,
+        variant: telegram.variant,
+        ident: telegram.ident,
+    });
+    Ok(Heard {
+        consumed: heard.consumed,
+        telegrams: telegrams.collect(),
+        damaged: heard.damaged,
+        unchecked: heard.unchecked,
+        repeated: heard.repeated,
+        dropped: heard.dropped,
+        note: heard.note,
     })
 }
 
@@ -112,6 +167,38 @@ mod tests {
             }),
         };
         assert_eq!(arrives(&step), Some(step));
+    }
+
+    #[test]
+    fn what_was_heard_arrives_as_it_was_sent_and_no_longer_list() {
+        let arrives = |heard: &Heard| {
+            let bytes = postcard::to_allocvec(&Reply::Heard(heard.clone())).unwrap();
+            match postcard::from_bytes(&bytes) {
+                Ok(Reply::Heard(heard)) => Some(heard),
+                _ => None,
+            }
+        };
+        let telegram = Telegram {
+            checked: Checked::Restored,
+            time_ms: Some(5),
+            lines: vec!["a".into(); MAX_LINES],
+            variant: "b".into(),
+            ident: "c".into(),
+        };
+        let mut heard = Heard {
+            consumed: 1,
+            telegrams: vec![telegram],
+            damaged: 2,
+            unchecked: 3,
+            dropped: 4,
+            repeated: 5,
+            note: Some("d".into()),
+        };
+        assert_eq!(arrives(&heard).as_ref(), Some(&heard));
+        heard.telegrams[0].lines.push(String::new());
+        assert_eq!(arrives(&heard), None);
+        heard.telegrams = vec![Telegram::default(); MAX_TELEGRAMS + 1];
+        assert_eq!(arrives(&heard), None);
     }
 
     #[test]

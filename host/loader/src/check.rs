@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use busbar_plugin_sdk::abi::MAX_PROBES;
-use busbar_plugin_sdk::{Forecast, Found, Probe, Step};
+use busbar_plugin_sdk::{Forecast, Found, Heard, Probe, Step, Telegram, Verdict};
 
 use crate::Described;
 
@@ -13,6 +13,12 @@ const MAX_LINE: usize = 1024;
 const MAX_NAME: usize = 128;
 /// How many devices one verdict may name.
 pub(crate) const MAX_DEVICES: usize = 4096;
+/// How many telegrams one call may tell of.
+pub(crate) const MAX_TELEGRAMS: usize = 1024;
+/// How many lines a telegram may have; one of a meter has about 40.
+pub(crate) const MAX_LINES: usize = 2048;
+/// The longest line of a telegram, in bytes: the longest telegram.
+const MAX_TELEGRAM_LINE: usize = 16 * 1024;
 /// Ten times what a scan of every service at every unit takes.
 const MAX_FORECAST: u32 = 100_000;
 /// How many ledgers one plugin may bring.
@@ -81,9 +87,50 @@ pub(crate) fn step(step: &Step) -> Result<(), String> {
     let Some(verdict) = &step.verdict else {
         return Ok(());
     };
+    told(verdict)?;
+    verdict.devices.iter().try_for_each(id)
+}
+
+fn told(verdict: &Verdict) -> Result<(), String> {
     fits("note", &verdict.note, MAX_LINE)?;
     count("devices", verdict.devices.len(), MAX_DEVICES)?;
     verdict.devices.iter().try_for_each(device)
+}
+
+/// Checks the devices of a telegram. One that does not say who it is has an empty id.
+pub(crate) fn speakers(verdict: &Verdict) -> Result<(), String> {
+    told(verdict)?;
+    let mut named = verdict.devices.iter().filter(|device| !device.id.is_empty());
+    named.try_for_each(id)
+}
+
+/// Checks what was heard in so many bytes.
+pub(crate) fn heard(heard: &Heard, bytes: usize) -> Result<(), String> {
+    if heard.consumed > bytes {
+        return Err(format!(
+            "it consumed {} bytes where there were {bytes}",
+            heard.consumed
+        ));
+    }
+    count("telegrams", heard.telegrams.len(), MAX_TELEGRAMS)?;
+    if heard.consumed == 0 && !heard.telegrams.is_empty() {
+        return Err("it gives telegrams, but consumed nothing: it would hear them again and again".into());
+    }
+    fits("note", heard.note.as_deref().unwrap_or_default(), MAX_LINE)?;
+    heard.telegrams.iter().try_for_each(telegram)
+}
+
+fn telegram(telegram: &Telegram) -> Result<(), String> {
+    fits("telegram's variant", &telegram.variant, MAX_NAME)?;
+    fits("telegram's identification", &telegram.ident, MAX_LINE)?;
+    count("lines", telegram.lines.len(), MAX_LINES)?;
+    for line in &telegram.lines {
+        fits("telegram's line", line, MAX_TELEGRAM_LINE)?;
+        if line.contains(char::is_control) {
+            return Err(format!("a telegram's line holds a control character: {line:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// A forecast is shown, and reckoned with: numbers that nothing could come near are made smaller.
@@ -119,6 +166,16 @@ fn device(device: &Found) -> Result<(), String> {
     if let Some(text) = &device.ledger_text {
         fits("device's own ledger", text, MAX_LEDGER)?;
     }
+    for text in [&device.name, &device.model, &device.serial, &device.firmware]
+        .into_iter()
+        .flatten()
+    {
+        fits("text about a device", text, MAX_LINE)?;
+    }
+    Ok(())
+}
+
+fn id(device: &Found) -> Result<(), String> {
     if device.id.is_empty()
         || !device
             .id
@@ -130,19 +187,11 @@ fn device(device: &Found) -> Result<(), String> {
             device.id
         ));
     }
-    for text in [&device.name, &device.model, &device.serial, &device.firmware]
-        .into_iter()
-        .flatten()
-    {
-        fits("text about a device", text, MAX_LINE)?;
-    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use busbar_plugin_sdk::Verdict;
-
     use super::*;
 
     fn asks(function: u8, at: u16, count: u16) -> Result<(), String> {
@@ -186,5 +235,43 @@ mod tests {
             })
             .is_err()
         );
+    }
+
+    #[test]
+    fn only_a_speaker_may_leave_its_id_to_the_host() {
+        let verdict = Verdict {
+            devices: vec![Found::default()],
+            ..Verdict::default()
+        };
+        assert_eq!(speakers(&verdict), Ok(()));
+        let mut odd = verdict.clone();
+        odd.devices[0].id = "A b".into();
+        assert!(speakers(&odd).unwrap_err().contains("A b"));
+        let discovered = Step {
+            verdict: Some(verdict),
+            ..Step::default()
+        };
+        assert!(step(&discovered).is_err());
+    }
+
+    #[test]
+    fn what_is_heard_lies_in_what_was_said() {
+        let said = |consumed, line: &str| {
+            let telegram = Telegram {
+                lines: vec![line.into()],
+                ..Telegram::default()
+            };
+            let all = Heard {
+                consumed,
+                telegrams: vec![telegram],
+                ..Heard::default()
+            };
+            heard(&all, 10)
+        };
+        assert_eq!(said(10, "1-0:1.7.0(1*kW)"), Ok(()));
+        assert!(said(11, "").unwrap_err().contains("consumed 11"));
+        assert!(said(0, "").unwrap_err().contains("consumed nothing"));
+        assert!(said(1, "a\nb").unwrap_err().contains("control"));
+        assert!(said(1, &"a".repeat(MAX_TELEGRAM_LINE + 1)).is_err());
     }
 }

@@ -22,6 +22,8 @@ pub struct Described {
     pub licence: String,
     /// Whether it takes part in discovery.
     pub discovers: bool,
+    /// Whether it finds telegrams in streams.
+    pub telegrams: bool,
     /// The ledgers that it brings.
     #[serde(deserialize_with = "crate::bounded::list::<_, _, { crate::check::MAX_LEDGERS }>")]
     pub ledgers: Vec<BroughtLedger>,

@@ -28,6 +28,8 @@ pub(crate) struct Rules {
 pub(crate) struct Health {
     /// Failures in a row.
     failures: u32,
+    /// Failures since the host started.
+    pub(crate) ever: u64,
     /// Why it failed last.
     pub(crate) reason: Option<String>,
 }
@@ -147,7 +149,11 @@ impl Group {
             return match outcome {
                 Ok(answer) => {
                     if let Some(health) = self.shown().health.get_mut(member) {
-                        *health = Health::default();
+                        let ever = health.ever;
+                        *health = Health {
+                            ever,
+                            ..Health::default()
+                        };
                     }
                     Ok(answer)
                 }
@@ -184,6 +190,7 @@ impl Group {
             return Duration::ZERO;
         };
         health.failures += 1;
+        health.ever += 1;
         if health.is_set_aside() {
             tracing::error!(plugin, reason, "set aside after {MAX_FAILURES} failures in a row");
         } else {

@@ -12,6 +12,7 @@ mod check;
 mod described;
 mod elf;
 mod error;
+mod feed;
 mod group;
 mod image;
 mod inspect;

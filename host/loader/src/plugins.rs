@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_plugin_sdk::{Conversation, Found, Step};
+use busbar_plugin_sdk::{Conversation, Feed, Found, Heard, MAX_FEED, Step, Telegram, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::feed::OwnedFeed;
 use crate::group::{Group, Rules};
 use crate::inspect::Image;
 use crate::line::{MAX_CAUSE, one_line};
@@ -123,10 +124,15 @@ pub struct PluginInfo {
     pub ledgers: Vec<String>,
     /// Whether it takes part in discovery.
     pub discovers: bool,
+    /// Whether it finds telegrams in streams.
+    pub telegrams: bool,
     /// What its worker is kept from.
     pub protection: Option<Protection>,
     /// The process that it runs in just now.
     pub worker: Option<u32>,
+    /// How often it failed since the host started; each time its worker was started anew.
+    #[serde(default)]
+    pub failures: u64,
 }
 
 /// A ledger, and which plugin brought it.
@@ -253,10 +259,11 @@ impl Plugins {
                     ));
                 }
                 // What only brings ledgers has done its work.
-                if !answers
-                    .iter()
-                    .any(|(_, _, answer)| answer.as_ref().is_ok_and(|described| described.discovers))
-                {
+                if !answers.iter().any(|(_, _, answer)| {
+                    answer
+                        .as_ref()
+                        .is_ok_and(|described| described.discovers || described.telegrams)
+                }) {
                     group.end().await;
                 }
                 answers
@@ -312,18 +319,30 @@ impl Plugins {
         discover.filter_map(|plugin| Some(plugin.inspected.as_ref()?.name.as_str()))
     }
 
-    /// One step of a discovery.
-    pub async fn discover(&self, name: &str, conversation: &Conversation) -> Result<Step, PluginError> {
+    /// The names of the plugins that find telegrams in streams.
+    pub fn listeners(&self) -> impl Iterator<Item = &str> {
+        let listen = self
+            .all
+            .iter()
+            .filter(|plugin| plugin.state == PluginState::Loaded && plugin.described.telegrams);
+        listen.filter_map(|plugin| Some(plugin.inspected.as_ref()?.name.as_str()))
+    }
+
+    /// Where a plugin runs.
+    fn member(&self, name: &str) -> Result<&(Arc<Group>, usize), PluginError> {
         let loaded = self
             .all
             .iter()
             .filter(|plugin| plugin.state == PluginState::Loaded);
         let mut named =
             loaded.filter(|plugin| plugin.inspected.as_ref().is_some_and(|found| found.name == name));
-        let (group, member) = named
-            .next()
-            .and_then(|plugin| plugin.member.as_ref())
-            .ok_or(PluginError::Unknown)?;
+        let plugin = named.next().and_then(|plugin| plugin.member.as_ref());
+        plugin.ok_or(PluginError::Unknown)
+    }
+
+    /// One step of a discovery.
+    pub async fn discover(&self, name: &str, conversation: &Conversation) -> Result<Step, PluginError> {
+        let (group, member) = self.member(name)?;
         let request = |plugin| Request::Discover {
             plugin,
             conversation: conversation.clone(),
@@ -332,13 +351,65 @@ impl Plugins {
             Reply::Stepped(mut step) => {
                 check::step(&step)?;
                 check::modest(&mut step.forecast);
-                if let Some(verdict) = &mut step.verdict {
-                    verdict.note = one_line(&verdict.note, verdict.note.len());
-                    for device in &mut verdict.devices {
-                        about(device);
+                step.verdict.iter_mut().for_each(tidy);
+                Ok(step)
+            }
+            _ => Err("its worker answered something else".into()),
+        };
+        group.call(*member, request, accept).await
+    }
+
+    /// The telegrams in a piece of a stream. Of more than [`MAX_FEED`] bytes the plugin is shown the first ones; of
+    /// those it consumes something sooner or later, or the caller has to let go of the oldest.
+    ///
+    /// # Errors
+    /// As for any call. Calls have no memory: what was not consumed is handed in again, also after an error.
+    pub async fn telegram(&self, name: &str, feed: &Feed<'_>) -> Result<Heard, PluginError> {
+        let (group, member) = self.member(name)?;
+        let bytes = feed.bytes.get(..MAX_FEED).unwrap_or(feed.bytes);
+        let feed = OwnedFeed::of(&Feed {
+            bytes,
+            whole: feed.whole && bytes.len() == feed.bytes.len(),
+            ..*feed
+        });
+        let request = |plugin| Request::Telegram {
+            plugin,
+            feed: feed.clone(),
+        };
+        let accept = |reply| match reply {
+            Reply::Heard(mut heard) => {
+                check::heard(&heard, feed.len())?;
+                heard
+                    .note
+                    .iter_mut()
+                    .for_each(|note| *note = one_line(note, note.len()));
+                for telegram in &mut heard.telegrams {
+                    for text in [&mut telegram.variant, &mut telegram.ident] {
+                        *text = one_line(text, text.len());
                     }
                 }
-                Ok(step)
+                Ok(heard)
+            }
+            _ => Err("its worker answered something else".into()),
+        };
+        group.call(*member, request, accept).await
+    }
+
+    /// The devices that speak in a telegram. An id may be empty: then it is for the caller to give one.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn recognise(&self, name: &str, telegram: &Telegram) -> Result<Verdict, PluginError> {
+        let (group, member) = self.member(name)?;
+        let request = |plugin| Request::Recognise {
+            plugin,
+            telegram: telegram.clone(),
+        };
+        let accept = |reply| match reply {
+            Reply::Recognised(mut verdict) => {
+                check::speakers(&verdict)?;
+                tidy(&mut verdict);
+                Ok(verdict)
             }
             _ => Err("its worker answered something else".into()),
         };
@@ -364,6 +435,12 @@ async fn describe(group: &Arc<Group>, member: usize) -> Result<Described, Plugin
     group
         .call(member, |plugin| Request::Describe { plugin }, accept)
         .await
+}
+
+/// The texts of a verdict, as they may be shown.
+fn tidy(verdict: &mut Verdict) {
+    verdict.note = one_line(&verdict.note, verdict.note.len());
+    verdict.devices.iter_mut().for_each(about);
 }
 
 /// What a plugin tells about a device is shown in lines of the program's own.
@@ -419,10 +496,11 @@ impl Plugin {
         let inspected = self.inspected.as_ref();
         let described = Some(&self.described).filter(|_| self.state == PluginState::Loaded);
         let (mut state, mut reason) = (self.state, self.reason.clone());
-        let (mut protection, mut worker) = (None, None);
+        let (mut protection, mut worker, mut failures) = (None, None, 0);
         if let Some((group, member)) = &self.member {
             (protection, worker) = group.worker();
             let health = group.health(*member);
+            failures = health.ever;
             if health.is_set_aside() {
                 (state, reason) = (PluginState::SetAside, health.reason);
             }
@@ -442,8 +520,10 @@ impl Plugin {
             licence: described.map(|described| described.licence.clone()),
             ledgers: self.ledger_files.clone(),
             discovers: described.is_some_and(|described| described.discovers),
+            telegrams: described.is_some_and(|described| described.telegrams),
             protection,
             worker,
+            failures,
         }
     }
 }

@@ -4,11 +4,12 @@
 
 use std::io::{self, Read, Write};
 
-use busbar_plugin_sdk::{Conversation, Step};
+use busbar_plugin_sdk::{Conversation, Heard, Step, Telegram, Verdict};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::feed::OwnedFeed;
 use crate::{Described, Protection};
 
 /// The largest frame, either way. A full scan's evidence has about 300 KB, all GX ledgers about 1 MB.
@@ -31,6 +32,10 @@ pub(crate) enum Request {
         plugin: usize,
         conversation: Conversation,
     },
+    /// Answered with [`Reply::Heard`].
+    Telegram { plugin: usize, feed: OwnedFeed },
+    /// Answered with [`Reply::Recognised`].
+    Recognise { plugin: usize, telegram: Telegram },
 }
 
 /// What to load.
@@ -57,6 +62,8 @@ pub(crate) enum Reply {
     Done,
     Described(Described),
     Stepped(#[serde(deserialize_with = "crate::bounded::step")] Step),
+    Heard(#[serde(deserialize_with = "crate::bounded::heard")] Heard),
+    Recognised(#[serde(deserialize_with = "crate::bounded::verdict")] Verdict),
     /// The call failed, for this reason; the worker is well.
     Failed(String),
 }

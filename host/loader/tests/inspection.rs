@@ -42,7 +42,7 @@ fn a_good_plugin_is_known_from_its_file() {
         (&*found.name, &*found.version),
         ("generic", env!("CARGO_PKG_VERSION"))
     );
-    assert_eq!((&*found.abi, found.language), ("1.1", Language::Rust));
+    assert_eq!((&*found.abi, found.language), ("1.2", Language::Rust));
     assert_eq!(found.sha256.len(), 64);
 }
 
@@ -51,13 +51,13 @@ fn another_abi_is_refused_by_its_number() {
     let text = refusal(with_record(|record| {
         record[10..12].copy_from_slice(&7_u16.to_ne_bytes())
     }));
-    assert!(text.contains("ABI 7.1") && text.contains("1.1"), "{text}");
+    assert!(text.contains("ABI 7.2") && text.contains("1.2"), "{text}");
     // Even when nothing else of that version is known.
     let text = refusal(with_record(|record| {
         record[8..12].copy_from_slice(&[200, 0, 7, 0]);
         record[16..].fill(0xEE);
     }));
-    assert!(text.contains("ABI 7.1"), "{text}");
+    assert!(text.contains("ABI 7.2"), "{text}");
 }
 
 #[test]

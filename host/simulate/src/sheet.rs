@@ -190,6 +190,12 @@ pub(crate) fn fits(ledger: &Ledger, place: usize, cell: &Cell) -> Result<(), Str
     let point = &ledger.points[place];
     let register = match &point.source {
         PointSource::Registers(registers) => registers.first(),
+        PointSource::Obis(_) => {
+            return Err(format!(
+                "`{}` lies in telegrams, which are not simulated; take it out",
+                point.key
+            ));
+        }
         PointSource::Computed(_) => None,
     };
     let Some(register) = register else {

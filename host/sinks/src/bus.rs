@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use busbar_ledger::account;
 use busbar_ledger::model::Ledger;
 use busbar_ledger::presence::Status;
 use busbar_ledger::ranges::Ranges;
-use busbar_ledger::value::{Quality, Reading};
+use busbar_ledger::value::{Quality, Reading, Value};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::profile::{DeviceProfile, Profile};
+use crate::telegram::{Check, LONGEST, Telegram, Telegrams};
 
 /// Updates that a slow sink may lag behind before it loses the oldest; it can always read the newest state.
 const FEED: usize = 1024;
@@ -91,6 +93,9 @@ pub struct Slot {
     pub since: Option<Stamp>,
     /// Whether it exists.
     pub status: Status,
+    /// For a counter: what was counted before it began anew, in the point's unit. Added to the reading, it makes the total;
+    /// 0 where nothing is carried.
+    pub carried: f64,
 }
 
 /// A moment on both clocks: one to show, one to measure with.
@@ -147,6 +152,7 @@ impl Device {
                     reading: Reading::unavailable(),
                     since: None,
                     status,
+                    carried: 0.0,
                 }
             })
             .collect();
@@ -188,6 +194,7 @@ impl Device {
                 reading: Reading::unavailable(),
                 since: None,
                 status: Status::Absent,
+                carried: 0.0,
             },
             // What was proven once stays so.
             status => Slot {
@@ -232,6 +239,9 @@ pub struct Bus {
     /// By the connection's name.
     profiles: RwLock<BTreeMap<String, Profile>>,
     feed: broadcast::Sender<Arc<Update>>,
+    telegrams: Telegrams,
+    /// The newest telegram of each device that sends such, by its id.
+    newest: RwLock<BTreeMap<String, Arc<Telegram>>>,
     /// How often devices came, went or were described anew.
     layout: watch::Sender<u64>,
 }
@@ -242,6 +252,8 @@ impl Default for Bus {
             devices: RwLock::default(),
             profiles: RwLock::default(),
             feed: broadcast::channel(FEED).0,
+            telegrams: Telegrams::default(),
+            newest: RwLock::default(),
             layout: watch::channel(0).0,
         }
     }
@@ -254,6 +266,9 @@ impl Bus {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
         devices.retain(|_, device| device.meta.connection != connection);
         devices.extend(of_connection.into_iter().map(|d| (d.meta.id.clone(), d)));
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        newest.retain(|id, _| devices.contains_key(id));
+        drop(newest);
         drop(devices);
         self.laid_out_anew();
     }
@@ -318,9 +333,51 @@ impl Bus {
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
         self.feed.subscribe()
     }
+
+    /// Tells of a telegram. To be called before the readings that were made of it are published, so that whoever is told
+    /// of those finds it. One that is longer than [`LONGEST`] is none, and is dropped.
+    pub fn tell_telegram(&self, telegram: Telegram) {
+        if telegram.raw.len() > LONGEST {
+            return;
+        }
+        let telegram = self.telegrams.tell(telegram);
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        if telegram.check != Check::Bad && devices.contains_key(&telegram.device) {
+            let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+            newest.insert(telegram.device.clone(), telegram);
+        }
+    }
+
+    /// Listens to telegrams from now on, damaged ones too.
+    pub fn telegrams(&self) -> broadcast::Receiver<Arc<Telegram>> {
+        self.telegrams.listen()
+    }
+
+    /// The newest telegram of a device that was not damaged.
+    pub fn telegram(&self, device: &str) -> Option<Arc<Telegram>> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        newest.get(device).cloned()
+    }
 }
 
 impl Slot {
+    /// The number to add up with: of a counter, what was counted over all its resets and exchanges; of anything else, what
+    /// the device said.
+    pub fn total(&self) -> Option<f64> {
+        let value = self.reading.value.as_ref()?.as_f64()?;
+        Some(account::total(value, self.carried))
+    }
+
+    /// The same slot with the total in the place of what the device said.
+    pub fn totalled(mut self) -> Self {
+        if self.carried != 0.0
+            && let Some(total) = self.total()
+        {
+            self.reading.value = Some(Value::Number(total));
+        }
+        self
+    }
+
     /// Whether this point is worth asking for: a pair that is known to be absent is never polled.
     pub fn is_polled(&self) -> bool {
         self.status != Status::Absent

@@ -20,17 +20,18 @@ impl Told {
         let Some((value, quality, at)) = &self.0 else {
             return true;
         };
-        if *quality != reading.quality || now.duration_since(*at) >= AT_LEAST_EVERY {
-            return true;
-        }
-        match (value, &reading.value) {
-            (Some(Value::Text(a)), Some(Value::Text(b))) => a != b,
-            (Some(a), Some(b)) => match (a.as_f64(), b.as_f64()) {
-                (Some(a), Some(b)) => (a - b).abs() > band,
-                _ => true,
-            },
-            (a, b) => a.is_some() != b.is_some(),
-        }
+        now.duration_since(*at) >= AT_LEAST_EVERY || differs(value.as_ref(), *quality, reading, band)
+    }
+
+    /// Whether it says something else than what was last told, however long ago that was.
+    pub fn is_news(&self, reading: &Reading, band: f64) -> bool {
+        let told = self.0.as_ref();
+        told.is_none_or(|(value, quality, _)| differs(value.as_ref(), *quality, reading, band))
+    }
+
+    /// When it was last told.
+    pub fn at(&self) -> Option<Instant> {
+        self.0.as_ref().map(|(_, _, at)| *at)
     }
 
     /// Notes that it was told.
@@ -41,6 +42,20 @@ impl Told {
     /// Forgets what was told: it is due at once.
     pub fn forget(&mut self) {
         self.0 = None;
+    }
+}
+
+fn differs(value: Option<&Value>, quality: Quality, reading: &Reading, band: f64) -> bool {
+    if quality != reading.quality {
+        return true;
+    }
+    match (value, &reading.value) {
+        (Some(Value::Text(a)), Some(Value::Text(b))) => a != b,
+        (Some(a), Some(b)) => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() > band,
+            _ => true,
+        },
+        (a, b) => a.is_some() != b.is_some(),
     }
 }
 

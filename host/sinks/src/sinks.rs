@@ -10,8 +10,13 @@ use tracing::{error, warn};
 
 use crate::bus::Bus;
 use crate::door::Door;
+use crate::file::{self, FileConfig};
 use crate::health::{Health, Report};
+use crate::influxdb::{self, InfluxConfig};
 use crate::mqtt::{self, MqttConfig};
+use crate::prometheus::MetricsConfig;
+use crate::sparkplug::{self, SparkplugConfig};
+use crate::vscp::VscpConfig;
 
 /// How long sinks have, when a host ends, to send what they still hold.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -21,6 +26,16 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Config {
     /// `[mqtt]`
     pub mqtt: Option<MqttConfig>,
+    /// `[metrics]`
+    pub metrics: MetricsConfig,
+    /// `[influxdb]`
+    pub influxdb: Option<InfluxConfig>,
+    /// `[[file]]`
+    pub files: Vec<FileConfig>,
+    /// `[vscp]`; whether there are events at all is in `[mqtt]`.
+    pub vscp: Option<VscpConfig>,
+    /// `[sparkplug]`
+    pub sparkplug: Option<SparkplugConfig>,
 }
 
 impl Config {
@@ -29,7 +44,15 @@ impl Config {
     /// # Errors
     /// A sentence that names the key, and says what to write instead.
     pub fn check(&self) -> Result<(), String> {
-        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)
+        self.mqtt.as_ref().map_or(Ok(()), MqttConfig::check)?;
+        self.metrics.check()?;
+        if let Some(influxdb) = &self.influxdb {
+            influxdb.check()?;
+        }
+        file::config::check_all(&self.files)?;
+        self.vscp.as_ref().map_or(Ok(()), VscpConfig::check)?;
+        let sparkplug = self.sparkplug.as_ref();
+        sparkplug.map_or(Ok(()), |sparkplug| sparkplug.check(self.mqtt.as_ref()))
     }
 }
 
@@ -64,10 +87,34 @@ impl Sinks {
             health: Vec::new(),
         };
         if let Some(mqtt) = &config.mqtt {
-            let (config, site) = (mqtt.clone(), site.clone());
-            let health = Health::new("mqtt", mqtt::run::target(&config));
+            let (mqtt, site) = (mqtt.clone(), site.clone());
+            let vscp = mqtt.vscp.then(|| config.vscp.clone().unwrap_or_default());
+            let health = Health::new("mqtt", mqtt::run::target(&mqtt));
             sinks.spawn(health, |health, cancel| {
-                mqtt::run::run(config, site, health, cancel)
+                mqtt::run::run(mqtt, vscp, site, health, cancel)
+            });
+        }
+        if let Some(sparkplug) = &config.sparkplug
+            && let Some(broker) = sparkplug.broker(config.mqtt.as_ref())
+        {
+            let (sparkplug, broker, site) = (sparkplug.clone(), broker.clone(), site.clone());
+            let health = Health::new("sparkplug", mqtt::run::target(&broker));
+            sinks.spawn(health, |health, cancel| {
+                sparkplug::run::run(sparkplug, broker, site, health, cancel)
+            });
+        }
+        if let Some(config) = config.influxdb.clone() {
+            let health = Health::new("influxdb", influxdb::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                influxdb::run::run(config, site, health, cancel)
+            });
+        }
+        for config in config.files.clone() {
+            let health = Health::new("file", file::run::target(&config));
+            let site = site.clone();
+            sinks.spawn(health, |health, cancel| {
+                file::run::run(config, site, health, cancel)
             });
         }
         sinks

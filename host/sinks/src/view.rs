@@ -16,7 +16,7 @@ pub struct Entity<'a> {
     pub point: &'a Point,
     /// What its owner, else its ledger calls it.
     pub name: &'a str,
-    /// The newest that is known of it.
+    /// The newest that is known of it. The reading of a counter is its total, over all resets and exchanges.
     pub slot: Slot,
 }
 
@@ -29,9 +29,7 @@ impl Entity<'_> {
     /// The value for a reader that knows nothing of qualities: what the device said, also when it is somewhat old, and
     /// nothing where it is not known. Never NaN, never infinite.
     pub fn value(&self) -> Option<&Value> {
-        let reading = self.reading();
-        let known = matches!(reading.quality, Quality::Good | Quality::Stale);
-        reading.value.as_ref().filter(|_| known)
+        known(self.reading())
     }
 
     /// The same as a number.
@@ -45,6 +43,12 @@ impl Entity<'_> {
     }
 }
 
+/// What is known of a value, whether it is new or somewhat old.
+pub fn known(reading: &Reading) -> Option<&Value> {
+    let known = matches!(reading.quality, Quality::Good | Quality::Stale);
+    reading.value.as_ref().filter(|_| known)
+}
+
 /// The entities of a device: what exists and is not put away, in the order of its ledger.
 pub fn entities(device: &Device) -> Vec<Entity<'_>> {
     let state = device.state();
@@ -54,7 +58,7 @@ pub fn entities(device: &Device) -> Vec<Entity<'_>> {
             index,
             point,
             name: name(device, point),
-            slot: slot.clone(),
+            slot: slot.clone().totalled(),
         })
         .collect()
 }

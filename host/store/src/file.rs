@@ -51,6 +51,11 @@ pub(crate) static REGISTRY: Kind = Kind {
             "owner",
             include_str!("../../../migrations/registry/0003_owner.sql"),
         ),
+        (
+            4,
+            "energy",
+            include_str!("../../../migrations/registry/0004_energy.sql"),
+        ),
     ],
     // After a power cut NORMAL may lose what was acknowledged; FULL does not.
     synchronous: SqliteSynchronous::Full,

@@ -34,6 +34,7 @@ pub use model::{
 };
 pub use recover::{Opening, Origin};
 pub use registry::{
-    AuditPruned, Copy, Made, Promotion, Registry, Replaced, backup, backups, contents, copies, is_free,
+    AuditPruned, Copy, KeptAccount, KeptStitch, Made, Promotion, Registry, Replaced, STITCHES, StitchWhy,
+    backup, backups, contents, copies, is_free,
 };
 pub use restore::{Restored, restore};

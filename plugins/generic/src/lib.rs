@@ -45,6 +45,7 @@ impl Plugin for Generic {
             licence: env!("CARGO_PKG_LICENSE"),
             ledgers: LEDGERS.to_vec(),
             discovers: false,
+            ..Description::default()
         }
     }
 }

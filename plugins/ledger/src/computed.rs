@@ -59,6 +59,19 @@ pub(crate) fn evaluate(
         }
         Expression::Clamp(value, low, high) => evaluate(value, look_up)?.max(*low).min(*high),
         Expression::Absolute(value) => evaluate(value, look_up)?.abs(),
+        Expression::Sign(value) if evaluate(value, look_up)? < 0.0 => -1.0,
+        Expression::Sign(_) => 1.0,
+        Expression::SumPresent(terms) => {
+            let mut sum = None;
+            for term in terms {
+                let sum_so_far = sum.unwrap_or(Ok(0.0));
+                match evaluate(term, look_up) {
+                    Err(Lack::Absent) => {}
+                    term => sum = Some(merge(sum_so_far, term, |a, b| a + b)),
+                }
+            }
+            sum.unwrap_or(Err(Lack::Absent))?
+        }
         Expression::FirstValid(choices) => {
             let mut worst = Lack::Absent;
             let mut unread = false;
@@ -120,7 +133,10 @@ pub(crate) fn operands<'a>(expression: &'a Expression, found: &mut impl FnMut(&'
     match expression {
         Expression::Point(key) => found(key),
         Expression::Constant(_) => {}
-        Expression::Sum(all) | Expression::Product(all) | Expression::FirstValid(all) => {
+        Expression::Sum(all)
+        | Expression::Product(all)
+        | Expression::FirstValid(all)
+        | Expression::SumPresent(all) => {
             all.iter().for_each(|e| operands(e, found));
         }
         Expression::SumAbsProducts(products) => products.iter().flatten().for_each(|e| operands(e, found)),
@@ -131,7 +147,9 @@ pub(crate) fn operands<'a>(expression: &'a Expression, found: &mut impl FnMut(&'
             operands(a, found);
             operands(b, found);
         }
-        Expression::Clamp(value, ..) | Expression::Absolute(value) => operands(value, found),
+        Expression::Clamp(value, ..) | Expression::Absolute(value) | Expression::Sign(value) => {
+            operands(value, found);
+        }
     }
 }
 

@@ -44,11 +44,24 @@ pub enum Step {
 const DIP: f64 = 0.01;
 /// So many readings in a row that do not rise are believed, too, unless they are 0: a meter that was exchanged may stand
 /// still, but 0 is also what is read of one that is away.
-const STANDS: u32 = 10;
+pub(crate) const STANDS: u32 = 10;
 /// A counter that wraps has counted less than this part of its range since the last reading.
 const STRIDE: f64 = 0.1;
 
 impl Counter {
+    /// One that last read this, as far as is known.
+    pub fn at(last: f64) -> Self {
+        Counter {
+            last: Some(last),
+            low: None,
+        }
+    }
+
+    /// The last reading that was believed.
+    pub fn last(&self) -> Option<f64> {
+        self.last
+    }
+
     /// Judges a reading. `range` is where the counter's register is full, for one that is known to begin again there.
     pub fn note(&mut self, value: f64, range: Option<f64>) -> Step {
         let Some(last) = self.last else {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Expression, Order, Register, Test, ValueType};
+use crate::model::{Expression, Order, Register, Spoken, SpokenType, Test, ValueType};
 
 /// How a register holds its value: `i32, words swapped`, `text of 8 words`, `bits 2 to 3 of a word`.
 pub fn register(register: &Register) -> String {
@@ -31,6 +31,24 @@ pub fn register(register: &Register) -> String {
         Order::Badc => format!("{ty}, bytes swapped"),
         Order::Dcba => format!("{ty}, words and bytes swapped"),
     }
+}
+
+/// How a line of a telegram holds a value: `number`, `timestamp in bracket 1`.
+pub fn spoken(spoken: &Spoken) -> String {
+    let ty = spoken.ty.name();
+    match (spoken.ty, spoken.bracket) {
+        (SpokenType::Raw, _) => "all brackets as they stand".to_owned(),
+        (_, None) => ty.to_owned(),
+        (_, Some(-1)) => format!("{ty} in the last bracket"),
+        (_, Some(n)) if n < 0 => format!("{ty} in bracket {} from the last", n.unsigned_abs()),
+        (_, Some(n)) => format!("{ty} in bracket {n}"),
+    }
+}
+
+/// The codes of a point that lies in telegrams: `1-0:1.8.0`, `0-n:24.2.1 or 0-n:24.3.0`.
+pub fn codes(spoken: &Spoken) -> String {
+    let codes: Vec<String> = spoken.codes.iter().map(ToString::to_string).collect();
+    codes.join(" or ")
 }
 
 impl fmt::Display for Expression {
@@ -63,6 +81,11 @@ impl fmt::Display for Expression {
             }
             Expression::Clamp(a, low, high) => write!(f, "{a}, kept within {low} and {high}"),
             Expression::Absolute(a) => write!(f, "|{a}|"),
+            Expression::Sign(a) => write!(f, "the sign of {a}"),
+            Expression::SumPresent(all) => {
+                f.write_str("the sum of what there is of ")?;
+                joined(f, all, ", ")
+            }
             Expression::FirstValid(all) => {
                 f.write_str("the first that is known of ")?;
                 joined(f, all, ", ")

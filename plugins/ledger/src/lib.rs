@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 mod classes;
 pub mod codec;
 mod computed;
@@ -19,6 +20,7 @@ pub mod identify;
 pub mod image;
 pub mod map;
 pub mod model;
+pub mod obis;
 mod parse;
 pub mod plan;
 pub mod presence;
@@ -27,6 +29,7 @@ pub mod readings;
 mod schema;
 pub mod setup;
 pub mod span;
+pub mod telegram;
 #[cfg(test)]
 mod testing;
 pub mod value;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::obis::ObisPlace;
 use crate::span::{Function, Span};
 use crate::value::Value;
 use crate::write::WriteRule;
@@ -279,8 +280,55 @@ pub struct Point {
 pub enum PointSource {
     /// Registers of the device: the first entry is the point's own, then its fall-backs.
     Registers(Vec<Register>),
+    /// A line of the telegrams that the device sends by itself.
+    Obis(Spoken),
     /// Worked out from other points.
     Computed(Expression),
+}
+
+/// How one value lies in a telegram. Its unit of measurement stands there, too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spoken {
+    /// The codes of its line; of those that are there the first counts. Never empty.
+    pub codes: Vec<ObisPlace>,
+    /// Which bracket, from 1; negative from the last one on. None: the last one with a value.
+    pub bracket: Option<i8>,
+    /// How it becomes a value.
+    pub ty: SpokenType,
+    /// The lowest and the highest value that is one.
+    pub within: Option<(f64, f64)>,
+}
+
+/// How a bracket becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpokenType {
+    /// A decimal number, turned into the point's unit.
+    Number,
+    /// A whole one.
+    Integer,
+    /// A text as it stands.
+    Text,
+    /// A text, decoded where it is written as the hexadecimal codes of its characters.
+    Octets,
+    /// A time, as seconds since 1970 (UTC).
+    Timestamp,
+    /// All brackets as they stand.
+    Raw,
+}
+
+impl SpokenType {
+    /// The name in ledgers.
+    pub fn name(self) -> &'static str {
+        match self {
+            SpokenType::Number => "number",
+            SpokenType::Integer => "integer",
+            SpokenType::Text => "text",
+            SpokenType::Octets => "octets",
+            SpokenType::Timestamp => "timestamp",
+            SpokenType::Raw => "raw",
+        }
+    }
 }
 
 impl Point {
@@ -317,11 +365,19 @@ impl Point {
         Some(2f64.powi(bits) * register.scale.as_f64().abs())
     }
 
-    /// All registers that can deliver it, its own first; empty for a computed one.
+    /// All registers that can deliver it, its own first; empty for one that is computed or lies in telegrams.
     pub fn registers(&self) -> &[Register] {
         match &self.source {
             PointSource::Registers(all) => all,
-            PointSource::Computed(_) => &[],
+            PointSource::Obis(_) | PointSource::Computed(_) => &[],
+        }
+    }
+
+    /// Where it lies in a telegram; `None` for a point that is read or computed.
+    pub fn spoken(&self) -> Option<&Spoken> {
+        match &self.source {
+            PointSource::Obis(spoken) => Some(spoken),
+            PointSource::Registers(_) | PointSource::Computed(_) => None,
         }
     }
 }
@@ -588,6 +644,10 @@ pub enum Expression {
     Clamp(Box<Expression>, f64, f64),
     /// |a|
     Absolute(Box<Expression>),
+    /// -1 where a is below 0, else 1.
+    Sign(Box<Expression>),
+    /// a + b + … of those that the device has; unknown where it has none of them.
+    SumPresent(Vec<Expression>),
     /// The first operand that is known.
     FirstValid(Vec<Expression>),
 }

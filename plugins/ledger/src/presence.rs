@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::computed;
-use crate::model::{Condition, Expression, Group, Ledger, Point};
+use crate::model::{Condition, Expression, Group, Ledger, Point, Spoken};
 use crate::readings::{Facts, formula, usable};
 use crate::span::Function;
 use crate::value::{Reading, Value};
@@ -135,6 +135,9 @@ impl Scene<'_> {
 
     /// What a measured point says for itself.
     fn measured(&self, point: &Point, reading: Option<&Reading>) -> Verdict {
+        if let Some(spoken) = point.spoken() {
+            return self.spoken(point, spoken);
+        }
         if usable(self.ledger, point, self.facts).next().is_none() {
             return Verdict::new(Status::Absent, self.missing(point));
         }
@@ -174,6 +177,29 @@ impl Scene<'_> {
             Some(value) => Verdict::new(
                 Status::Present,
                 format!("{} read {}, not 0", place(at), Shown(value)),
+            ),
+        }
+    }
+
+    /// What the telegrams say for a point that lies in them. One line proves it, for a meter says what it has.
+    fn spoken(&self, point: &Point, spoken: &Spoken) -> Verdict {
+        let codes: Vec<String> = spoken.codes.iter().map(ToString::to_string).collect();
+        if let Some(why) = &point.absent {
+            return Verdict::new(Status::Absent, why.clone());
+        }
+        match self
+            .facts
+            .said
+            .map(|said| said.line(spoken, point.unit.as_deref()))
+        {
+            Some(Some(line)) => Verdict::new(Status::Present, format!("the telegram has {}", line.code)),
+            Some(None) => Verdict::new(
+                Status::Absent,
+                format!("the telegram has no {}", codes.join(" and no ")),
+            ),
+            None => Verdict::new(
+                Status::Unproven,
+                format!("no telegram with {} was heard", codes.join(" or ")),
             ),
         }
     }
@@ -313,8 +339,11 @@ fn worth<'a>(expression: &'a Expression, status: &impl Fn(&str) -> Status) -> Op
         | Expression::Ratio {
             over: a, under: b, ..
         } => weakest(&mut [&**a, &**b].into_iter()),
-        Expression::Clamp(value, ..) | Expression::Absolute(value) => worth(value, status),
-        Expression::FirstValid(all) => {
+        Expression::Clamp(value, ..) | Expression::Absolute(value) | Expression::Sign(value) => {
+            worth(value, status)
+        }
+        // As much as the best of them, which is there whatever becomes of the others.
+        Expression::FirstValid(all) | Expression::SumPresent(all) => {
             let best = all
                 .iter()
                 .filter_map(|e| worth(e, status))

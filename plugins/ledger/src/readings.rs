@@ -6,6 +6,7 @@ use crate::identify;
 use crate::image::Image;
 use crate::model::{Condition, Expression, Ledger, Point, PointSource, Register, Scale, ValueType};
 use crate::ranges::Ranges;
+use crate::telegram::Said;
 use crate::value::{Quality, RawWords, Reading, Value};
 
 /// What is known of a device besides its words.
@@ -17,6 +18,8 @@ pub struct Facts<'a> {
     pub model: Option<&'a str>,
     /// The addresses that it was seen to answer. Unknown: all registers are taken to be readable.
     pub readable: Option<&'a Ranges>,
+    /// What it said by itself, for points that lie in telegrams. Unknown: they have no value.
+    pub said: Option<&'a Said<'a>>,
 }
 
 /// One reading for each point, in the order of `ledger.points`.
@@ -43,6 +46,7 @@ pub(crate) fn usable<'a>(
         firmware,
         model,
         readable,
+        said: _,
     } = *facts;
     let format = identify::firmware_format(ledger);
     let has_come = move |since: &Option<String>| {
@@ -68,6 +72,12 @@ pub(crate) fn usable<'a>(
 pub(crate) fn formula<'a>(ledger: &Ledger, point: &'a Point, facts: &Facts<'_>) -> Option<&'a Expression> {
     match (&point.source, &point.otherwise) {
         (PointSource::Computed(expression), _) => Some(expression),
+        (PointSource::Obis(spoken), Some(expression)) => {
+            let is_said = facts
+                .said
+                .is_some_and(|said| said.line(spoken, point.unit.as_deref()).is_some());
+            (!is_said).then_some(expression)
+        }
         (_, Some(expression)) => usable(ledger, point, facts)
             .next()
             .is_none()
@@ -163,8 +173,15 @@ impl Work<'_> {
         let Some(point) = ledger.point(key) else {
             return true;
         };
-        if formula(ledger, point, self.facts).is_none() && usable(ledger, point, self.facts).next().is_none()
-        {
+        let has_formula = formula(ledger, point, self.facts).is_some();
+        let is_there = match point.spoken() {
+            Some(spoken) => self
+                .facts
+                .said
+                .is_none_or(|said| said.line(spoken, point.unit.as_deref()).is_some()),
+            None => usable(ledger, point, self.facts).next().is_some(),
+        };
+        if !has_formula && !is_there {
             return true;
         }
         let group = point.group.as_ref().and_then(|name| ledger.groups.get(name));
@@ -190,6 +207,12 @@ impl Work<'_> {
 
     fn measured(&mut self, point: &Point, depth: u8) -> Reading {
         let (ledger, facts) = (self.ledger, self.facts);
+        if let Some(spoken) = point.spoken() {
+            return match (facts.said, &point.absent) {
+                (Some(said), None) => said.reading(spoken, point.unit.as_deref()),
+                _ => Reading::unavailable(),
+            };
+        }
         let mut choices = choices(ledger, point, facts);
         let Some(register) = choices.next() else {
             return Reading::unavailable();

@@ -475,7 +475,10 @@ fn the_schema_knows_every_key_with_a_description() {
     assert_eq!(schema["required"], serde_json::json!(["ledger", "title"]));
     let point = &schema["$defs"]["Point"];
     assert_eq!(point["additionalProperties"], false);
-    assert_eq!(point["required"], serde_json::json!(["at"]));
+    assert_eq!(
+        point["anyOf"],
+        serde_json::json!([{ "required": ["at"] }, { "required": ["obis"] }])
+    );
     assert!(
         schema["properties"]["points"]["additionalProperties"]["$ref"]
             .as_str()

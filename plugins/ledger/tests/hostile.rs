@@ -106,7 +106,10 @@ fn behind(expression: &Expression, i: usize, ledger: &busbar_ledger::model::Ledg
     match expression {
         Expression::Point(key) => assert!(ledger.index[key] < i),
         Expression::Constant(number) => assert!(number.is_finite()),
-        Expression::Sum(all) | Expression::Product(all) | Expression::FirstValid(all) => {
+        Expression::Sum(all)
+        | Expression::Product(all)
+        | Expression::FirstValid(all)
+        | Expression::SumPresent(all) => {
             all.iter().for_each(|e| behind(e, i, ledger));
         }
         Expression::SumAbsProducts(all) => all.iter().flatten().for_each(|e| behind(e, i, ledger)),
@@ -117,7 +120,7 @@ fn behind(expression: &Expression, i: usize, ledger: &busbar_ledger::model::Ledg
             behind(a, i, ledger);
             behind(b, i, ledger);
         }
-        Expression::Clamp(a, ..) | Expression::Absolute(a) => behind(a, i, ledger),
+        Expression::Clamp(a, ..) | Expression::Absolute(a) | Expression::Sign(a) => behind(a, i, ledger),
     }
 }
 

@@ -75,7 +75,7 @@ extern "C" {
 /* Host and plugin must agree on this one. */
 #define BUSBAR_ABI_MAJOR 1
 /* A host takes plugins of an older minor version. */
-#define BUSBAR_ABI_MINOR 1
+#define BUSBAR_ABI_MINOR 2
 /* How many probes one step may ask for, at most: busbar_step.capacity. */
 #define BUSBAR_MAX_PROBES 16384
 /* The section that holds the record, so that a host can read it before it loads anything. */
@@ -135,6 +135,8 @@ enum busbar_tag {
     BUSBAR_TAG_LEDGER = 20,
     /* The ledger's text, TOML. */
     BUSBAR_TAG_LEDGER_TEXT = 21,
+    /* Empty; the plugin finds telegrams in streams. Without it the host never calls telegram() and recognise(). */
+    BUSBAR_TAG_TELEGRAMS = 22,
 
     /* discover(): begins a verdict: its note, one sentence for people, perhaps empty. */
     BUSBAR_TAG_NOTE = 32,
@@ -153,8 +155,24 @@ enum busbar_tag {
     /* Its firmware version as people write it, where known. */
     BUSBAR_TAG_DEVICE_FIRMWARE = 39,
     /* The text of a ledger made for this one device, where no other has its registers at the same addresses. The name
-     * under BUSBAR_TAG_DEVICE_LEDGER then begins with the plugin's own name and a slash. */
-    BUSBAR_TAG_DEVICE_LEDGER_TEXT = 40
+     * under BUSBAR_TAG_DEVICE_LEDGER then begins with the plugin's own name and a slash, or is that of a ledger which the
+     * plugin brings. */
+    BUSBAR_TAG_DEVICE_LEDGER_TEXT = 40,
+
+    /* telegram(): begins a telegram: how its sum was checked. "crc": it is right. "restored": it is right with the line
+     * ends that something on the way took out. "none": it has no sum. */
+    BUSBAR_TAG_TELEGRAM = 48,
+    /* When the meter says that it was made, in milliseconds since 1970 (UTC), as a decimal number. Left out where it does
+     * not say. */
+    BUSBAR_TAG_TELEGRAM_TIME = 49,
+    /* One of its lines, without line end or other control characters: "1-0:1.7.0(00.512*kW)". */
+    BUSBAR_TAG_TELEGRAM_LINE = 50,
+    /* Which kind of telegram it is, one short word. */
+    BUSBAR_TAG_TELEGRAM_VARIANT = 51,
+    /* What the meter calls itself. */
+    BUSBAR_TAG_TELEGRAM_IDENT = 52,
+    /* What the stream seems to be where it is none of telegrams, and what to do about it. */
+    BUSBAR_TAG_HEARD_NOTE = 53
 };
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -252,6 +270,74 @@ typedef struct busbar_step {
 } busbar_step;
 
 /* ---------------------------------------------------------------------------------------------------------------------
+ * Telegrams: what a meter says by itself, without being asked. From minor version 2 on
+ */
+
+/* The most bytes of one feed. */
+#define BUSBAR_MAX_FEED 65536
+/* busbar_feed.standard_offset where none is set. */
+#define BUSBAR_NO_OFFSET INT32_MIN
+
+/* A piece of a stream. Keep nothing: what is not consumed comes again, with what follows. A pointer may be anything where
+ * its length is 0. */
+typedef struct busbar_feed {
+    /* All that was not consumed yet. */
+    const uint8_t *bytes;
+    size_t bytes_len;
+    /* The key that an encrypted telegram is read with: 0 or 16 bytes. */
+    const uint8_t *key;
+    size_t key_len;
+    /* The key that it is authenticated with: 0 (then the plugin knows a usual one) or 16 bytes. */
+    const uint8_t *auth_key;
+    size_t auth_key_len;
+    /* 1 where nothing follows (the answer to one request): what is there is all. Else 0. */
+    uint32_t whole;
+    /* Standard time of the meter's country, in minutes east of Greenwich; BUSBAR_NO_OFFSET: the plugin knows. */
+    int32_t standard_offset;
+} busbar_feed;
+
+/* The answer to a feed, lent zeroed. The telegrams go into the sink. */
+typedef struct busbar_heard {
+    /* How many bytes, from the beginning, are done with: at most bytes_len. */
+    size_t consumed;
+    /* How many telegrams were there, but damaged: they are dropped. */
+    uint32_t damaged;
+    /* How many of those that are told had no sum. */
+    uint32_t unchecked;
+    /* How many of the consumed bytes belong to no telegram that is told. */
+    uint32_t dropped;
+    /* How many lines were left out, for one with the same code stands behind them. */
+    uint32_t repeated;
+} busbar_heard;
+
+/* A text that the host lends: UTF-8 without a zero at its end. */
+typedef struct busbar_lent {
+    const uint8_t *data;
+    size_t len;
+} busbar_lent;
+
+/* How a telegram was checked: see BUSBAR_TAG_TELEGRAM. */
+enum busbar_checked {
+    BUSBAR_CHECKED_CRC = 0,
+    BUSBAR_CHECKED_RESTORED = 1,
+    BUSBAR_CHECKED_NONE = 2
+};
+
+/* A telegram, as telegram() told it. */
+typedef struct busbar_telegram {
+    /* A busbar_checked. Fail on one that is not known. */
+    uint32_t checked;
+    /* 1 where time_ms says something, else 0. */
+    uint32_t has_time;
+    /* When it was made, in milliseconds since 1970 (UTC). */
+    int64_t time_ms;
+    const busbar_lent *lines;
+    size_t lines_len;
+    busbar_lent variant;
+    busbar_lent ident;
+} busbar_telegram;
+
+/* ---------------------------------------------------------------------------------------------------------------------
  * Who a plugin is: BUSBAR_PLUGIN() makes all of this
  */
 
@@ -259,11 +345,19 @@ typedef struct busbar_step {
 typedef int32_t (*busbar_describe_fn)(const busbar_sink *out);
 /* One step of a discovery: fills `step`, tells the sink the verdict. */
 typedef int32_t (*busbar_discover_fn)(const busbar_ask *ask, busbar_step *step, const busbar_sink *out);
+/* Finds telegrams in a stream: fills `heard`, tells the sink the telegrams: BUSBAR_TAG_TELEGRAM and following. */
+typedef int32_t (*busbar_telegram_fn)(const busbar_feed *feed, busbar_heard *heard, const busbar_sink *out);
+/* The devices in one telegram: tells the sink the verdict. A device's unit is 0 for the meter itself, and the number of
+ * its channel for one behind it; an empty BUSBAR_TAG_DEVICE_ID leaves the id of one that does not say who it is to the
+ * host. */
+typedef int32_t (*busbar_recognise_fn)(const busbar_telegram *telegram, const busbar_sink *out);
 
 /* The functions of a plugin. It grows at its end only; null means that the plugin has no such function. */
 typedef struct busbar_vtable {
     busbar_describe_fn describe;
     busbar_discover_fn discover;
+    busbar_telegram_fn telegram;
+    busbar_recognise_fn recognise;
 } busbar_vtable;
 
 /* Who a plugin is and what it was built against: 80 bytes without pointers. */
@@ -309,7 +403,7 @@ typedef struct busbar_entry {
 BUSBAR_EXPORT extern const busbar_record BUSBAR_PLUGIN_RECORD;
 BUSBAR_EXPORT extern const busbar_entry BUSBAR_PLUGIN_ENTRY;
 
-/* A fingerprint (FNV-1a) of the sizes and offsets of all that crosses, reckoned by the compiler. Two sides with different
+/* A fingerprint (FNV-1a) of the sizes and offsets of all that crossed in minor version 0, reckoned by the compiler. Two sides with different
  * ones would read each other's memory wrongly, so the host refuses a plugin whose fingerprint is not its own. */
 #define BUSBAR_MIX(hash, fact) (((hash) ^ (uint64_t)(fact)) * UINT64_C(0x00000100000001b3))
 #define BUSBAR_MIX_2(hash, a, b) BUSBAR_MIX(BUSBAR_MIX(hash, a), b)
@@ -348,7 +442,7 @@ BUSBAR_ASSERT(offsetof(busbar_record, panic_unwinds) == 16, "the first 16 bytes 
 BUSBAR_ASSERT(offsetof(busbar_record, layout) == 24, "the compiler pads a record otherwise than the host");
 BUSBAR_ASSERT(sizeof(busbar_probe) == 6, "the compiler pads a probe");
 BUSBAR_ASSERT(sizeof(busbar_evidence) == 16, "the compiler pads evidence otherwise than the host");
-BUSBAR_ASSERT(sizeof(busbar_vtable) == 2 * sizeof(void *), "a function pointer is as wide as any other");
+BUSBAR_ASSERT(sizeof(busbar_vtable) == 4 * sizeof(void *), "a function pointer is as wide as any other");
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define BUSBAR_ENDIANNESS 1
@@ -370,10 +464,14 @@ BUSBAR_ASSERT(sizeof(busbar_vtable) == 2 * sizeof(void *), "a function pointer i
  * '+', a string literal (in C++ at most 15). describe_: required. discover_: NULL for a plugin that only brings ledgers.
  * The compiler checks the lengths; the host, and `busbar plugin check`, the characters. */
 #define BUSBAR_PLUGIN(name_, version_, describe_, discover_)                                                          \
+    BUSBAR_LISTENER(name_, version_, describe_, discover_, NULL, NULL)
+
+/* The same for a plugin that takes telegrams, with BUSBAR_TAG_TELEGRAMS in its description: both functions, or none. */
+#define BUSBAR_LISTENER(name_, version_, describe_, discover_, telegram_, recognise_)                                 \
     BUSBAR_ASSERT(sizeof(name_) - 1 >= 1 && sizeof(name_) - 1 <= 32, "a plugin's name is 1 to 32 of a-z, 0-9 and -"); \
     BUSBAR_ASSERT(sizeof(version_) - 1 >= 1 && sizeof(version_) - 1 <= 16,                                            \
                   "a plugin's version is 1 to 16 letters, digits, '.', '-' and '+'");                                 \
-    static const busbar_vtable busbar_plugin_vtable_ = {describe_, discover_};                                        \
+    static const busbar_vtable busbar_plugin_vtable_ = {describe_, discover_, telegram_, recognise_};                \
     __attribute__((used, section(BUSBAR_RECORD_SECTION)))                                                             \
     const busbar_record BUSBAR_PLUGIN_RECORD = BUSBAR_RECORD_OF(name_, version_);                                     \
     __attribute__((used))                                                                                             \

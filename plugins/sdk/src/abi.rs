@@ -20,7 +20,7 @@ pub const MAGIC: [u8; 8] = *b"BUSBARPL";
 /// Host and plugin must agree on this one.
 pub const ABI_MAJOR: u16 = 1;
 /// A host takes plugins of an older minor version; newer hooks than it knows are not called.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
 /// The exported data symbol, an [`Entry`]. Reading it runs nothing.
 pub const ENTRY_SYMBOL: &str = "BUSBAR_PLUGIN_ENTRY";
 /// The ELF section that holds the same [`Record`], so that a host can read it before it loads anything.
@@ -78,6 +78,12 @@ pub type DescribeFn = unsafe extern "C" fn(out: *const Sink) -> i32;
 /// [`Vtable::discover`].
 pub type DiscoverFn = unsafe extern "C" fn(ask: *const RawAsk, step: *mut RawStep, out: *const Sink) -> i32;
 
+/// [`Vtable::telegram`]. From minor version 2 on.
+pub type TelegramFn =
+    unsafe extern "C" fn(feed: *const RawFeed, heard: *mut RawHeard, out: *const Sink) -> i32;
+/// [`Vtable::recognise`]. From minor version 2 on.
+pub type RecogniseFn = unsafe extern "C" fn(telegram: *const RawTelegram, out: *const Sink) -> i32;
+
 /// The functions of a plugin. Grows at its end only; null means that the plugin has no such hook. Each returns a
 /// [`Status`] and, when it is not [`Status::DONE`], gives the reason as [`Tag::ERROR`].
 #[repr(C)]
@@ -87,6 +93,11 @@ pub struct Vtable {
     pub describe: Option<DescribeFn>,
     /// One step of a discovery: fills `step`, and tells the sink the verdict: [`Tag::NOTE`] and following.
     pub discover: Option<DiscoverFn>,
+    /// Finds telegrams in a stream: fills `heard`, and tells the sink the telegrams: [`Tag::TELEGRAM`] and following.
+    /// From minor version 2 on.
+    pub telegram: Option<TelegramFn>,
+    /// The devices in one telegram: tells the sink the verdict, [`Tag::NOTE`] and following. From minor version 2 on.
+    pub recognise: Option<RecogniseFn>,
 }
 
 /// What a hook returns.
@@ -132,6 +143,8 @@ impl Tag {
     pub const LEDGER: u32 = 20;
     /// The ledger's text.
     pub const LEDGER_TEXT: u32 = 21;
+    /// Empty; the plugin finds telegrams in streams. From minor version 2 on.
+    pub const TELEGRAMS: u32 = 22;
     /// Begins a verdict: its note, perhaps empty.
     pub const NOTE: u32 = 32;
     /// Begins a device: its Modbus unit, as a decimal number.
@@ -150,6 +163,18 @@ impl Tag {
     pub const DEVICE_FIRMWARE: u32 = 39;
     /// Text of a ledger made for this one device, where there is one. From minor version 1 on.
     pub const DEVICE_LEDGER_TEXT: u32 = 40;
+    /// Begins a telegram: how it was checked, `crc`, `restored` or `none`. From minor version 2 on, as what follows.
+    pub const TELEGRAM: u32 = 48;
+    /// When it was made, in milliseconds since 1970, as a decimal number; where it says.
+    pub const TELEGRAM_TIME: u32 = 49;
+    /// One of its lines.
+    pub const TELEGRAM_LINE: u32 = 50;
+    /// Which kind of telegram it is.
+    pub const TELEGRAM_VARIANT: u32 = 51;
+    /// What the meter calls itself.
+    pub const TELEGRAM_IDENT: u32 = 52;
+    /// What a stream seems to be that is none of telegrams, and what to do.
+    pub const HEARD_NOTE: u32 = 53;
 }
 
 /// [`Ask`](crate::Ask) as it crosses. A pointer may be anything where its length is 0.
@@ -186,8 +211,80 @@ pub struct RawStep {
     pub forecast: Forecast,
 }
 
+/// [`Feed`](crate::Feed) as it crosses. A pointer may be anything where its length is 0.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawFeed {
+    /// All that was not consumed yet.
+    pub bytes: *const u8,
+    /// Length of `bytes`.
+    pub bytes_len: usize,
+    /// The key to read with.
+    pub key: *const u8,
+    /// Length of `key`: 0 or 16.
+    pub key_len: usize,
+    /// The key to authenticate with.
+    pub auth_key: *const u8,
+    /// Length of `auth_key`: 0 or 16.
+    pub auth_key_len: usize,
+    /// 1 where nothing follows, else 0.
+    pub whole: u32,
+    /// Standard time in minutes east of Greenwich; [`NO_OFFSET`] where the plugin knows.
+    pub standard_offset: i32,
+}
+
+/// [`RawFeed::standard_offset`] where none is set.
+pub const NO_OFFSET: i32 = i32::MIN;
+
+/// The numbers of [`Heard`](crate::Heard) as they cross; the host lends it zeroed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RawHeard {
+    /// How many bytes are done with.
+    pub consumed: usize,
+    /// Damaged telegrams.
+    pub damaged: u32,
+    /// Telegrams without a sum.
+    pub unchecked: u32,
+    /// Bytes that belong to no telegram that is told.
+    pub dropped: u32,
+    /// Lines that were left out for a later one with the same code.
+    pub repeated: u32,
+}
+
+/// A text that the host lends: UTF-8 without a zero at its end.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawText {
+    /// Its bytes.
+    pub data: *const u8,
+    /// How many.
+    pub len: usize,
+}
+
+/// [`Telegram`](crate::Telegram) as it is lent to a plugin.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawTelegram {
+    /// Its place in [`Checked::ALL`](crate::Checked::ALL).
+    pub checked: u32,
+    /// 1 where `time_ms` says something, else 0.
+    pub has_time: u32,
+    /// When it was made.
+    pub time_ms: i64,
+    /// Its lines.
+    pub lines: *const RawText,
+    /// How many.
+    pub lines_len: usize,
+    /// Which kind of telegram it is.
+    pub variant: RawText,
+    /// What the meter calls itself.
+    pub ident: RawText,
+}
+
 /// A fingerprint (FNV-1a) of the sizes and offsets of all that crosses. Two sides with different ones would read
-/// each other's memory wrongly. The vtable is left out: it may grow.
+/// each other's memory wrongly. The vtable is left out: it may grow. So are the types that came with a later minor version
+/// (those of telegrams): a plugin that was built before them goes on to load, and they never change.
 pub const fn layout() -> u64 {
     let facts = [
         size_of::<Record>(),

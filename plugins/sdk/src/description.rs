@@ -12,4 +12,7 @@ pub struct Description {
     /// Whether [`Plugin::discover`](crate::Plugin::discover) is worth calling. A plugin that only brings ledgers
     /// leaves it `false`, and its process ends as soon as it has described itself.
     pub discovers: bool,
+    /// Whether [`Plugin::telegram`](crate::Plugin::telegram) is worth calling, for streams of meters that speak by
+    /// themselves.
+    pub telegrams: bool,
 }

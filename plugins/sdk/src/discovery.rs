@@ -191,8 +191,8 @@ pub struct Found {
     /// Firmware version, as people write it.
     pub firmware: Option<String>,
     /// A ledger made for this one device, where no other has its registers at the same addresses: TOML as in a file.
-    /// Its `ledger` is [`Found::ledger`], which then begins with the plugin's own name and a slash. The host keeps it
-    /// with the device; another device may have another text under the same name.
+    /// Its `ledger` is [`Found::ledger`], which then begins with the plugin's own name and a slash, or is one that the
+    /// plugin brings. The host keeps it with the device; another device may have another text under the same name.
     pub ledger_text: Option<String>,
 }
 

@@ -51,6 +51,7 @@
 //!             licence: "MIT",
 //!             ledgers: vec![("acme/one.toml", METER)],
 //!             discovers: true,
+//!             ..Description::default()
 //!         }
 //!     }
 //!
@@ -90,6 +91,7 @@
 //!
 //! # What holds
 //!
+//! - A meter that speaks by itself is heard by [`Plugin::telegram`] and [`Plugin::recognise`], in the same way.
 //! - [`Plugin::discover`] is called again and again with all evidence so far; nothing is kept in between.
 //! - A panic is an error of that call, shown with its message. Three failures in a row set the plugin aside.
 //! - A call has one second of processor time and may sleep for at most another; its process has bounded memory and
@@ -102,10 +104,12 @@ mod discovery;
 mod export;
 mod record;
 mod shim;
+mod telegram;
 
 pub use description::Description;
 pub use discovery::{Ask, Conversation, Evidence, Forecast, Found, Mode, Outcome, Probe, Step, Verdict};
 pub use record::{is_name, is_version};
+pub use telegram::{Checked, Feed, Heard, MAX_FEED, Telegram};
 
 /// What [`export!`] expands to; not for other use.
 #[doc(hidden)]
@@ -130,5 +134,18 @@ pub trait Plugin: Default {
     fn discover(&self, ask: &Ask<'_>) -> Step {
         let _ = ask;
         Step::nothing()
+    }
+
+    /// Finds telegrams in a stream; for plugins whose [`Description::telegrams`] is set. Called again with what was not
+    /// consumed and what follows it, until the stream ends.
+    fn telegram(&self, feed: &Feed<'_>) -> Heard {
+        Heard::nothing(feed)
+    }
+
+    /// The devices that speak in a telegram: [`Found::unit`] is 0 for the meter itself, and the number of the channel
+    /// for what is behind it. An empty [`Found::id`] leaves the id to the host, for a device that does not say who it is.
+    fn recognise(&self, telegram: &Telegram) -> Verdict {
+        let _ = telegram;
+        Verdict::default()
     }
 }

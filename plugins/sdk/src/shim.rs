@@ -6,8 +6,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 
-use crate::abi::{RawAsk, RawStep, Sink, Status, Tag, Vtable};
-use crate::{Ask, Mode, Plugin, Step};
+use crate::abi::{
+    NO_OFFSET, RawAsk, RawFeed, RawHeard, RawStep, RawTelegram, RawText, Sink, Status, Tag, Vtable,
+};
+use crate::{Ask, Checked, Feed, Mode, Plugin, Step, Telegram, Verdict};
 
 /// Carries a plugin's functions, so that a `static` can point at them.
 pub struct Shim<P>(std::marker::PhantomData<P>);
@@ -17,6 +19,8 @@ impl<P: Plugin> Shim<P> {
     pub const VTABLE: Vtable = Vtable {
         describe: Some(Self::describe),
         discover: Some(Self::discover),
+        telegram: Some(Self::telegram),
+        recognise: Some(Self::recognise),
     };
 
     unsafe extern "C" fn describe(out: *const Sink) -> i32 {
@@ -29,6 +33,18 @@ impl<P: Plugin> Shim<P> {
         // SAFETY: the host lends a valid sink, ask and step for the length of this call; nobody else has the step.
         let (ask, step, out) = unsafe { (&*ask, &mut *step, Out(&*out)) };
         guard(out, || discover::<P>(ask, step, out))
+    }
+
+    unsafe extern "C" fn telegram(feed: *const RawFeed, heard: *mut RawHeard, out: *const Sink) -> i32 {
+        // SAFETY: the host lends a valid sink, feed and answer for the length of this call; nobody else has the answer.
+        let (feed, heard, out) = unsafe { (&*feed, &mut *heard, Out(&*out)) };
+        guard(out, || telegram::<P>(feed, heard, out))
+    }
+
+    unsafe extern "C" fn recognise(telegram: *const RawTelegram, out: *const Sink) -> i32 {
+        // SAFETY: the host lends a valid sink and telegram for the length of this call.
+        let (telegram, out) = unsafe { (&*telegram, Out(&*out)) };
+        guard(out, || recognise::<P>(telegram, out))
     }
 }
 
@@ -92,6 +108,9 @@ fn describe<P: Plugin>(out: Out<'_>) -> Result<(), Stop> {
     if description.discovers {
         out.put(Tag::DISCOVERS, &[])?;
     }
+    if description.telegrams {
+        out.put(Tag::TELEGRAMS, &[])?;
+    }
     for (name, text) in &description.ledgers {
         out.text(Tag::LEDGER, name)?;
         out.text(Tag::LEDGER_TEXT, text)?;
@@ -134,7 +153,10 @@ fn discover<P: Plugin>(raw: &RawAsk, raw_step: &mut RawStep, out: Out<'_>) -> Re
     }
     raw_step.len = probes.len();
     raw_step.forecast = forecast;
-    let Some(verdict) = verdict else { return Ok(()) };
+    verdict.map_or(Ok(()), |verdict| tell(&verdict, out))
+}
+
+fn tell(verdict: &Verdict, out: Out<'_>) -> Result<(), Stop> {
     out.text(Tag::NOTE, &verdict.note)?;
     for device in &verdict.devices {
         out.text(Tag::DEVICE, &device.unit.to_string())?;
@@ -154,6 +176,70 @@ fn discover<P: Plugin>(raw: &RawAsk, raw_step: &mut RawStep, out: Out<'_>) -> Re
         }
     }
     Ok(())
+}
+
+fn telegram<P: Plugin>(raw: &RawFeed, raw_heard: &mut RawHeard, out: Out<'_>) -> Result<(), Stop> {
+    let standard_offset = match raw.standard_offset {
+        NO_OFFSET => None,
+        minutes => Some(
+            i16::try_from(minutes)
+                .map_err(|_| out.fail(&format!("{minutes} minutes are no offset of a standard time")))?,
+        ),
+    };
+    // SAFETY: the host lends these slices for the length of this call.
+    let feed = unsafe {
+        Feed {
+            bytes: borrow(raw.bytes, raw.bytes_len),
+            key: borrow(raw.key, raw.key_len),
+            auth_key: borrow(raw.auth_key, raw.auth_key_len),
+            whole: raw.whole != 0,
+            standard_offset,
+        }
+    };
+    let heard = P::default().telegram(&feed);
+    *raw_heard = RawHeard {
+        consumed: heard.consumed,
+        damaged: heard.damaged,
+        unchecked: heard.unchecked,
+        dropped: heard.dropped,
+        repeated: heard.repeated,
+    };
+    for telegram in &heard.telegrams {
+        out.text(Tag::TELEGRAM, telegram.checked.name())?;
+        if let Some(time) = telegram.time_ms {
+            out.text(Tag::TELEGRAM_TIME, &time.to_string())?;
+        }
+        out.text(Tag::TELEGRAM_VARIANT, &telegram.variant)?;
+        out.text(Tag::TELEGRAM_IDENT, &telegram.ident)?;
+        for line in &telegram.lines {
+            out.text(Tag::TELEGRAM_LINE, line)?;
+        }
+    }
+    heard
+        .note
+        .as_ref()
+        .map_or(Ok(()), |note| out.text(Tag::HEARD_NOTE, note))
+}
+
+fn recognise<P: Plugin>(raw: &RawTelegram, out: Out<'_>) -> Result<(), Stop> {
+    let text = |raw: &RawText| {
+        // SAFETY: the host lends this text for the length of this call.
+        let bytes = unsafe { borrow(raw.data, raw.len) };
+        String::from_utf8(bytes.to_vec()).map_err(|_| out.fail("the telegram is no UTF-8"))
+    };
+    let checked = Checked::ALL.get(raw.checked as usize).copied();
+    let checked =
+        checked.ok_or_else(|| out.fail("how the telegram was checked is newer than this plugin"))?;
+    // SAFETY: as above.
+    let lines = unsafe { borrow(raw.lines, raw.lines_len) };
+    let telegram = Telegram {
+        checked,
+        time_ms: (raw.has_time != 0).then_some(raw.time_ms),
+        lines: lines.iter().map(text).collect::<Result<_, _>>()?,
+        variant: text(&raw.variant)?,
+        ident: text(&raw.ident)?,
+    };
+    tell(&P::default().recognise(&telegram), out)
 }
 
 /// # Safety

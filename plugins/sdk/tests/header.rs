@@ -14,8 +14,10 @@ use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use busbar_plugin_sdk::abi::{self, Entry, RawAsk, RawStep, Record, Sink, Vtable};
-use busbar_plugin_sdk::{Conversation, Evidence, Forecast, Mode, Outcome, Probe};
+use busbar_plugin_sdk::abi::{
+    self, Entry, RawAsk, RawFeed, RawHeard, RawStep, RawTelegram, RawText, Record, Sink, Vtable,
+};
+use busbar_plugin_sdk::{Checked, Conversation, Evidence, Forecast, Mode, Outcome, Probe};
 use tempfile::TempDir;
 
 /// What both sides are asked for: an expression in C, and what Rust says.
@@ -76,13 +78,25 @@ fn facts() -> Facts {
         vtable_size, layout, name, version
     });
     shape!(facts, Entry as "busbar_entry" { record, vtable });
-    shape!(facts, Vtable as "busbar_vtable" { describe, discover });
+    shape!(facts, Vtable as "busbar_vtable" { describe, discover, telegram, recognise });
     shape!(facts, Sink as "busbar_sink" { context, put });
     shape!(facts, RawAsk as "busbar_ask" { mode, units_len, units, evidence, evidence_len, words, words_len });
     shape!(facts, RawStep as "busbar_step" { probes, capacity, len, forecast });
     shape!(facts, Probe as "busbar_probe" { unit, function, at, count });
     shape!(facts, Evidence as "busbar_evidence" { probe, outcome, exception, offset, len });
     shape!(facts, Forecast as "busbar_forecast" { remaining, expected_exceptions, possible });
+    shape!(facts, RawFeed as "busbar_feed" {
+        bytes, bytes_len, key, key_len, auth_key, auth_key_len, whole, standard_offset
+    });
+    shape!(facts, RawHeard as "busbar_heard" { consumed, damaged, unchecked, dropped, repeated });
+    shape!(facts, RawText as "busbar_lent" { data, len });
+    shape!(facts, RawTelegram as "busbar_telegram" {
+        checked, has_time, time_ms, lines, lines_len, variant, ident
+    });
+    for (number, checked) in Checked::ALL.iter().enumerate() {
+        let name = checked.name().to_ascii_uppercase();
+        facts.insert(format!("BUSBAR_CHECKED_{name}"), number as u64);
+    }
     for (name, number) in numbers_of("Tag") {
         facts.insert(format!("BUSBAR_TAG_{name}"), number);
     }
@@ -93,6 +107,11 @@ fn facts() -> Facts {
         ("BUSBAR_ABI_MAJOR", abi::ABI_MAJOR.into()),
         ("BUSBAR_ABI_MINOR", abi::ABI_MINOR.into()),
         ("BUSBAR_MAX_PROBES", abi::MAX_PROBES as u64),
+        ("BUSBAR_MAX_FEED", busbar_plugin_sdk::MAX_FEED as u64),
+        (
+            "(uint32_t)BUSBAR_NO_OFFSET",
+            abi::NO_OFFSET.cast_unsigned().into(),
+        ),
         ("BUSBAR_LAYOUT", abi::layout()),
         ("BUSBAR_WORDS", outcome(Outcome::Words(&[0]))),
         ("BUSBAR_EXCEPTION", outcome(Outcome::Exception(2))),

@@ -41,6 +41,7 @@ impl Plugin for SunSpec {
             licence: env!("CARGO_PKG_LICENSE"),
             ledgers: Vec::new(),
             discovers: true,
+            ..Description::default()
         }
     }
 

@@ -40,6 +40,7 @@ impl Plugin for VictronGx {
             licence: env!("CARGO_PKG_LICENSE"),
             ledgers: LEDGERS.to_vec(),
             discovers: true,
+            ..Description::default()
         }
     }
 

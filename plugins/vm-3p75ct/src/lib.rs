@@ -31,6 +31,7 @@ impl Plugin for Meters {
             licence: env!("CARGO_PKG_LICENSE"),
             ledgers: LEDGERS.to_vec(),
             discovers: false,
+            ..Description::default()
         }
     }
 }

@@ -59,6 +59,7 @@ impl Meter {
             firmware: firmware.as_deref(),
             model: model.as_deref(),
             readable: None,
+            ..Facts::default()
         };
         let mut extent = Extent::new(ledger, &facts);
         while !extent.is_done() {
@@ -290,6 +291,7 @@ fn a_phase_that_is_not_measured_takes_nothing_from_the_power_factor() {
         firmware: Some("v1.07"),
         model: Some("VM-3P75CT"),
         readable: None,
+        ..Facts::default()
     };
     let readings = readings(&ledger, &image, &facts);
     assert_eq!(number(&readings[ledger.index["power_factor"]]), 0.8);
@@ -339,6 +341,7 @@ fn a_phase_that_was_only_not_read_is_not_taken_for_none() {
         firmware: Some("v1.07"),
         model: Some("VM-3P75CT"),
         readable: None,
+        ..Facts::default()
     };
     let factor = |spans: &[Span]| {
         let mut image = Image::default();

@@ -17,21 +17,25 @@ use crate::import::energy_meter::{self, Device};
 pub enum Tool {
     /// The register map of FlexpowerTech's energy-meter, a meter reader in Python (PyPI: flex-modbus-reader)
     EnergyMeter,
+    /// The config.ini of mqtt-p1-power-meter.py, which sends VSCP events of a P1 meter (vscp-python-p1-power-meter)
+    VscpP1,
 }
 
 /// `busbar import`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     busbar import energy-meter my_meter.py\n  \
-    busbar import energy-meter my_meter.py --output em3.toml --name acme/em3\n\n\
-    energy-meter is FlexpowerTech's reader (PyPI: flex-modbus-reader). The file is read, never executed. What was not understood is told with its line.")]
+    busbar import energy-meter my_meter.py --output em3.toml --name acme/em3\n  \
+    busbar import vscp-p1 config.ini\n\n\
+    energy-meter is FlexpowerTech's reader (PyPI: flex-modbus-reader). The file is read, never executed. \
+    vscp-p1 writes busbar.toml, and the password into a file of its own. What was not understood is told with its line.")]
 pub struct ImportArgs {
     /// The tool
     #[arg(value_enum)]
     pub tool: Tool,
     /// Its configuration
     pub file: PathBuf,
-    /// Where to write the ledger [default: the device's name, .toml]
+    /// Where to write what was taken over [default: for energy-meter the device's name, .toml; for vscp-p1 busbar.toml]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// The ledger's name, MAKER/MODEL [default: generic/ and the device's name]
@@ -53,6 +57,7 @@ pub fn run(args: &ImportArgs, output: Output) -> Result<()> {
     let text = map::read_text(&args.file)?;
     match args.tool {
         Tool::EnergyMeter => energy_meter(args, &text, output),
+        Tool::VscpP1 => super::import_vscp_p1::run(args, &text, output),
     }
 }
 

@@ -69,6 +69,7 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
             .map(|p| {
                 json!({
                     "key": p.key, "name": p.label, "at": p.register().map(|r| r.span.at),
+                    "obis": p.spoken().map(busbar_ledger::describe::codes),
                     "function": p.register().map(|r| r.span.function.name()),
                     "type": p.register().map(|r| r.ty), "scale": p.register().map(|r| r.scale.as_f64()),
                     "unit": p.unit, "class": p.class, "writable": p.writable, "rate": p.rate,
@@ -101,6 +102,10 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
                     r.map(busbar_ledger::describe::register).unwrap_or_default(),
                 )
             }
+            PointSource::Obis(spoken) => (
+                busbar_ledger::describe::codes(spoken),
+                busbar_ledger::describe::spoken(spoken),
+            ),
             PointSource::Computed(_) => ("computed".to_owned(), String::new()),
         };
         table.add_row(vec![

@@ -13,6 +13,7 @@ mod doctor_archive;
 mod endpoint;
 mod grid;
 pub mod import;
+mod import_vscp_p1;
 mod ledger;
 pub mod ledger_new;
 mod live;

@@ -17,6 +17,8 @@ use crate::format::visible;
 pub struct Output {
     json: bool,
     colour: bool,
+    /// Whether standard output is somebody else's.
+    aside: bool,
 }
 
 impl Output {
@@ -24,7 +26,20 @@ impl Output {
     pub fn new(json: bool) -> Self {
         let colour =
             std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Output { json, colour }
+        Output {
+            json,
+            colour,
+            aside: false,
+        }
+    }
+
+    /// The same on standard error, without colours: standard output is for something else.
+    pub fn aside(self) -> Self {
+        Output {
+            colour: false,
+            aside: true,
+            ..self
+        }
     }
 
     /// Whether the one JSON document is asked for.
@@ -67,6 +82,11 @@ impl Output {
     /// Prints a line of result. A reader that has gone away (`| head`) ends the program quietly.
     /// A result that cannot be written (a full disk) is a failure.
     pub fn line(&self, text: &str) {
+        if self.aside {
+            // Nobody to tell when that is gone.
+            let _ = writeln!(std::io::stderr(), "{text}");
+            return;
+        }
         match put(text) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),

@@ -233,12 +233,14 @@ mod tests {
             licence: None,
             ledgers: Vec::new(),
             discovers: true,
+            telegrams: false,
             protection: Some(Protection {
                 limits: Shield::On,
                 landlock: Shield::Partly("old".into()),
                 seccomp,
             }),
             worker: None,
+            failures: 0,
         }
     }
 

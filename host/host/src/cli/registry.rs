@@ -245,7 +245,7 @@ fn line_by_line(devices: &Devices, output: Output) {
 fn shown(view: &EntityView) -> String {
     let entity = &view.entity;
     format::value(
-        entity.value.as_ref(),
+        view.shown().as_ref(),
         entity.label.as_deref(),
         entity.unit.as_deref(),
         entity.quality,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use busbar_sinks::file::FileConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -28,6 +29,17 @@ pub async fn run(
     output: Output,
 ) -> Result<()> {
     let listen = config.web.listen;
+    let output = match (config.files.iter().any(FileConfig::is_stdout), output.is_json()) {
+        (true, true) => {
+            return Err(HostError::usage(
+                "a [[file]] of the configuration writes to standard output, where --json prints its document",
+                "Give the [[file]] a path, or leave out --json.",
+            ));
+        }
+        // Standard output is for readings alone.
+        (true, false) => output.aside(),
+        (false, _) => output,
+    };
     let host = Host::open(data_dir, config, Arc::new(catalog)).await?;
     let cancel = stop_on_signal();
     let done = if args.once {
@@ -127,7 +139,7 @@ pub async fn serve_until_stopped(
         .local_addr()
         .map_err(|e| HostError::io("cannot serve the live page", &e, hint))?;
     let _door = control::listen(host, data_dir, cancel.clone())?;
-    let shared = Shared::new(Arc::clone(&host.bus), host.started);
+    let shared = Shared::of(host);
     tokio::spawn(serve(listener, web::site(shared), cancel.clone()));
     host.start_sinks().await?;
     host.start().await?;

@@ -11,7 +11,12 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use busbar_sinks::file::FileConfig;
+use busbar_sinks::influxdb::InfluxConfig;
 use busbar_sinks::mqtt::MqttConfig;
+use busbar_sinks::prometheus::MetricsConfig;
+use busbar_sinks::sparkplug::SparkplugConfig;
+use busbar_sinks::vscp::VscpConfig;
 use serde::Deserialize;
 
 use crate::error::{HostError, Result};
@@ -48,12 +53,22 @@ pub struct Config {
     pub discover: DiscoverConfig,
     /// The limits of the site, for writes.
     pub site: SiteConfig,
+    /// What `/metrics` shows.
+    pub metrics: MetricsConfig,
+    /// Where readings are sent as line protocol.
+    pub influxdb: Option<InfluxConfig>,
+    /// Where readings are written down.
+    #[serde(rename = "file")]
+    pub files: Vec<FileConfig>,
     /// Endpoints to poll; each replaces a connection of the same name in the registry.
     #[serde(rename = "connection")]
     pub connections: Vec<ConnectionConfig>,
     /// The broker to publish on.
     pub mqtt: Option<MqttConfig>,
-    vscp: Option<toml::Value>,
+    /// How VSCP events look.
+    pub vscp: Option<VscpConfig>,
+    /// This host as an edge node of Sparkplug B.
+    pub sparkplug: Option<SparkplugConfig>,
     serve: Option<toml::Value>,
 }
 
@@ -62,6 +77,11 @@ impl Config {
     pub fn sinks(&self) -> busbar_sinks::sinks::Config {
         busbar_sinks::sinks::Config {
             mqtt: self.mqtt.clone(),
+            metrics: self.metrics.clone(),
+            influxdb: self.influxdb.clone(),
+            files: self.files.clone(),
+            vscp: self.vscp.clone(),
+            sparkplug: self.sparkplug.clone(),
         }
     }
 }
@@ -299,7 +319,12 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded> {
             )));
         }
     }
-    let warnings = not_built_yet(&config);
+    let mut warnings = not_built_yet(&config);
+    if config.vscp.is_some() && !config.mqtt.as_ref().is_some_and(|mqtt| mqtt.vscp) {
+        warnings.push(
+            "[vscp] says how events look, and nobody sends any: write vscp = true in [mqtt]".to_owned(),
+        );
+    }
     Ok(Loaded { config, warnings })
 }
 
@@ -313,7 +338,6 @@ fn not_built_yet(config: &Config) -> Vec<String> {
             ));
         }
     };
-    note(config.vscp.is_some(), "[vscp]");
     note(config.serve.is_some(), "[[serve]]");
     for c in &config.connections {
         note(c.item.is_some(), &format!("connection.item of \"{}\"", c.name));

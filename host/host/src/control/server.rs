@@ -189,7 +189,7 @@ pub fn listen(host: &Arc<Host>, data_dir: &Path, cancel: CancellationToken) -> R
     let made = identity(&path).map_err(cannot)?;
     let owner = std::fs::symlink_metadata(&path).map_err(cannot)?.uid();
     let listener = OwnersOnly { listener, owner };
-    let shared = Shared::new(Arc::clone(&host.bus), host.started);
+    let shared = Shared::of(host);
     let door = Door {
         host: Arc::clone(host),
         scan: Arc::default(),

@@ -72,6 +72,7 @@ pub fn assess(
         firmware: device.firmware,
         model: device.model,
         readable,
+        ..Facts::default()
     };
     let readings = readings(ledger, image, &facts);
     let verdicts = verdicts(ledger, &readings, &facts, &|_| false);
@@ -121,6 +122,7 @@ pub async fn relearn(link: &Link, device: &Device) -> Result<Option<FoundDevice>
         firmware: firmware.as_deref(),
         model: meta.model.as_deref(),
         readable: None,
+        ..Facts::default()
     };
     let learned = learn(link, meta.unit, &meta.ledger, &facts, &tally).await?;
     if learned.lost || learned.readable.is_empty() || !tally.is_certain() {

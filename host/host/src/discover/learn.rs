@@ -140,6 +140,7 @@ pub(super) async fn learn_all(search: &Search<'_>, candidates: &[Candidate]) -> 
                 firmware: found.firmware.as_deref(),
                 model: found.model.as_deref(),
                 readable: None,
+                ..Facts::default()
             };
             let learned = tokio::select! {
                 biased;

@@ -39,6 +39,12 @@ pub struct LinkReport {
     pub foreign: u64,
     /// Answers that did not fit their request.
     pub bad_answers: u64,
+    /// Connections that were made.
+    #[serde(default)]
+    pub connects: u64,
+    /// Attempts to connect that failed.
+    #[serde(default)]
+    pub failed_connects: u64,
     /// Connections that were lost.
     pub lost: u64,
     /// The smoothed time from request to answer, in microseconds.
@@ -80,6 +86,8 @@ impl LinkReport {
             late: stats.late,
             foreign: stats.foreign,
             bad_answers: stats.bad_answers,
+            connects: stats.connects,
+            failed_connects: stats.failed_connects,
             lost: stats.lost,
             latency_us: stats
                 .latency

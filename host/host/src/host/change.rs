@@ -21,9 +21,13 @@ impl Host {
         let mut all = self.concerned(change).await?;
         change::fits(change, all.first(), &self.config)?;
         change::apply(&self.registry, change).await?;
-        if matches!(change, Change::Replace { .. }) {
+        if let Change::Replace { old, .. } = change {
             adopt_ledgers(&self.registry, &self.catalog).await?;
+            self.book.replaced(old);
         }
+        let known = self.registry.devices().await?;
+        self.book
+            .keep_only(&known.into_iter().map(|device| device.id).collect());
         if change.needs_restart() {
             let now = Policy::of(&self.config, &kept(&self.registry).await?);
             for connection in &all {

@@ -2,4 +2,6 @@
 //! them is executed.
 
 pub mod energy_meter;
+pub mod ini;
 pub mod python;
+pub mod vscp_p1;

@@ -121,6 +121,7 @@ fn device_wants(device: &Device, due: Due) -> DeviceWants {
         firmware: device.meta.firmware.as_deref(),
         model: device.meta.model.as_deref(),
         readable: Some(&state.readable),
+        ..Facts::default()
     };
     DeviceWants {
         spans: wants(ledger, points.iter().copied(), &facts),

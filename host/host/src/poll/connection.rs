@@ -23,6 +23,7 @@ use super::unit::Unit;
 use crate::bus::{Bus, Device, Update};
 use crate::clock;
 use crate::discover::{self, FoundDevice};
+use crate::energy::book::Book;
 use crate::profile::{Profile, UnitProfile};
 
 /// A connection as the poller sees it.
@@ -39,6 +40,8 @@ pub struct Polled {
     pub max_words: u16,
     /// What was learned about its units.
     pub profile: Profile,
+    /// The accounts of its counters.
+    pub book: Arc<Book>,
 }
 
 /// Polls until cancelled. `epoch` is the moment that all connections share.
@@ -123,6 +126,7 @@ fn lane(
             devices.clone(),
             limits(polled.max_words, polled.profile.unit(id)),
             (Identities::of(&devices, &all), gateways.clone()),
+            &polled.book,
         ),
         trust: Trust::default(),
     });
@@ -236,6 +240,7 @@ fn promote(device: &Device) -> Vec<Promotion> {
         firmware: device.meta.firmware.as_deref(),
         model: device.meta.model.as_deref(),
         readable: None,
+        ..Facts::default()
     };
     let verdicts = verdicts(ledger, &readings, &facts, &ever);
     let mut promoted = Vec::new();

@@ -3,7 +3,6 @@
 
 pub mod blocks;
 pub mod connection;
-mod counters;
 mod identity;
 mod member;
 pub mod news;

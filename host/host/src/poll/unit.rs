@@ -14,12 +14,12 @@ use futures_util::future::join_all;
 use tracing::info;
 
 use super::blocks::{DeviceWants, Limits, Plans, UnitPlan, device_blocks};
-use super::counters::Counters;
 use super::identity::{Gateways, Held, Identities};
 use super::member::{Heard, Member};
 use super::schedule::{Due, due, patience};
 use super::zeros::{Zeros, disbelieved};
 use crate::bus::{Availability, Bus, Device, Slot, Stamp, Update};
+use crate::energy::book::{Book, DeviceBook};
 
 /// A unit and everything that lives at it.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Unit {
     /// The Modbus unit.
     pub id: u8,
     members: Vec<Member>,
-    counters: Vec<Counters>,
+    books: Vec<Arc<DeviceBook>>,
     zeros: Vec<Zeros>,
     identities: Identities,
     gateways: Gateways,
@@ -45,14 +45,23 @@ type Answer = (Span, Result<Vec<u16>, WireError>);
 
 impl Unit {
     /// A unit with its devices.
-    pub fn new(id: u8, devices: Vec<Arc<Device>>, limits: Limits, who: (Identities, Gateways)) -> Self {
+    pub fn new(
+        id: u8,
+        devices: Vec<Arc<Device>>,
+        limits: Limits,
+        who: (Identities, Gateways),
+        book: &Book,
+    ) -> Self {
         let members = devices.iter().map(|_| Member::default()).collect();
-        let counters = devices.iter().map(|_| Counters::default()).collect();
+        let books = devices
+            .iter()
+            .map(|device| book.device(&device.meta.id, device.meta.serial.as_deref()))
+            .collect();
         let zeros = devices.iter().map(|_| Zeros::default()).collect();
         Unit {
             id,
             members,
-            counters,
+            books,
             zeros,
             identities: who.0,
             gateways: who.1,
@@ -267,6 +276,7 @@ impl Unit {
             firmware: device.meta.firmware.as_deref(),
             model: device.meta.model.as_deref(),
             readable: Some(&state.readable),
+            ..Facts::default()
         };
         let ledger = &device.meta.ledger;
         let all = readings(ledger, &image, &facts);
@@ -284,7 +294,7 @@ impl Unit {
                 .filter(|i| state.slots[*i].is_polled())
                 .collect();
         }
-        let at_zero = self.counters[index].any_doubtful_at_zero();
+        let at_zero = self.books[index].any_doubtful_at_zero();
         let due = points.iter().map(|&i| (&ledger.points[i], &all[i]));
         let zeros = self.zeros[index].doubts(due, at_zero);
         let mut fresh: Vec<Option<Reading>> = all.into_iter().map(Some).collect();
@@ -295,15 +305,18 @@ impl Unit {
                 // What it read there belongs to nothing that it has as it is set up now.
                 _ if setup.rules_out(point.group.as_deref()) => slot.reading = Reading::unavailable(),
                 Some(reading) if !offline => {
-                    let (reading, note) = self.counters[index].judge(i, point, reading);
-                    if let Some(note) = note {
+                    let judged = self.books[index].judge(point, reading, now.wall_ms);
+                    if let Some(note) = judged.note {
                         info!(device = %device.meta.id, "{note}");
                     }
                     let reading = if zeros {
-                        disbelieved(point, reading)
+                        disbelieved(point, judged.reading)
                     } else {
-                        reading
+                        judged.reading
                     };
+                    if reading.value.is_some() {
+                        slot.carried = judged.carried;
+                    }
                     slot.take(reading, now, patience(point.rate, interval));
                 }
                 _ => slot.reading = Reading::unavailable(),

@@ -6,17 +6,19 @@
 mod api;
 mod error;
 mod guard;
+mod metrics;
 mod page;
 mod reading;
 pub mod server;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::routing::get;
 use tokio::sync::Semaphore;
 
 use crate::bus::Bus;
+use crate::host::Host;
 
 pub use error::ApiError;
 
@@ -29,15 +31,29 @@ pub struct Shared {
     pub started: tokio::time::Instant,
     /// Places for streams of events.
     streams: Arc<Semaphore>,
+    /// Places for scrapes.
+    scrapes: Arc<Semaphore>,
+    /// The host itself, for its health.
+    host: Weak<Host>,
 }
 
 impl Shared {
+    /// Serves a host.
+    pub fn of(host: &Arc<Host>) -> Self {
+        Shared {
+            host: Arc::downgrade(host),
+            ..Shared::new(Arc::clone(&host.bus), host.started)
+        }
+    }
+
     /// Serves this bus.
     pub fn new(bus: Arc<Bus>, started: tokio::time::Instant) -> Self {
         Shared {
             bus,
             started,
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            scrapes: Arc::new(Semaphore::new(MOST_SCRAPES)),
+            host: Weak::new(),
         }
     }
 }
@@ -45,10 +61,14 @@ impl Shared {
 /// Streams of events at once; they leave half of the connections to everything else.
 const MOST_STREAMS: usize = 32;
 
+/// Scrapes at once.
+const MOST_SCRAPES: usize = 4;
+
 /// What every listener serves.
 pub fn api(shared: Shared) -> Router {
     Router::new()
         .route("/healthz", get(api::health))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/v1/devices", get(api::devices))
         .route("/api/v1/entities", get(api::entities))
         .route("/api/v1/entities/{id}", get(api::entity))

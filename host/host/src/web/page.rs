@@ -133,7 +133,7 @@ fn interest(view: &EntityView) -> usize {
 fn row(view: &EntityView) -> Markup {
     let entity = &view.entity;
     let shown = format::value(
-        entity.value.as_ref(),
+        view.shown().as_ref(),
         entity.label.as_deref(),
         entity.unit.as_deref(),
         entity.quality,

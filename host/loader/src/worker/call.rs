@@ -53,7 +53,7 @@ unsafe extern "C" fn put(context: *mut c_void, tag: u32, data: *const u8, len: u
 }
 
 /// Runs a hook with a sink; the texts, or why it failed.
-fn with_sink(hook: impl FnOnce(*const Sink) -> i32) -> Result<Vec<(u32, String)>, String> {
+pub(super) fn with_sink(hook: impl FnOnce(*const Sink) -> i32) -> Result<Vec<(u32, String)>, String> {
     let mut collected = Collected::default();
     let sink = Sink {
         context: (&raw mut collected).cast(),
@@ -91,6 +91,12 @@ pub(crate) fn describe(vtable: Vtable) -> Result<Described, String> {
                 return Err("it says that it discovers, but has no discover function".into());
             }
             Tag::DISCOVERS => described.discovers = true,
+            Tag::TELEGRAMS if vtable.telegram.is_none() || vtable.recognise.is_none() => {
+                return Err(
+                    "it says that it takes telegrams, but lacks one of the functions for them".into(),
+                );
+            }
+            Tag::TELEGRAMS => described.telegrams = true,
             Tag::LEDGER => described.ledgers.push(BroughtLedger {
                 file: text,
                 text: String::new(),
@@ -157,7 +163,8 @@ pub(crate) fn discover(vtable: Vtable, ask: &Ask<'_>) -> Result<Step, String> {
     })
 }
 
-fn verdict(texts: Vec<(u32, String)>) -> Result<Option<Verdict>, String> {
+/// The verdict among the texts that a plugin gave, if there is one.
+pub(super) fn verdict(texts: Vec<(u32, String)>) -> Result<Option<Verdict>, String> {
     let mut verdict: Option<Verdict> = None;
     for (tag, text) in texts {
         if tag == Tag::NOTE {
@@ -231,6 +238,11 @@ mod tests {
         unsafe { (sink.put)(sink.context, Tag::DISCOVERS, std::ptr::null(), 0) }
     }
 
+    unsafe extern "C" fn takes_telegrams_without_a_function(out: *const Sink) -> i32 {
+        let sink = unsafe { &*out };
+        unsafe { (sink.put)(sink.context, Tag::TELEGRAMS, std::ptr::null(), 0) }
+    }
+
     unsafe extern "C" fn speaks_of_the_future(out: *const Sink) -> i32 {
         let sink = unsafe { &*out };
         unsafe { (sink.put)(sink.context, 4711, b"x".as_ptr(), 1) }
@@ -244,7 +256,7 @@ mod tests {
     fn describe_with(hook: busbar_plugin_sdk::abi::DescribeFn) -> Result<Described, String> {
         describe(Vtable {
             describe: Some(hook),
-            discover: None,
+            ..Vtable::default()
         })
     }
 
@@ -268,14 +280,19 @@ mod tests {
                 .unwrap_err()
                 .contains("no discover function")
         );
+        assert!(
+            describe_with(takes_telegrams_without_a_function)
+                .unwrap_err()
+                .contains("lacks one of the functions")
+        );
         assert_eq!(describe_with(speaks_of_the_future), Ok(Described::default()));
     }
 
     #[test]
     fn a_length_that_lies_is_refused() {
         let vtable = Vtable {
-            describe: None,
             discover: Some(claims_too_many),
+            ..Vtable::default()
         };
         assert!(discover(vtable, &Ask::default()).unwrap_err().contains("claims"));
         assert!(discover(Vtable::default(), &Ask::default()).is_err());

@@ -5,6 +5,7 @@
 
 mod call;
 mod library;
+mod listen;
 mod sandbox;
 mod seccomp;
 
@@ -72,6 +73,28 @@ fn serve() -> Result<(), crate::protocol::FrameError> {
                     .map(|answer| answer.and_then(|step| check::step(&step).map(|()| step)))
                 {
                     Some(Ok(step)) => Reply::Stepped(step),
+                    Some(Err(reason)) => Reply::Failed(reason),
+                    None => Reply::Failed("no such plugin in this worker".into()),
+                }
+            }
+            Request::Telegram { plugin, feed } => {
+                match libraries
+                    .get(plugin)
+                    .map(|library| listen::telegram(library.vtable, &feed.lend()))
+                    .map(|answer| answer.and_then(|heard| check::heard(&heard, feed.len()).map(|()| heard)))
+                {
+                    Some(Ok(heard)) => Reply::Heard(heard),
+                    Some(Err(reason)) => Reply::Failed(reason),
+                    None => Reply::Failed("no such plugin in this worker".into()),
+                }
+            }
+            Request::Recognise { plugin, telegram } => {
+                match libraries
+                    .get(plugin)
+                    .map(|library| listen::recognise(library.vtable, &telegram))
+                    .map(|answer| answer.and_then(|verdict| check::speakers(&verdict).map(|()| verdict)))
+                {
+                    Some(Ok(verdict)) => Reply::Recognised(verdict),
                     Some(Err(reason)) => Reply::Failed(reason),
                     None => Reply::Failed("no such plugin in this worker".into()),
                 }

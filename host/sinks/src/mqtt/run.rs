@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
 
 use super::client::{Connection, Message, Options, Presence};
@@ -15,6 +16,7 @@ use super::{Room, orders, states};
 use crate::health::Health;
 use crate::home_assistant;
 use crate::sinks::Site;
+use crate::vscp::{self, VscpConfig};
 
 /// How long the rooms have, when the host ends, to publish what they still hold.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -30,7 +32,13 @@ pub fn target(config: &MqttConfig) -> String {
 }
 
 /// Publishes until it is cancelled; then says goodbye.
-pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: CancellationToken) {
+pub async fn run(
+    config: MqttConfig,
+    vscp: Option<VscpConfig>,
+    site: Site,
+    health: Health,
+    cancel: CancellationToken,
+) {
     let topics = Topics::new(&config.prefix);
     let id: String = site.host_id.chars().take(ID_CHARS).collect();
     let presence = Arc::new(HostPresence(topics.clone()));
@@ -53,10 +61,14 @@ pub async fn run(config: MqttConfig, site: Site, health: Health, cancel: Cancell
     let mut rooms = JoinSet::new();
     rooms.spawn(states::run(room.clone(), leave.clone()));
     rooms.spawn(orders::run(room.clone(), leave.clone()));
+    if let Some(config) = vscp {
+        rooms.spawn(vscp::run::run(room.clone(), config, leave.clone()));
+    }
     rooms.spawn(home_assistant::run::run(room, leave.clone()));
 
     let close = CancellationToken::new();
-    let connection = tokio::spawn(connection.run(close.clone()));
+    // A sink that is dropped takes its connection with it.
+    let connection = AbortOnDropHandle::new(tokio::spawn(connection.run(close.clone())));
     cancel.cancelled().await;
     leave.cancel();
     let ended = async {

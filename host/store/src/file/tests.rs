@@ -157,7 +157,7 @@ async fn a_registry_of_the_first_schema_keeps_what_it_holds() {
             refused,
             StoreError::SchemaOlder {
                 found: 1,
-                known: 3,
+                known: 4,
                 ..
             }
         ),

@@ -1,5 +1,6 @@
 //! The registry: what was set up and what was found. Small, and safe from power cuts.
 
+mod accounts;
 mod approvals;
 mod audit;
 mod backup;
@@ -9,6 +10,7 @@ mod devices;
 mod owner;
 mod scans;
 
+pub use accounts::{KeptAccount, KeptStitch, STITCHES, StitchWhy};
 pub use audit::AuditPruned;
 pub use backup::{all as backups, backup};
 pub use copies::{Copy, Made, contents, copies};

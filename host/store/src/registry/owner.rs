@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::SqliteConnection;
 
-use crate::Registry;
 use crate::error::StoreError;
 use crate::model::{Approval, Device};
+use crate::{KeptAccount, Registry};
 
 /// Where the site's limits lie among the facts about this registry.
 const SITE: &str = "site";
@@ -104,6 +104,13 @@ impl Registry {
         sqlx::query("UPDATE approval SET fingerprint = ?2 WHERE device_id = ?1")
             .bind(old)
             .bind(Approval::OF_ANOTHER)
+            .execute(&mut *tx)
+            .await
+            .map_err(error)?;
+        // Its counters are another's from now on, also where neither tells its serial number.
+        sqlx::query("UPDATE account SET serial = ?2 WHERE device_id = ?1")
+            .bind(old)
+            .bind(KeptAccount::OF_ANOTHER)
             .execute(&mut *tx)
             .await
             .map_err(error)?;

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use busbar_store::{AuditKind, History, NewAudit, Quality, Registry, Sample, StoreError};
 
-use crate::{connection, names};
+use crate::{accounts, connection, names};
 
 const DIR: &str = "BUSBAR_STORE_CHILD_DIR";
 const JOB: &str = "BUSBAR_STORE_CHILD_JOB";
@@ -113,7 +113,7 @@ async fn write_for_ever(dir: &Path) -> Result<(), StoreError> {
     let (history, _) = History::open(&registry).await?;
     let first = names(&registry).await.len();
     for number in first.. {
-        registry
+        let added = registry
             .add_connection(connection(&format!("n{number:06}")), 1)
             .await?;
         say(&format!("name n{number:06}"));
@@ -129,6 +129,12 @@ async fn write_for_ever(dir: &Path) -> Result<(), StoreError> {
             )
             .await?;
         say(&format!("sample {number}"));
+        if registry.devices().await?.is_empty() {
+            registry.apply_scan(&added.id, &accounts::meter(), 1).await?;
+        }
+        let account = accounts::account("energy", number as f64, 0.0);
+        registry.keep_accounts(&[account], &[]).await?;
+        say(&format!("account {number}"));
         if number % 40 == 39 {
             registry.backup_if_due(number as i64 * 86_400_000).await?;
         }

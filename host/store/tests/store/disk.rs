@@ -285,10 +285,10 @@ async fn a_read_only_file_system_with_the_wal_of_a_killed_host() {
     mount(&["-t", "tmpfs", "-o", "size=4m", "tmpfs", &dir]);
     let path = Path::new(&dir);
     let (mut host, lines) = child::spawn(path);
-    let said: Vec<String> = child::promises(lines).take(20).collect();
+    let said: Vec<String> = child::promises(lines).take(29).collect();
     host.kill().unwrap();
     host.wait().unwrap();
-    assert!(said.last().unwrap().starts_with("sample"), "{said:?}");
+    assert!(said.last().unwrap().starts_with("account"), "{said:?}");
     mount(&["-o", "remount,bind,ro", &dir]);
     let registry = Registry::open_read_only(path).await.unwrap();
     assert!(names(&registry).await.len() >= 9, "a command reads the WAL, too");

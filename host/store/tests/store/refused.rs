@@ -101,7 +101,7 @@ async fn a_newer_schema() {
                 error,
                 StoreError::SchemaNewer {
                     found: 999,
-                    known: 3,
+                    known: 4,
                     ..
                 }
             ),
@@ -141,7 +141,7 @@ async fn an_older_schema_for_a_command() {
             error,
             StoreError::SchemaOlder {
                 found: 0,
-                known: 3,
+                known: 4,
                 ..
             }
         ),

@@ -153,14 +153,14 @@ async fn run_sql(path: &Path, sql: &'static str) {
 #[tokio::test]
 async fn a_copy_of_an_older_busbar_is_brought_up_to_date() {
     let (dir, copy) = registry_with_copy().await;
-    let before_writes = "DROP TABLE audit; DROP TABLE approval; DROP TABLE replacement; \
+    let before_writes = "DROP TABLE stitch; DROP TABLE account; DROP TABLE audit; DROP TABLE approval; DROP TABLE replacement; \
                          ALTER TABLE device DROP COLUMN own_name; DELETE FROM _sqlx_migrations WHERE version > 1";
     run_sql(&copy, before_writes).await;
     let older = fs::read(&copy).unwrap();
     let listed = copies(dir.path()).await;
     assert_eq!(listed[0].contents.as_ref().unwrap().schema, 1, "{listed:?}");
     let done = restore(dir.path(), &copy).await.unwrap();
-    assert_eq!(done.contents.schema, 3);
+    assert_eq!(done.contents.schema, 4);
     assert_eq!(fs::read(&copy).unwrap(), older, "the copy itself stays as it is");
     let registry = open(dir.path()).await;
     assert_eq!(names(&registry).await, ["kept"]);

@@ -18,8 +18,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::model::{Bridge, Class, IdentityFormat, Order, Rate, Total};
 use crate::span::Function;
 
-pub(crate) use types::TypeName;
-pub(crate) use values::{At, End, Entries, Factor, ForEach, Labels, Number, Operand, Run};
+pub(crate) use types::{PointType, TypeName};
+pub(crate) use values::{At, Codes, End, Entries, Factor, ForEach, Labels, Number, Operand, Run};
 pub(crate) use write::{Absent, Interlock, Lease, Link, Verification, Write};
 
 /// A Busbar ledger: one kind of device or service, how to recognise it, its points.
@@ -290,13 +290,23 @@ pub(crate) struct Condition {
 /// One value of a device.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["at"] }, { "required": ["obis"] }]))]
 pub(crate) struct Point {
-    /// Zero-based address.
-    #[schemars(required)]
+    /// Zero-based address. Either this or `obis`.
     pub(crate) at: Option<At<i64>>,
-    /// The type on the wire; may be left out with `bit` or `bits` and for coils and discrete inputs.
+    /// The code of its line in the telegrams that the device sends by itself, instead of an address: "1-0:1.8.0". `n`
+    /// stands for the channel of the device. Of several codes the first that is there counts.
+    pub(crate) obis: Option<At<Codes>>,
+    /// With `obis`: the bracket, from 1, or from -1 for the last; the last one with a value when left out.
+    #[schemars(range(min = -64, max = 64))]
+    pub(crate) bracket: Option<At<i64>>,
+    /// With `obis`: the lowest and the highest value that is one, [low, high].
+    #[schemars(length(min = 2, max = 2))]
+    pub(crate) within: Option<At<Vec<Number>>>,
+    /// The type on the wire; may be left out with `bit` or `bits`, for coils and discrete inputs, and with `obis`, where
+    /// it is number.
     #[serde(rename = "type")]
-    pub(crate) ty: Option<At<TypeName>>,
+    pub(crate) ty: Option<At<PointType>>,
     /// Where the bytes A B C D of the value lie on the wire, for any width; ABCD when left out.
     pub(crate) order: Option<Order>,
     /// Value = raw * scale + offset.
@@ -435,6 +445,10 @@ pub(crate) struct Computed {
     pub(crate) sum_abs_products: Option<Vec<Vec<At<Operand>>>>,
     /// |a|
     pub(crate) absolute: Option<At<Operand>>,
+    /// -1 where a is below 0, else 1.
+    pub(crate) sign: Option<At<Operand>>,
+    /// a + b + … of those that the device has.
+    pub(crate) sum_present: Option<Vec<At<Operand>>>,
     /// The first that is known.
     pub(crate) first_valid: Option<Vec<At<Operand>>>,
     /// Keeps the result within [low, high].
@@ -481,6 +495,10 @@ pub(crate) struct Formula {
     pub(crate) sum_abs_products: Option<Vec<Vec<At<Operand>>>>,
     /// |a|
     pub(crate) absolute: Option<At<Operand>>,
+    /// -1 where a is below 0, else 1.
+    pub(crate) sign: Option<At<Operand>>,
+    /// a + b + … of those that the device has.
+    pub(crate) sum_present: Option<Vec<At<Operand>>>,
     /// The first that is known.
     pub(crate) first_valid: Option<Vec<At<Operand>>>,
     /// Keeps the result within [low, high].

@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::model::SpokenType;
+
 /// Types on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TypeName {
@@ -95,6 +97,58 @@ impl JsonSchema for TypeName {
                 { "enum": long },
                 { "type": "string", "pattern": "^([IiUu](16|32|64)|[Uu]24|[Ff](32|64)|[Uu]?[Ii][Nn][Tt](16|32|64)|[Ff][Ll][Oo][Aa][Tt](32|64)|[Bb][Cc][Dd]|[Bb][Ii][Tt][Ss]|[Tt][Ee][Xx][Tt])$" }
             ]
+        })
+    }
+}
+
+/// Types of a point: those on the wire, and those in telegrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PointType {
+    /// In registers; `text` also in telegrams.
+    Wire(TypeName),
+    /// In telegrams only.
+    Spoken(SpokenType),
+}
+
+/// The types that only points with `obis` have.
+const SPOKEN: [SpokenType; 5] = [
+    SpokenType::Number,
+    SpokenType::Integer,
+    SpokenType::Octets,
+    SpokenType::Timestamp,
+    SpokenType::Raw,
+];
+
+impl<'de> Deserialize<'de> for PointType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyName;
+        impl Visitor<'_> for AnyName {
+            type Value = PointType;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a type such as \"u16\" or \"FLOAT32\"")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<PointType, E> {
+                let spoken = SPOKEN.into_iter().find(|ty| ty.name() == name);
+                let wire = || TypeName::of(name).map(PointType::Wire);
+                spoken
+                    .map(PointType::Spoken)
+                    .or_else(wire)
+                    .ok_or_else(|| E::unknown_variant(name, TypeName::KNOWN))
+            }
+        }
+        deserializer.deserialize_str(AnyName)
+    }
+}
+
+impl JsonSchema for PointType {
+    fn schema_name() -> Cow<'static, str> {
+        "PointType".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let wire = generator.subschema_for::<TypeName>();
+        json_schema!({
+            "description": "A type on the wire; for a point with `obis` number, integer, text, octets, timestamp or raw.",
+            "anyOf": [wire, { "enum": SPOKEN.map(SpokenType::name) }]
         })
     }
 }

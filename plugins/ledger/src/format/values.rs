@@ -406,6 +406,49 @@ impl JsonSchema for Operand {
     }
 }
 
+/// Codes of lines in telegrams: one, or several of which the first that is there counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Codes(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Codes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyCodes;
+        impl<'de> Visitor<'de> for AnyCodes {
+            type Value = Codes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a code such as \"1-0:1.8.0\", or a list of them")
+            }
+            fn visit_str<E: de::Error>(self, code: &str) -> Result<Codes, E> {
+                Ok(Codes(vec![code.to_owned()]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Codes, A::Error> {
+                let mut codes = Vec::new();
+                while let Some(code) = seq.next_element::<String>()? {
+                    codes.push(code);
+                }
+                Ok(Codes(codes))
+            }
+        }
+        deserializer.deserialize_any(AnyCodes)
+    }
+}
+
+impl JsonSchema for Codes {
+    fn schema_name() -> Cow<'static, str> {
+        "Codes".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let code = r"^\d{1,3}-(\d{1,3}|n):\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?$";
+        json_schema!({
+            "description": "One OBIS code, or several of which the first that is there counts.",
+            "anyOf": [
+                { "type": "string", "pattern": code },
+                { "type": "array", "items": { "type": "string", "pattern": code }, "minItems": 1, "maxItems": 8 }
+            ]
+        })
+    }
+}
+
 /// One end of a range: a number, or `{ site = "-ac_power" }`.
 #[derive(Clone, Debug)]
 pub(crate) enum End {

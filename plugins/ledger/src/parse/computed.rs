@@ -18,13 +18,15 @@ use crate::model::{Expression, Point, PointSource};
 const MIN_DENOMINATOR: f64 = 1e-9;
 
 /// The keys of which a formula has exactly one.
-const FORMULAS: [&str; 7] = [
+const FORMULAS: [&str; 9] = [
     "sum",
     "difference",
     "product",
     "ratio",
     "sum_abs_products",
     "absolute",
+    "sign",
+    "sum_present",
     "first_valid",
 ];
 
@@ -109,6 +111,8 @@ fn formula_of(computed: &mut format::Computed) -> Formula {
         ratio: computed.ratio.take(),
         sum_abs_products: computed.sum_abs_products.take(),
         absolute: computed.absolute.take(),
+        sign: computed.sign.take(),
+        sum_present: computed.sum_present.take(),
         first_valid: computed.first_valid.take(),
         clamp: computed.clamp.take(),
         min_denominator: computed.min_denominator.take(),
@@ -225,6 +229,15 @@ impl Builder<'_> {
         }
         if let Some(operand) = formula.absolute {
             found.push(self.operand(operand).map(|a| Expression::Absolute(Box::new(a))));
+        }
+        if let Some(operand) = formula.sign {
+            found.push(self.operand(operand).map(|a| Expression::Sign(Box::new(a))));
+        }
+        if let Some(operands) = formula.sum_present {
+            found.push(
+                self.list(operands, "sum_present", place)
+                    .map(Expression::SumPresent),
+            );
         }
         if let Some(operands) = formula.first_valid {
             found.push(
@@ -368,10 +381,11 @@ fn decimals(expression: &Expression, points: &[Point], index: &HashMap<String, u
             .get(key)
             .and_then(|&i| points.get(i))
             .map_or(0, |point| point.decimals),
-        Expression::Constant(_) => 0,
-        Expression::Sum(all) | Expression::Product(all) | Expression::FirstValid(all) => {
-            all.iter().map(of).max().unwrap_or(0)
-        }
+        Expression::Constant(_) | Expression::Sign(_) => 0,
+        Expression::Sum(all)
+        | Expression::Product(all)
+        | Expression::FirstValid(all)
+        | Expression::SumPresent(all) => all.iter().map(of).max().unwrap_or(0),
         Expression::SumAbsProducts(all) => all.iter().flatten().map(of).max().unwrap_or(0),
         Expression::Difference(a, b) => of(a).max(of(b)),
         Expression::Ratio { .. } => 3,

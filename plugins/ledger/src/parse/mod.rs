@@ -8,6 +8,7 @@ mod computed;
 pub(crate) mod explain;
 mod head;
 mod labels;
+mod obis;
 mod overlap;
 mod points;
 mod references;
@@ -128,6 +129,7 @@ fn read(text: &str, sink: &mut Sink) -> Option<Ledger> {
         head::check_since(&drafts, &head, sink);
         head::check_models(&drafts, &head, sink);
         overlap::check(&drafts, &head, sink);
+        overlap::check_spoken(&drafts, sink);
         overlap::check_written(&drafts, sink);
     } else {
         // What follows from a line that cannot be parsed is not worth a word of its own.

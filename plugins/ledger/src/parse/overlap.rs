@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::Draft;
 use super::head::Head;
 use crate::diagnostics::{Diagnostic, Sink};
-use crate::model::{Order, Register, ValueType};
+use crate::model::{Order, Register, SpokenType, ValueType};
+use crate::obis::ObisPlace;
 use crate::span::Span;
 use crate::write::By;
 
@@ -66,6 +67,32 @@ pub(super) fn check(drafts: &[Draft], head: &Head, sink: &mut Sink) {
             .is_none_or(|f| f.span.function != claim.span.function || f.span.end() < claim.span.end());
         if ahead {
             furthest = Some(claim);
+        }
+    }
+}
+
+/// What a point in a telegram reads: a code, its bracket, how, and the unit of measurement.
+type Reading<'a> = (ObisPlace, Option<i8>, SpokenType, Option<&'a str>);
+
+/// Reports points in telegrams that read the same bracket of the same line in the same way.
+pub(super) fn check_spoken(drafts: &[Draft], sink: &mut Sink) {
+    let mut seen: HashMap<Reading<'_>, &Draft> = HashMap::new();
+    for draft in drafts.iter().filter(|draft| !draft.overlap) {
+        let Some(spoken) = draft.point.spoken() else {
+            continue;
+        };
+        for code in &spoken.codes {
+            let claim = (*code, spoken.bracket, spoken.ty, draft.point.unit.as_deref());
+            let Some(other) = seen.insert(claim, draft) else {
+                continue;
+            };
+            sink.push(Diagnostic {
+                code: "overlap",
+                message: format!("`{}` reads {code} as `{}` does", draft.point.key, other.point.key),
+                help: Some("check code and bracket; add `overlap = true` if both are meant".to_owned()),
+                span: Some(draft.key.clone()),
+                related: Some((other.key.clone(), format!("`{}` is here", other.point.key))),
+            });
         }
     }
 }

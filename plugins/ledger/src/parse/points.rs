@@ -11,11 +11,11 @@ use super::references::{self, Known, Reference, Target};
 use super::registers::{self, Shape};
 use super::section;
 use super::text::decimals_of;
-use super::{Draft, MAX_POINTS, write};
+use super::{Draft, MAX_POINTS, obis, write};
 use crate::classes::{default_label, default_rate};
 use crate::diagnostics::Sink;
 use crate::format::{self, Access, At, ForEach};
-use crate::model::{Condition, Point, PointSource, Scale, ValueType};
+use crate::model::{Condition, Point, PointSource, Scale, Spoken, SpokenType, ValueType};
 use crate::span::Function;
 
 /// The longest list of a `for_each`.
@@ -153,6 +153,8 @@ struct Template {
     point: Point,
     label: Option<String>,
     shapes: Vec<Shape>,
+    /// Where it lies in telegrams, instead of in registers.
+    spoken: Option<Spoken>,
     references: Vec<Reference>,
     since: Vec<At<String>>,
     otherwise: Option<Range<usize>>,
@@ -211,7 +213,10 @@ fn template(
         .iter()
         .filter_map(|fallback| fallback.value.since.as_ref());
     let since = point.since.iter().chain(of_fallbacks).cloned().collect();
-    let shapes = registers::shapes(&mut point, key, lost, &head.read, sink);
+    let (spoken, shapes) = match point.obis.take() {
+        Some(codes) => (obis::spoken(&mut point, codes, key, lost, sink), Vec::new()),
+        None => (None, registers::shapes(&mut point, key, lost, &head.read, sink)),
+    };
     let label_table = labels.of_point(point.labels.take(), sink);
     let unit_lost = lost("unit");
     let unit = common::unit(point.unit.take(), point.class.as_ref(), unit_lost, sink);
@@ -235,12 +240,22 @@ fn template(
         .take()
         .and_then(|write| write::check(write, &place, lost, &mut references, sink));
 
-    let own = shapes.first()?;
+    if shapes.is_empty() && spoken.is_none() {
+        return None;
+    }
     let otherwise = point.otherwise.take().map(|otherwise| otherwise.span);
     if let Some(span) = labels_at {
-        let register = &own.register;
-        let whole = register.scale == Scale::ONE && !offset_given && register.scale_point.is_none();
-        if matches!(register.ty, ValueType::F32 | ValueType::F64 | ValueType::Text) || !whole {
+        let is_whole = match (shapes.first(), &spoken) {
+            (Some(own), _) => {
+                let register = &own.register;
+                let whole = register.scale == Scale::ONE && !offset_given && register.scale_point.is_none();
+                whole && !matches!(register.ty, ValueType::F32 | ValueType::F64 | ValueType::Text)
+            }
+            (None, spoken) => spoken
+                .as_ref()
+                .is_some_and(|spoken| spoken.ty == SpokenType::Integer),
+        };
+        if !is_whole {
             sink.add(
                 "labels",
                 span,
@@ -249,25 +264,33 @@ fn template(
             );
         }
     }
-    let counts = matches!(
-        own.register.ty,
-        ValueType::U16 | ValueType::U24 | ValueType::U32 | ValueType::U64
-    ) && own.register.scale_point.is_none();
+    let counts = shapes.first().is_some_and(|own| {
+        let unsigned = matches!(
+            own.register.ty,
+            ValueType::U16 | ValueType::U24 | ValueType::U32 | ValueType::U64
+        );
+        unsigned && own.register.scale_point.is_none()
+    });
     if !counts {
         common::no_wrap(point.total.as_ref(), sink);
     }
-    let measured = match own.register.ty {
-        _ if own.register.scale_point.is_some() => 3,
-        ValueType::F32 | ValueType::F64 => 3,
-        ValueType::Text => 0,
-        _ => shapes
-            .iter()
-            .map(|shape| decimals_of(shape.register.scale))
-            .max()
-            .unwrap_or(0),
+    let measured = match (shapes.first().map(|own| &own.register), &spoken) {
+        (None, Some(spoken)) => obis::decimals(spoken.ty, unit.as_deref()),
+        (None, None) => 0,
+        (Some(own), _) if own.scale_point.is_some() => 3,
+        (Some(own), _) => match own.ty {
+            ValueType::F32 | ValueType::F64 => 3,
+            ValueType::Text => 0,
+            _ => shapes
+                .iter()
+                .map(|shape| decimals_of(shape.register.scale))
+                .max()
+                .unwrap_or(0),
+        },
     };
     Some(Template {
         label,
+        spoken,
         references,
         since,
         otherwise,
@@ -405,7 +428,10 @@ impl Template {
             Some(label) => repeat.fill(label),
             None => default_label(&name),
         };
-        point.source = PointSource::Registers(registers);
+        point.source = match &self.spoken {
+            Some(spoken) => PointSource::Obis(spoken.clone()),
+            None => PointSource::Registers(registers),
+        };
         point.group = point.group.map(|group| repeat.fill(&group));
         point.origin = point.origin.map(|origin| repeat.fill(&origin));
         point.note = point.note.map(|note| repeat.fill(&note));

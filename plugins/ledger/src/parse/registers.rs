@@ -1,9 +1,10 @@
 //! How a value lies in registers: type, length, order, factor, sentinels.
 
 use super::common::{self, fixed_words, type_name};
+use super::obis;
 use super::text::{FactorFault, parse_factor};
 use crate::diagnostics::Sink;
-use crate::format::{self, At, Factor, TypeName};
+use crate::format::{self, At, Factor, PointType, TypeName};
 use crate::model::{Order, ReadRules, Register, Scale, ValueType};
 use crate::span::{Function, Span};
 
@@ -47,7 +48,7 @@ pub(super) fn shapes(
 ) -> Vec<Shape> {
     let function = point.function.unwrap_or(read.function);
     let at = point.at.take();
-    if at.is_none() && !lost("at") {
+    if at.is_none() && !lost("at") && !lost("obis") {
         sink.add(
             "missing-key",
             key.span.clone(),
@@ -55,7 +56,11 @@ pub(super) fn shapes(
             "add the zero-based address: `at = 800`",
         );
     }
-    let ty = type_of(point, function, key, lost, sink);
+    obis::only_spoken(point, sink);
+    let ty = match wire_type(point.ty.take(), sink) {
+        Ok(given) => type_of(point, given.as_ref(), function, key, lost, sink),
+        Err(Told) => None,
+    };
     let fallbacks = std::mem::take(&mut point.fallback);
     let (Some(at), Some(ty)) = (at, ty) else {
         return Vec::new();
@@ -83,9 +88,36 @@ pub(super) fn shapes(
     all
 }
 
+/// What is wrong was told.
+struct Told;
+
+/// The type that was given, where it is one of registers.
+fn wire_type(given: Option<At<PointType>>, sink: &mut Sink) -> Result<Option<At<TypeName>>, Told> {
+    match given {
+        None => Ok(None),
+        Some(At {
+            value: PointType::Wire(value),
+            span,
+        }) => Ok(Some(At { value, span })),
+        Some(At {
+            value: PointType::Spoken(ty),
+            span,
+        }) => {
+            sink.add(
+                "type",
+                span,
+                format!("type {} is one of telegrams", ty.name()),
+                "write u16, i32 or another one of registers, or obis = \"1-0:1.8.0\" instead of `at`",
+            );
+            Err(Told)
+        }
+    }
+}
+
 /// The type: given, or said by `bit`, `bits` or a function that reads bits.
 fn type_of(
     point: &format::Point,
+    given: Option<&At<TypeName>>,
     function: Function,
     key: &At<String>,
     lost: &dyn Fn(&str) -> bool,
@@ -96,7 +128,7 @@ fn type_of(
         .as_ref()
         .map(|b| &b.span)
         .or(point.bits.as_ref().map(|b| &b.span));
-    match (&point.ty, by_bit) {
+    match (given, by_bit) {
         (Some(ty), Some(span)) if ty.value != TypeName::Bits => {
             sink.add(
                 "bits",

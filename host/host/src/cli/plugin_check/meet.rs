@@ -193,6 +193,7 @@ impl Meeting<'_> {
             firmware: found.firmware.as_deref(),
             model: found.model.as_deref(),
             readable: None,
+            ..Facts::default()
         };
         let tally = Tally::default();
         let known = learn_either(link, found.unit, ledger, &facts, &tally)
@@ -219,6 +220,11 @@ fn ledger_of(found: &Found, ledgers: &[Arc<Ledger>]) -> Option<Arc<Ledger>> {
     }
 }
 
+/// Whether a plugin may make a ledger of this name for a device: under its own, or that of one which it brings.
+fn may_make(name: &str, plugin: &str, brought: &[Arc<Ledger>]) -> bool {
+    name.starts_with(&format!("{plugin}/")) || brought.iter().any(|ledger| ledger.name == name)
+}
+
 /// Why a device that was found cannot be read by the ledger that the plugin names for it.
 fn wrong_ledger(found: &Found, plugin: &str, ledgers: &[Arc<Ledger>]) -> Option<String> {
     let Found { ledger: name, id, .. } = found;
@@ -231,8 +237,9 @@ fn wrong_ledger(found: &Found, plugin: &str, ledgers: &[Arc<Ledger>]) -> Option<
         Err(faults) => Some(format!(
             "the ledger that it made for the device {id} has faults: {faults}"
         )),
-        Ok(made) if made.name != *name || !name.starts_with(&format!("{plugin}/")) => Some(format!(
-            "it made a ledger {:?} for the device {id} and calls it {name:?}; it may only make {plugin}/…",
+        Ok(made) if made.name != *name || !may_make(name, plugin, ledgers) => Some(format!(
+            "it made a ledger {:?} for the device {id} and calls it {name:?}; it may only make {plugin}/… and what it \
+             brings itself",
             made.name
         )),
         Ok(_) => None,

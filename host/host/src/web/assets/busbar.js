@@ -8,12 +8,14 @@ let last = null;
 
 function shown(entity) {
   if (entity.value === null) return entity.quality === "invalid" ? "no value" : "–";
+  // A counter that began anew is shown with what it had counted before.
+  const value = entity.total ?? entity.value;
   let text;
   if (entity.label !== null && entity.label.includes(String(entity.value))) text = entity.label;
   else if (entity.label !== null) text = `${entity.label} (${entity.value})`;
   else if (entity.value === "") text = "(empty)";
-  else if (typeof entity.value === "number") text = String(Math.round(entity.value * 1e4) / 1e4);
-  else text = entity.value;
+  else if (typeof value === "number") text = String(Math.round(value * 1e4) / 1e4);
+  else text = value;
   return entity.unit === null ? text : `${text} ${entity.unit}`;
 }
 

@@ -1,7 +1,7 @@
 //! What a point is to Home Assistant: device class, unit, state class, decimals, category, and whether it is shown from
 //! the start. Pure.
 
-use busbar_ledger::model::{Class, Point, PointSource, Rate, Total, ValueType};
+use busbar_ledger::model::{Class, Point, PointSource, Rate, SpokenType, Total, ValueType};
 
 /// How Home Assistant measures a point.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,6 +140,7 @@ pub fn is_text(point: &Point) -> bool {
         PointSource::Registers(registers) => {
             registers.first().is_some_and(|first| first.ty == ValueType::Text)
         }
+        PointSource::Obis(spoken) => matches!(spoken.ty, SpokenType::Text | SpokenType::Raw),
         PointSource::Computed(_) => false,
     }
 }

@@ -186,7 +186,7 @@ impl Connection {
             self.version = other;
         }
         let shared = &self.publisher.0;
-        let Some(largest) = shared.largest_on_the_way() else {
+        let Some(largest) = shared.take_largest_lost() else {
             self.suspicious = 0;
             return;
         };

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) health: Health,
     /// The largest message that the broker was found to take, in bytes.
     pub(super) largest: AtomicUsize,
+    /// The largest message that was lost since somebody asked, in bytes.
+    largest_lost: AtomicUsize,
     window: Semaphore,
     on_the_way: Mutex<OnTheWay>,
     told: Mutex<BTreeSet<String>>,
@@ -73,6 +75,7 @@ impl Publisher {
             opened: Notify::new(),
             health,
             largest: AtomicUsize::new(usize::MAX),
+            largest_lost: AtomicUsize::new(0),
             window: Semaphore::new(WINDOW),
             on_the_way: Mutex::default(),
             told: Mutex::default(),
@@ -132,14 +135,20 @@ impl Shared {
             let flight = Flight::departs(self, size);
             let outcome = session.client.publish(message).await;
             drop(flight);
+            if outcome == Outcome::Lost {
+                self.largest_lost.fetch_max(size, Relaxed);
+            }
             return self.note(&topic, outcome);
         };
         self.note(&message.topic, outcome)
     }
 
-    /// The largest message that the broker has not answered.
-    pub(super) fn largest_on_the_way(&self) -> Option<usize> {
-        self.on_the_way().sizes.values().copied().max()
+    /// The largest message that the broker had not answered when its last session ended; forgotten by that.
+    pub(super) fn take_largest_lost(&self) -> Option<usize> {
+        let lost = self.largest_lost.swap(0, Relaxed);
+        // Not all may know by now that theirs is lost.
+        let on_the_way = self.on_the_way().sizes.values().copied().max();
+        on_the_way.into_iter().chain((lost > 0).then_some(lost)).max()
     }
 
     fn note(&self, topic: &str, outcome: Outcome) -> Outcome {

@@ -1,6 +1,6 @@
 //! A session over MQTT 3.1.1.
 
-use rumqttc_v4::mqttbytes::QoS;
+use rumqttc_v4::mqttbytes::{self, QoS};
 use rumqttc_v4::{
     AsyncClient, Broker, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill,
     MqttOptions, PublishOptions, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
@@ -145,15 +145,15 @@ fn fault(error: ConnectionError, about: &About) -> Fault {
             other => Fault::again(format!("the broker refuses: {other:?}")),
         },
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => session::silent(),
-        ConnectionError::Io(error) => closed(error, about),
+        ConnectionError::Io(error) => closed(&error, about),
         ConnectionError::MqttState(state) => match state {
             StateError::AwaitPingResp => session::silent(),
             StateError::ConnectionAborted if about.begun => Fault::again("it closed the connection"),
             StateError::ConnectionAborted => session::closed_at_the_door(),
-            StateError::Io(error) => closed(error, about),
-            StateError::Deserialization(rumqttc_v4::mqttbytes::Error::PayloadSizeLimitExceeded {
-                ..
-            }) => Fault::again(
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
+                closed(&error, about)
+            }
+            StateError::Deserialization(mqttbytes::Error::PayloadSizeLimitExceeded { .. }) => Fault::again(
                 "it has a message on a topic that Busbar listens to which is too large for a command: remove it \
                      (an empty retained message on the same topic does that)",
             ),
@@ -166,7 +166,7 @@ fn fault(error: ConnectionError, about: &About) -> Fault {
     }
 }
 
-fn closed(error: std::io::Error, about: &About) -> Fault {
+fn closed(error: &std::io::Error, about: &About) -> Fault {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error.kind() {
         ConnectionAborted | ConnectionReset | UnexpectedEof if !about.begun => session::closed_at_the_door(),

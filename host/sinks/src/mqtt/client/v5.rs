@@ -3,8 +3,9 @@
 use rumqttc_v5::mqttbytes::QoS;
 use rumqttc_v5::{
     AsyncClient, Broker, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event, EventLoop,
-    Incoming, LastWill, MqttOptions, PublishNoticeError, PublishOptions, PublishProperties, StateError,
-    SubscribeFilterInput, SubscribeReasonCode, TlsConfiguration, Transport, mqttbytes,
+    Incoming, LastWill, MqttOptions, PubAckReason, PublishNoticeError, PublishOptions, PublishProperties,
+    PublishResult, StateError, SubscribeFilterInput, SubscribeReasonCode, TlsConfiguration, Transport,
+    mqttbytes,
 };
 
 use super::fault::{Fault, Kind, not_let_in, not_this_id, not_this_version, quoted};
@@ -90,6 +91,10 @@ pub(super) async fn publish(client: &AsyncClient, message: Message) -> Outcome {
         Err(error) => return session::local(&error),
     };
     match notice.wait_async().await {
+        Ok(PublishResult::Qos1(answer)) => match answer.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Outcome::Taken,
+            reason => Outcome::Rejected(format!("{reason:?}")),
+        },
         Ok(_) => Outcome::Taken,
         Err(PublishNoticeError::V5PubAck(reason)) => Outcome::Rejected(format!("{reason:?}")),
         Err(PublishNoticeError::RetainNotSupported) => {
@@ -148,12 +153,14 @@ fn fault(error: ConnectionError, about: &About) -> Fault {
     match error {
         ConnectionError::ConnectionRefused(code) => refused(code, about),
         ConnectionError::Timeout(_) => session::silent(),
-        ConnectionError::Io(error) => closed(error, about),
+        ConnectionError::Io(error) => closed(&error, about),
         ConnectionError::MqttState(state) => match state {
             StateError::AwaitPingResp => session::silent(),
             StateError::ConnectionAborted if about.begun => Fault::again("it closed the connection"),
             StateError::ConnectionAborted => session::closed_at_the_door(),
-            StateError::Io(error) => closed(error, about),
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
+                closed(&error, about)
+            }
             StateError::ServerDisconnect {
                 reason_code,
                 reason_string,
@@ -177,7 +184,7 @@ fn fault(error: ConnectionError, about: &About) -> Fault {
     }
 }
 
-fn closed(error: std::io::Error, about: &About) -> Fault {
+fn closed(error: &std::io::Error, about: &About) -> Fault {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error.kind() {
         ConnectionAborted | ConnectionReset | UnexpectedEof if !about.begun => session::closed_at_the_door(),

@@ -45,6 +45,7 @@ impl Plugin for Meters {
             licence: env!("CARGO_PKG_LICENSE"),
             ledgers: vec![(LEDGER_FILE, LEDGER_TEXT)],
             discovers: true,
+            ..Description::default()
         }
     }
 
