@@ -135,7 +135,7 @@ pub fn option(name: &str) -> String {
 }
 
 /// A text in a template.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('\'');
     for c in text.chars() {
