@@ -215,7 +215,7 @@ class Test:
         await until("Busbar takes the name", asked)
 
         async def renamed():
-            return (await self.home.registry())[f"{device}_{key}"]["original_name"] == name
+            return (await self.state(f"{device}_{key}"))["attributes"]["friendly_name"].endswith(name)
 
         await until("the new name is there", renamed)
 
