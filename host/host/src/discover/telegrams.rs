@@ -275,7 +275,7 @@ async fn recognise(catalog: &Catalog, request: &Request, whole: &Whole, all: &mu
 
 /// What the telegram says of one device.
 fn judge(found: &Found, ledger: &Arc<Ledger>, lines: &[Line], offset: Option<i16>) -> FoundDevice {
-    let said = Said::new(found.unit, lines, offset.unwrap_or(time::CENTRAL_EUROPE));
+    let said = Said::of(ledger, found.unit, lines, offset);
     let device = Identified {
         id: &found.id,
         unit: found.unit,

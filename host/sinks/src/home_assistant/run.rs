@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -115,7 +116,13 @@ impl Telling {
             return false;
         }
         self.filters.clone_from(&filters);
-        self.inbox = self.room.publisher.open(filters);
+        let mut before = std::mem::replace(&mut self.inbox, self.room.publisher.open(filters));
+        // What had come in by now is heard.
+        while let Some(Some(event)) = before.next().now_or_never() {
+            if let Event::Message(message) = event {
+                self.hear(&message);
+            }
+        }
         true
     }
 

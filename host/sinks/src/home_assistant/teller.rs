@@ -16,6 +16,10 @@ const GONE_AFTER: Duration = Duration::from_secs(30);
 /// An empty message within this time of one of our own is that one, come back.
 const ECHO: Duration = Duration::from_secs(10);
 
+/// Where more topics than this were kept, some of what the broker brings at once may be missed, and what was missed must
+/// not be taken for deleted.
+const MOST_AT_ONCE: usize = 200;
+
 /// What came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -159,7 +163,11 @@ impl Teller {
     /// Devices that were deleted while nobody listened: the broker remembers what it was told, but not these. Each is asked
     /// for once in a session, after it settled.
     pub fn deleted_meanwhile<'a>(&mut self, devices: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        let remembers = *self.remembers.get_or_insert(self.marked);
+        let devices_told = self.announced.devices.iter();
+        let topics: usize = devices_told
+            .map(|(id, told)| self.discovery.topics(id, told).len())
+            .sum();
+        let remembers = *self.remembers.get_or_insert(self.marked) && topics <= MOST_AT_ONCE;
         let mut deleted = Vec::new();
         for id in devices {
             if !self.asked.insert(id.to_owned()) || !remembers || self.moved() {

@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test takes of this what it needs")]
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use busbar_ledger::presence::Status;
@@ -11,6 +10,7 @@ use busbar_ledger::value::{Quality, Reading, Value};
 use busbar_sinks::bus::{Availability, Bus, Device, DeviceMeta, Stamp, Update};
 use busbar_sinks::door::{Command, Door, Later, Reply, Writable};
 use busbar_sinks::sinks::Site;
+use tempfile::TempDir;
 
 /// A meter with a power, a counter and a state.
 pub const METER: &str = "ledger = \"test/meter\"\ntitle = \"Meter\"\n[points]\n\
@@ -22,6 +22,7 @@ pub const METER: &str = "ledger = \"test/meter\"\ntitle = \"Meter\"\n[points]\n\
 pub struct House {
     pub bus: Arc<Bus>,
     pub door: Arc<NotingDoor>,
+    dir: TempDir,
 }
 
 impl House {
@@ -29,6 +30,7 @@ impl House {
         House {
             bus: Arc::new(Bus::default()),
             door: Arc::new(NotingDoor::default()),
+            dir: TempDir::new().unwrap(),
         }
     }
 
@@ -48,7 +50,7 @@ impl House {
         Site {
             bus: Arc::clone(&self.bus),
             door: Arc::clone(&self.door) as Arc<dyn Door>,
-            data_dir: PathBuf::new(),
+            data_dir: self.dir.path().to_owned(),
             host_id: "test".to_owned(),
             version: "0",
         }

@@ -15,6 +15,7 @@ mod house;
 
 mod away;
 mod commands;
+mod home_assistant;
 mod refused;
 mod secrets;
 mod sink;

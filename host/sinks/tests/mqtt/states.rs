@@ -14,7 +14,8 @@ async fn states_and_availability_are_retained_in_both_versions() {
         let broker = Broker::start().await;
         let (house, devices) = House::with(&["one", "two"]);
         let mut ear = broker.listen(&["-t", "busbar/#"]).await;
-        let sink = Sink::start(&house, &format!("url = \"{}\"\n{version}", broker.url()));
+        let lines = format!("url = \"{}\"\nhome_assistant = false\n{version}", broker.url());
+        let sink = Sink::start(&house, &lines);
         assert_eq!(ear.on("busbar/status").await.payload, "online", "{version}");
         let state = ear.on("busbar/one/state").await;
         assert_eq!(

@@ -46,9 +46,10 @@ impl Meter {
     }
 
     /// Puts what a telegram says of it on the bus.
-    pub(super) fn take(&mut self, lines: &[Line], offset: i16, said_ms: Option<i64>, now: Stamp, bus: &Bus) {
+    pub(super) fn take(&mut self, lines: &[Line], set: Option<i16>, said_ms: Option<i64>, now: Stamp, bus: &Bus) {
         let device = Arc::clone(&self.device);
         let ledger = &device.meta.ledger;
+        let offset = set.unwrap_or(ledger.read.standard_offset);
         let said = Said::new(device.meta.unit, lines, offset);
         let all = readings_of(ledger, &said);
         if all.iter().all(|reading| reading.value.is_none()) {
@@ -273,7 +274,7 @@ mod tests {
 
     fn hear(meter: &mut Meter, said: &[&str]) {
         let said_ms = time::parse(NOW.1, 60).map(|seconds| seconds * 1000);
-        meter.take(&lines(said), 60, said_ms, now(), &Bus::default());
+        meter.take(&lines(said), Some(60), said_ms, now(), &Bus::default());
     }
 
     #[tokio::test(start_paused = true)]

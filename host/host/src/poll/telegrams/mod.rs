@@ -103,7 +103,8 @@ struct Lane {
     looked: Option<Instant>,
     /// What the stream seems to be, as it was told last.
     note: Option<String>,
-    offset: i16,
+    /// The standard time that the owner has set.
+    offset: Option<i16>,
 }
 
 impl Lane {
@@ -118,7 +119,7 @@ impl Lane {
         } = listened;
         let spoken_for = devices.into_iter().filter(|d| d.meta.is_polled());
         Lane {
-            offset: ear.keys.standard_offset.unwrap_or(time::CENTRAL_EUROPE),
+            offset: ear.keys.standard_offset,
             ear,
             bus: Arc::clone(bus),
             meters: spoken_for

@@ -161,7 +161,7 @@ pub fn is_noisy(point: &Point) -> bool {
         let day = point.key.strip_prefix("history_daily_")?.split('_').next()?;
         day.parse::<u32>().ok().map(|day| day > 0)
     };
-    point.key == "date_and_time"
+    matches!(point.key.as_str(), "date_and_time" | "time")
         || point.key.starts_with("diagnostics_last_errors")
         || of_an_earlier_day().unwrap_or(false)
 }

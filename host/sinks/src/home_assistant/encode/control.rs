@@ -118,12 +118,12 @@ pub fn last_write(device: &str, topics: &Topics) -> Component {
         "options": outcomes.map(|(_, name)| name),
         "entity_category": "diagnostic",
         "state_topic": results,
-        "value_template": format!("{{{{ {{{}}}.get(value_json.outcome) }}}}", list.join(",")),
+        "value_template": format!("{{{{ {{{}}}.get(value_json.outcome | string) if {THERE} else None }}}}", list.join(","), THERE = template::THERE),
         "json_attributes_topic": results,
         // The token of a write that asks twice is nobody's business.
         "json_attributes_template":
-            "{{ dict(value_json.items() | selectattr(0, 'in', ['entity', 'requested', 'reason', 'binding_limit', 'hint'])) \
-             | tojson }}",
+            "{{ dict((value_json if value_json is mapping else {}).items() | selectattr(0, 'in', ['entity', \
+             'requested', 'reason', 'binding_limit', 'hint'])) | tojson }}",
     });
     object(part)
 }

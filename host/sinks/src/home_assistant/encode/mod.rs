@@ -3,6 +3,7 @@
 mod classes;
 mod control;
 mod device;
+mod older;
 mod sensor;
 mod template;
 
@@ -110,8 +111,10 @@ impl Announcement {
     /// document for `<prefix>/<platform>/<device id>/<part's id>/config`.
     pub fn documents(&self) -> BTreeMap<&str, (&str, Value)> {
         let single = |component: &Component| {
+            let mut component = component.clone();
+            older::adapt(&mut component, &self.shared);
             let mut document = self.shared.clone();
-            document.extend(component.clone());
+            document.extend(component);
             document.remove("p");
             document.insert("dev".to_owned(), self.device.clone());
             document.insert("o".to_owned(), self.origin.clone());

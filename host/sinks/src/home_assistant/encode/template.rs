@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// The longest state that Home Assistant takes, in characters.
 const LONGEST: usize = 255;
+/// Whether what came in can be taken apart: the state of a device that is gone is empty, and so is no object.
+pub const THERE: &str = "value_json is mapping";
 /// What a template calls unknown. A label that reads so would not be seen.
 const NOTHING: &str = "None";
 
@@ -37,10 +39,10 @@ fn place(key: &str) -> String {
 pub fn number(key: &str, factor: Option<f64>, decimals: Option<u8>) -> String {
     let at = place(key);
     match factor {
-        None => format!("{{{{ {at} if {at} is number else None }}}}"),
+        None => format!("{{{{ {at} if {THERE} and {at} is number else None }}}}"),
         Some(factor) => {
             let decimals = decimals.unwrap_or(9);
-            format!("{{{{ ({at} * {factor}) | round({decimals}) if {at} is number else None }}}}")
+            format!("{{{{ ({at} * {factor}) | round({decimals}) if {THERE} and {at} is number else None }}}}")
         }
     }
 }
@@ -48,7 +50,7 @@ pub fn number(key: &str, factor: Option<f64>, decimals: Option<u8>) -> String {
 /// A number where it lies within bounds: anything else is an error in Home Assistant's log.
 pub fn bounded(key: &str, low: f64, high: f64) -> String {
     let at = place(key);
-    format!("{{{{ {at} if {at} is number and {low} <= {at} <= {high} else None }}}}")
+    format!("{{{{ {at} if {THERE} and {at} is number and {low} <= {at} <= {high} else None }}}}")
 }
 
 /// One of the names of an enumeration; `other` is what stands for every name that is not among them. Of a name that
@@ -68,9 +70,12 @@ pub fn named(key: &str, names: &[String], other: Option<&str>) -> String {
     // A number in the place of a name is one that has none.
     let other = other.map_or_else(
         || NOTHING.to_owned(),
-        |other| format!("{} if {at} is string else None", quoted(other)),
+        |other| format!("{} if {THERE} and {at} is string else None", quoted(other)),
     );
-    format!("{{{{ {name} if {at} in [{}] else {other} }}}}", listed.join(","))
+    format!(
+        "{{{{ {name} if {THERE} and {at} in [{}] else {other} }}}}",
+        listed.join(",")
+    )
 }
 
 /// What the state says, in other words; `None` for everything else.
@@ -84,7 +89,7 @@ pub fn translated(key: &str, words: &[(Value, String)]) -> String {
         .iter()
         .map(|(value, word)| format!("{}:{}", said(value), quoted(word)))
         .collect();
-    format!("{{{{ {{{}}}.get({at}) }}}}", list.join(","))
+    format!("{{{{ {{{}}}.get({at}) if {THERE} else None }}}}", list.join(","))
 }
 
 /// The other way round: what is sent for a choice.
@@ -100,7 +105,7 @@ pub fn choice(names: &[(f64, String)]) -> String {
 pub fn moment(key: &str) -> String {
     let at = place(key);
     format!(
-        "{{% set t = {at} if {at} is number else as_timestamp({at}, 0) %}}\
+        "{{% set v = {at} if {THERE} else None %}}{{% set t = v if v is number else as_timestamp(v, 0) %}}\
          {{{{ (t | as_datetime).isoformat() if t is number and 0 < t < 253402300800 else None }}}}"
     )
 }
@@ -108,13 +113,15 @@ pub fn moment(key: &str) -> String {
 /// Anything, as it is shown.
 pub fn text(key: &str) -> String {
     let at = place(key);
-    format!("{{{{ ({at} | string)[:{LONGEST}] if {at} is string or {at} is number else None }}}}")
+    format!(
+        "{{{{ ({at} | string)[:{LONGEST}] if {THERE} and ({at} is string or {at} is number) else None }}}}"
+    )
 }
 
 /// A text that may be written; empty where it is not known or too long to be shown in a field of `most` characters.
 pub fn writable_text(key: &str, most: usize) -> String {
     let at = place(key);
-    format!("{{{{ {at} if {at} is string and {at} | length <= {most} else '' }}}}")
+    format!("{{{{ {at} if {THERE} and {at} is string and {at} | length <= {most} else '' }}}}")
 }
 
 /// A name as an option: short enough, and none that Home Assistant takes for "unknown".
@@ -128,7 +135,7 @@ pub fn option(name: &str) -> String {
 }
 
 /// A text in a template.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('\'');
     for c in text.chars() {

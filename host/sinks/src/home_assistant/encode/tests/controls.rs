@@ -52,7 +52,7 @@ fn a_number_has_its_effective_limits_and_a_sensor_beside_it() {
         json!({ "p": "number", "unique_id": "dev_setpoint-set", "name": "Grid setpoint", "min": -500.0, "max": 800.0,
                 "step": 10.0, "mode": "box", "unit_of_measurement": "W", "device_class": "power",
                 "command_topic": "busbar/dev/setpoint/set",
-                "value_template": "{{ value_json.setpoint if value_json.setpoint is number and -500 <= value_json.setpoint \
+                "value_template": "{{ value_json.setpoint if value_json is mapping and value_json.setpoint is number and -500 <= value_json.setpoint \
                                    <= 800 else None }}" })
     );
     assert_eq!(told["setpoint"]["p"], "sensor");
@@ -71,7 +71,7 @@ fn switches_say_on_and_off_and_are_understood() {
     assert_eq!([&switch["payload_on"], &switch["payload_off"]], ["ON", "OFF"]);
     assert_eq!(
         switch["value_template"],
-        "{{ {0.0:'OFF',1.0:'ON'}.get(value_json.setpoint) }}"
+        "{{ {0.0:'OFF',1.0:'ON'}.get(value_json.setpoint) if value_json is mapping else None }}"
     );
 }
 

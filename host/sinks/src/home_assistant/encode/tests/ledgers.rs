@@ -84,6 +84,7 @@ const RULES: &[Row] = &[
         Some("measurement"),
     ),
     (Some(Class::Energy), "kWh", Some("energy"), "kWh", Some("running")),
+    (Some(Class::Energy), "GJ", Some("energy"), "GJ", Some("running")),
     (
         Some(Class::EnergyStorage),
         "kWh",
@@ -220,27 +221,6 @@ const BY_NAME: &[NamedRow] = &[
         "m/s",
         Some("measurement"),
     ),
-    (
-        "victron/gx-pulsemeter",
-        "aggregate",
-        Some("volume"),
-        "m³",
-        Some("total_increasing"),
-    ),
-    (
-        "victron/gx-tank",
-        "capacity",
-        Some("volume_storage"),
-        "m³",
-        Some("measurement"),
-    ),
-    (
-        "victron/gx-tank",
-        "remaining",
-        Some("volume_storage"),
-        "m³",
-        Some("measurement"),
-    ),
 ];
 
 /// The units that Home Assistant lets each device class have, in 2024.3 and in 2025.4, as far as they occur here.
@@ -335,6 +315,13 @@ fn expected(
         Some(_) => Some("total_increasing"),
         None => None,
     };
+    // A volume that runs is what was used, one that does not is what a tank holds.
+    if point.class == Some(Class::Volume) && point.unit.as_deref() == Some("m³") {
+        return match running {
+            None => (Some("volume_storage"), "m³", Some("measurement")),
+            running => (Some("volume"), "m³", running),
+        };
+    }
     let unit = point.unit.as_deref().unwrap_or("");
     let bare = unit.is_empty() && point.class != Some(Class::PowerFactor);
     if bare {

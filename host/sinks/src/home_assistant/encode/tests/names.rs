@@ -51,8 +51,8 @@ fn numbers_of_an_enumeration_have_names_that_are_among_the_options() {
     );
     assert_eq!(
         mode["value_template"],
-        "{{ {'None':'(None)'}.get(value_json.mode, value_json.mode) if value_json.mode in \
-         ['None','It\\'s on','On \\x7b\\x7b x \\x7d\\x7d'] else 'Unknown' if value_json.mode is string else None }}"
+        "{{ {'None':'(None)'}.get(value_json.mode, value_json.mode) if value_json is mapping and value_json.mode in \
+         ['None','It\\'s on','On \\x7b\\x7b x \\x7d\\x7d'] else 'Unknown' if value_json is mapping and value_json.mode is string else None }}"
     );
 }
 
