@@ -214,7 +214,7 @@ pub(super) async fn scan(
         .candidates
         .iter()
         .map(|c| judge(&c.found, &c.ledger, &lines, ear.keys.standard_offset))
-        .filter(|device| says_anything(device))
+        .filter(says_anything)
         .collect();
     let mut warnings = recognition.notes;
     warnings.extend(identity::one_of_each(&mut devices));
