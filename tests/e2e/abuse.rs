@@ -188,7 +188,7 @@ async fn a_pin_for_nobody_is_told_and_what_plugins_are_kept_from_too() {
     assert_eq!(run.code(), 0, "{run:?}");
     let says = |words: &str| assert!(run.stdout.contains(words), "{words}: {run:?}");
     says("[plugins] pin names \"genric\", and there is no such plugin, and it is no sha256");
-    says("generic, sunspec, victron-gx and vm-3p75ct ship, and share one worker");
+    says("generic, p1, sunspec, victron-gx and vm-3p75ct ship, and share one worker");
     says("behind limits");
     for shield in ["Landlock", "seccomp"] {
         says(shield);

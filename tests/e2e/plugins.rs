@@ -23,6 +23,7 @@ async fn the_plugins_that_ship_are_ready() {
         ("victron-gx", 33),
         ("generic", 1),
         ("sunspec", 0),
+        ("p1", 6),
         ("vm-3p75ct", 1),
     ] {
         let plugin = list(&document, "plugins")
@@ -33,6 +34,17 @@ async fn the_plugins_that_ship_are_ready() {
         assert_eq!(plugin["ships"], true, "{plugin:#}");
         assert!(list(plugin, "ledgers").len() >= ledgers, "{plugin:#}");
     }
+}
+
+/// The plugin for smart meters, tried in its worker with streams that hold no telegram.
+#[tokio::test]
+async fn a_plugin_that_hears_is_sound() {
+    let path = built("p1");
+    let run = Home::new()
+        .run(&["plugin", "check", path.to_str().unwrap(), "--json"])
+        .await;
+    assert_eq!(run.code(), 0, "{run:#?}");
+    assert_eq!(list(&run.json(), "ledgers").len(), 6, "{run:#?}");
 }
 
 #[tokio::test]

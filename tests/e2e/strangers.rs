@@ -460,6 +460,65 @@ async fn an_author_is_shown_what_is_wrong() {
     }
 }
 
+const LISTENER: &str = r#"
+static int32_t describe(const busbar_sink *out)
+{
+    BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_TITLE, "Acme"));
+    return busbar_put_text(out, BUSBAR_TAG_TELEGRAMS, "");
+}
+static int32_t telegram(const busbar_feed *feed, busbar_heard *heard, const busbar_sink *out)
+{
+    (void)out;
+    heard->consumed = feed->bytes_len;
+    return BUSBAR_DONE;
+}
+static int32_t recognise(const busbar_telegram *said, const busbar_sink *out)
+{
+    (void)said;
+    return busbar_put_text(out, BUSBAR_TAG_NOTE, "");
+}
+BUSBAR_LISTENER("acme", "1.0.0", describe, NULL, telegram, recognise);
+"#;
+
+/// A plugin in C that takes telegrams is tried with streams that hold none.
+#[tokio::test]
+async fn an_author_is_told_what_is_wrong_with_hearing() {
+    let home = Home::new();
+    let path = compiled(&home, GOOD_NAME, LISTENER).await;
+    well(home.run(&["plugin", "check", path.to_str().unwrap()]).await);
+    let consumes = "heard->consumed = feed->bytes_len;";
+    for (new, word) in [
+        ("heard->consumed = 0;", "consumes nothing"),
+        ("heard->consumed = (feed->bytes_len + 63) / 64;", ""),
+        (
+            "heard->consumed = feed->bytes_len + 1;",
+            "it consumed 1 bytes where there were 0",
+        ),
+        (
+            "heard->consumed = feed->bytes_len;\n    BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_TELEGRAM, \"crc\"));",
+            "it hears a telegram in it (0 lines)",
+        ),
+        ("return busbar_fail(out, \"not today\");", "not today"),
+    ] {
+        let path = compiled(&home, GOOD_NAME, &LISTENER.replace(consumes, new)).await;
+        let run = home
+            .run(&["plugin", "check", path.to_str().unwrap(), "--json"])
+            .await;
+        assert_eq!(run.code(), i32::from(!word.is_empty()), "{run:#?}");
+        assert!(run.stdout.contains(word), "{word:?} is not said: {run:#?}");
+    }
+    let without = LISTENER.replace("telegram, recognise);", "telegram, NULL);");
+    let path = compiled(&home, GOOD_NAME, &without).await;
+    let failure = home
+        .run(&["plugin", "check", path.to_str().unwrap(), "--json"])
+        .await
+        .failure(1);
+    assert!(
+        failure.message.contains("lacks one of the functions"),
+        "{failure:?}"
+    );
+}
+
 /// What may be as it should be is a note, and no fault.
 #[tokio::test]
 async fn an_author_is_told_what_may_be_meant() {

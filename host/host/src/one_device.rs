@@ -146,6 +146,16 @@ impl OneDevice {
             return OneDevice::found_by(link, catalog, name, unit).await;
         }
         let ledger = catalog.ledger_or_file(name)?;
+        if ledger.is_of_telegrams() {
+            return Err(HostError::usage(
+                format!(
+                    "the ledger {} describes telegrams, and {} is asked for registers",
+                    ledger.name,
+                    link.endpoint()
+                ),
+                "Such a meter speaks by itself, on a line of its own; name a ledger of registers for this address.",
+            ));
+        }
         let unit = unit_of(&ledger, discover::scheme(&link), unit)?;
         OneDevice::open(link, unit, ledger).await
     }

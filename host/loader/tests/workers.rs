@@ -11,7 +11,7 @@ use std::time::Duration;
 use busbar_loader::{
     Options, PluginDir, PluginError, PluginInfo, PluginState, Plugins, WorkerProgram, worker_main,
 };
-use busbar_plugin_sdk::{Conversation, Mode};
+use busbar_plugin_sdk::{Conversation, Feed, MAX_FEED, Mode, Telegram};
 use common::{copy, generic, hostile, poor_kernel, tempdir};
 use tempfile::TempDir;
 
@@ -350,4 +350,103 @@ async fn without_a_worker_no_plugin_is_to_blame() {
     let refused = info(&Plugins::load(options).await, "generic");
     assert_eq!(refused.state, PluginState::Refused);
     assert!(refused.reason.unwrap().contains("cannot start a plugin worker"));
+}
+
+/// A feed of which the hostile plugin makes this misdeed.
+fn stream(bytes: &[u8]) -> Feed<'_> {
+    Feed {
+        bytes,
+        key: &[7; 16],
+        ..Feed::default()
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_heard_by_the_plugin_that_takes_telegrams() {
+    let (plugins, _dir) = load(&[generic(), hostile()]).await;
+    assert_eq!(plugins.listeners().collect::<Vec<_>>(), ["hostile"]);
+    assert!(info(&plugins, "hostile").telegrams && !info(&plugins, "generic").telegrams);
+    let heard = plugins.telegram("hostile", &stream(&[0, 0, 0])).await.unwrap();
+    assert_eq!((heard.consumed, heard.telegrams.len()), (3, 1));
+    assert_eq!(heard.telegrams[0].lines, ["3 bytes, 16 of a key"]);
+    // More than a feed may hold is handed over from its beginning.
+    let heard = plugins
+        .telegram("hostile", &stream(&[0; MAX_FEED + 5]))
+        .await
+        .unwrap();
+    assert_eq!(heard.telegrams[0].lines, ["65536 bytes, 16 of a key"]);
+    let verdict = plugins.recognise("hostile", &heard.telegrams[0]).await.unwrap();
+    let found = &verdict.devices[0];
+    assert_eq!(
+        (found.id.as_str(), found.name.as_deref()),
+        ("", Some("65536 bytes, 16 of a key"))
+    );
+    let named = Telegram {
+        variant: "named".into(),
+        ..Telegram::default()
+    };
+    let verdict = plugins.recognise("hostile", &named).await.unwrap();
+    assert_eq!(verdict.devices[0].id, "hostile_1");
+    assert!(matches!(
+        plugins.telegram("nobody", &stream(&[0])).await,
+        Err(PluginError::Unknown)
+    ));
+    let generic = plugins.telegram("generic", &stream(b"/")).await.unwrap();
+    assert_eq!(
+        (generic.consumed, generic.telegrams.len()),
+        (1, 0),
+        "one that takes none lets all go"
+    );
+}
+
+#[tokio::test]
+async fn what_is_heard_is_believed_only_within_bounds() {
+    for (misdeed, why) in [
+        (1, "on purpose"),
+        (4, "consumed"),
+        (5, "consumed nothing"),
+        (6, "control character"),
+        (7, "telegrams"),
+        (8, "lines"),
+    ] {
+        let (plugins, _dir) = load(&[hostile()]).await;
+        let error = plugins
+            .telegram("hostile", &stream(&[misdeed]))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(why), "{misdeed}: {error}");
+        assert!(
+            plugins.telegram("hostile", &stream(&[0])).await.is_ok(),
+            "{misdeed}"
+        );
+    }
+    let (plugins, _dir) = load(&[hostile()]).await;
+    let heard = plugins.telegram("hostile", &stream(&[9])).await.unwrap();
+    assert_eq!(heard.note.as_deref(), Some("a [31m b"));
+    for (variant, why) in [("panic", "on purpose"), ("odd", "../../etc")] {
+        let telegram = Telegram {
+            variant: variant.into(),
+            ..Telegram::default()
+        };
+        let error = plugins
+            .recognise("hostile", &telegram)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_crashes_or_hangs_a_plugin_sets_it_aside() {
+    for misdeed in [2, 3] {
+        let (plugins, _dir) = load(&[hostile()]).await;
+        let error = plugins
+            .telegram("hostile", &stream(&[misdeed]))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, PluginError::SetAside { .. }), "{error}");
+        assert_eq!(info(&plugins, "hostile").state, PluginState::SetAside);
+    }
 }

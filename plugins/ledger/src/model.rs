@@ -85,6 +85,17 @@ impl Ledger {
         Some(ledger)
     }
 
+    /// Whether it describes telegrams: what a device says by itself, and nothing that could be asked for.
+    pub fn is_of_telegrams(&self) -> bool {
+        let lies = |point: &Point| (point.spoken().is_some(), !point.registers().is_empty());
+        let (spoken, read) = self
+            .points
+            .iter()
+            .map(lies)
+            .fold((false, false), |(a, b), (c, d)| (a | c, b | d));
+        spoken && !read
+    }
+
     /// The last part of the name: `gx-vebus` of `victron/gx-vebus`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
@@ -186,6 +197,8 @@ pub struct ReadRules {
     pub index_shift: i32,
     /// Whether a value of 0 proves nothing, because the device answers 0 for what it does not have (a GX).
     pub zero_is_unproven: bool,
+    /// Standard time where the device stands, in minutes east of Greenwich: its telegrams tell times by it.
+    pub standard_offset: i16,
     /// What it asks of whoever talks to it.
     pub manners: Manners,
 }

@@ -85,6 +85,7 @@ pub(crate) fn ledger(points: Vec<Point>) -> Ledger {
             bridge: Bridge::Declared,
             index_shift: 0,
             zero_is_unproven: false,
+            standard_offset: crate::telegram::time::CENTRAL_EUROPE,
             manners: crate::model::Manners::default(),
         },
         reserved: Vec::new(),

@@ -18,6 +18,17 @@
 //! remaining = { value = 0.082, at = 3005 }   # and the address that it was read from
 //! ```
 //!
+//! A ledger of telegrams has them instead of words:
+//!
+//! ```toml
+//! [[case]]
+//! title = "what this case is about"
+//! unit = 1                       # the channel; 0, the meter itself, when left out
+//! telegram = '''
+//! 0-1:24.2.1(261025022500W)(01234.567*m3)
+//! '''
+//! ```
+//!
 //! A case may also say what a scan of such a device must find: `present`, `unproven` and `absent` are lists of keys.
 //! Only the addresses of the case are readable; that is how old firmware is told, where the words do not say what
 //! `[identify]` asks for.
@@ -35,6 +46,8 @@ use busbar_ledger::presence::{Status, verdicts};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::readings::{Facts, readings};
 use busbar_ledger::span::{Function, Span};
+use busbar_ledger::telegram::time::CENTRAL_EUROPE;
+use busbar_ledger::telegram::{self, Said};
 use busbar_ledger::value::{Quality, Reading, Value};
 use serde::Deserialize;
 
@@ -53,6 +66,9 @@ struct Case {
     holding: BTreeMap<String, Vec<u16>>,
     #[serde(default)]
     input: BTreeMap<String, Vec<u16>>,
+    #[serde(default)]
+    unit: u8,
+    telegram: Option<String>,
     #[serde(default)]
     expect: BTreeMap<String, Expected>,
     #[serde(default)]
@@ -177,11 +193,19 @@ fn replay(ledger: &Ledger, case: Case) -> Vec<String> {
         }
     }
     let (model, firmware) = identity(ledger, &image);
+    let texts: Vec<&str> = case
+        .telegram
+        .iter()
+        .flat_map(|telegram| telegram.lines())
+        .collect();
+    let lines = telegram::lines(&texts);
+    assert_eq!(lines.len(), texts.len(), "{}: a line is none", case.title);
+    let said = Said::new(case.unit, &lines, CENTRAL_EUROPE);
     let facts = Facts {
+        said: case.telegram.is_some().then_some(&said),
         firmware: firmware.as_deref(),
         model: model.as_deref(),
         readable: Some(&readable),
-        ..Facts::default()
     };
     let readings = readings(ledger, &image, &facts);
     let mut faults = Vec::new();

@@ -1,6 +1,6 @@
 //! The ledger of one device: the one that ships, with what is known of this very device.
 //!
-//! Tariffs are called what they are in the country; what a meter says under a code that the ledger does not know is a point
+//! Tariffs are called what they are in the country, whose standard time is kept, too; what a meter says under a code that the ledger does not know is a point
 //! of its own, as it stands.
 
 use std::collections::BTreeSet;
@@ -114,6 +114,7 @@ pub(crate) fn text(
             Variant::Nl3 | Variant::Nl4 | Variant::Nl5 => text = with_tariffs(&text, LOW_HIGH),
             Variant::Be => text = with_tariffs(&text, DAY_NIGHT),
             Variant::Hu => month_end(&mut text, lines),
+            Variant::Ie => text.push_str("\n[read]\nstandard_offset = \"+00:00\"\n"),
             _ => {}
         }
     }
@@ -259,6 +260,12 @@ mod tests {
         let readings = busbar_ledger::telegram::readings(&ledger, 0, &lines);
         let value = readings[ledger.index["raw_1_0_99_1_0"]].value.clone();
         assert_eq!(value.unwrap().to_string(), "(5)(6*kWh)");
+    }
+
+    #[test]
+    fn a_country_of_another_standard_time_is_kept() {
+        let ledger = composed(&[], Variant::Ie);
+        assert_eq!(ledger.read.standard_offset, Variant::Ie.standard_offset());
     }
 
     #[test]

@@ -161,6 +161,23 @@ static int32_t describe(const busbar_sink *out) { return busbar_put_text(out, BU
 BUSBAR_PLUGIN("acme", "1.0.0", describe, NULL);
 "#;
 
+const LISTENER: &str = r#"
+#include <busbar_plugin.h>
+static int32_t describe(const busbar_sink *out) { return busbar_put_text(out, BUSBAR_TAG_TELEGRAMS, ""); }
+static int32_t telegram(const busbar_feed *feed, busbar_heard *heard, const busbar_sink *out) {
+    heard->consumed = feed->bytes_len;
+    BUSBAR_TRY(busbar_put_text(out, BUSBAR_TAG_TELEGRAM, "none"));
+    return busbar_put(out, BUSBAR_TAG_TELEGRAM_LINE, feed->bytes, feed->bytes_len);
+}
+static int32_t recognise(const busbar_telegram *said, const busbar_sink *out) {
+    busbar_found found = {0, "acme/one", "", NULL, NULL, NULL, NULL, NULL};
+    if (said->checked > BUSBAR_CHECKED_NONE) return busbar_fail(out, "newer than this plugin");
+    BUSBAR_TRY(busbar_put(out, BUSBAR_TAG_NOTE, said->variant.data, said->variant.len));
+    return busbar_put_found(out, &found);
+}
+BUSBAR_LISTENER("acme", "1.0.0", describe, NULL, telegram, recognise);
+"#;
+
 #[test]
 fn every_size_offset_tag_and_number_is_that_of_the_sdk() {
     let dir = tempfile::tempdir().unwrap();
@@ -246,12 +263,16 @@ fn it_compiles_without_a_warning_as_c_and_as_cpp() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "plugin.c", PLUGIN);
     write(&dir, "plugin.cc", PLUGIN);
+    write(&dir, "listener.c", LISTENER);
+    write(&dir, "listener.cc", LISTENER);
     let library = ["-fPIC", "-shared", "-fvisibility=hidden", "-o", "plugin.so"];
     let sources = [
         ("cc", "-std=c11", "plugin.c"),
         ("cc", "-std=c17", "plugin.c"),
         ("c++", "-std=c++11", "plugin.cc"),
         ("c++", "-std=c++20", "plugin.cc"),
+        ("cc", "-std=c11", "listener.c"),
+        ("c++", "-std=c++11", "listener.cc"),
     ];
     for (compiler, standard, source) in sources {
         compile(compiler, &dir, &[&library[..], &[standard, source]].concat())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use busbar_ledger::map::{Map, Settings};
-use busbar_ledger::model::{Ledger, PointSource};
+use busbar_ledger::model::{Ledger, PointSource, Spoken};
 use busbar_ledger::span::{Function, Span};
 use serde_json::json;
 
@@ -61,6 +61,14 @@ fn place(span: Span) -> String {
     format!("{kind}{} {:#06x}", span.at, span.at)
 }
 
+/// The codes of a point in telegrams; of several the best, and how many more.
+fn codes(spoken: &Spoken) -> String {
+    match spoken.codes.as_slice() {
+        [first, _, rest @ ..] => format!("{first} or {} more", rest.len() + 1),
+        all => all.iter().map(ToString::to_string).collect(),
+    }
+}
+
 fn show(ledger: &Ledger, output: Output) -> Result<()> {
     let points = &ledger.points;
     if output.is_json() {
@@ -69,9 +77,10 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
             .map(|p| {
                 json!({
                     "key": p.key, "name": p.label, "at": p.register().map(|r| r.span.at),
-                    "obis": p.spoken().map(busbar_ledger::describe::codes),
+                    "obis": p.spoken().map(|s| s.codes.iter().map(ToString::to_string).collect::<Vec<_>>()),
                     "function": p.register().map(|r| r.span.function.name()),
-                    "type": p.register().map(|r| r.ty), "scale": p.register().map(|r| r.scale.as_f64()),
+                    "type": p.spoken().map_or_else(|| json!(p.register().map(|r| r.ty)), |s| json!(s.ty)),
+                    "scale": p.register().map(|r| r.scale.as_f64()),
                     "unit": p.unit, "class": p.class, "writable": p.writable, "rate": p.rate,
                     "labels": *p.labels, "group": p.group, "since": p.since, "origin": p.origin, "note": p.note,
                     "fallbacks": p.registers().iter().skip(1).map(|r| r.span.at).collect::<Vec<_>>(),
@@ -102,10 +111,7 @@ fn show(ledger: &Ledger, output: Output) -> Result<()> {
                     r.map(busbar_ledger::describe::register).unwrap_or_default(),
                 )
             }
-            PointSource::Obis(spoken) => (
-                busbar_ledger::describe::codes(spoken),
-                busbar_ledger::describe::spoken(spoken),
-            ),
+            PointSource::Obis(spoken) => (codes(spoken), busbar_ledger::describe::spoken(spoken)),
             PointSource::Computed(_) => ("computed".to_owned(), String::new()),
         };
         table.add_row(vec![

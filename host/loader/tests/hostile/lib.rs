@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use busbar_plugin_sdk::{Ask, Description, Found, Plugin, Probe, Step, Verdict};
+use busbar_plugin_sdk::{Ask, Description, Feed, Found, Heard, Plugin, Probe, Step, Telegram, Verdict};
 
 #[derive(Default)]
 struct Hostile;
@@ -26,7 +26,7 @@ impl Plugin for Hostile {
             licence: "MIT",
             ledgers,
             discovers: true,
-            ..Description::default()
+            telegrams: true,
         }
     }
 
@@ -108,6 +108,51 @@ impl Plugin for Hostile {
             _ => {}
         }
         note("fine")
+    }
+
+    fn telegram(&self, feed: &Feed<'_>) -> Heard {
+        let whole = Telegram {
+            lines: vec![format!("{} bytes, {} of a key", feed.bytes.len(), feed.key.len())],
+            ..Telegram::default()
+        };
+        let mut heard = Heard {
+            consumed: feed.bytes.len(),
+            telegrams: vec![whole],
+            ..Heard::default()
+        };
+        match feed.bytes.first() {
+            Some(1) => panic!("on purpose"),
+            Some(2) => unsafe { std::ptr::null_mut::<u8>().wrapping_add(8).write_volatile(1) },
+            Some(3) => loop {
+                std::hint::black_box(());
+            },
+            Some(4) => heard.consumed = usize::MAX,
+            Some(5) => heard.consumed = 0,
+            Some(6) => heard.telegrams[0].lines[0].push('\n'),
+            Some(7) => heard.telegrams = vec![Telegram::default(); 2000],
+            Some(8) => heard.telegrams[0].lines = vec![String::new(); 5000],
+            Some(9) => heard.note = Some("a\u{1b}[31m\nb".into()),
+            _ => {}
+        }
+        heard
+    }
+
+    fn recognise(&self, telegram: &Telegram) -> Verdict {
+        let id = match telegram.variant.as_str() {
+            "panic" => panic!("on purpose"),
+            "odd" => "../../etc".into(),
+            "named" => "hostile_1".into(),
+            _ => String::new(),
+        };
+        let device = Found {
+            id,
+            name: Some(telegram.lines.join("\n")),
+            ..Found::default()
+        };
+        Verdict {
+            devices: vec![device],
+            ..Verdict::default()
+        }
     }
 }
 

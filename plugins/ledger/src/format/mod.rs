@@ -214,6 +214,9 @@ pub(crate) struct Read {
     pub(crate) index_shift: Option<At<i64>>,
     /// What a 0 says: a value, or nothing (the device answers 0 for what it does not have).
     pub(crate) zero_is: Option<ZeroIs>,
+    /// Standard time where the device stands, for times in telegrams: "+01:00" when left out, "+00:00" for Ireland.
+    #[schemars(regex(pattern = r"^[+-]\d{2}:\d{2}$"))]
+    pub(crate) standard_offset: Option<At<String>>,
     /// Requests that the device takes at once; found out when left out.
     #[schemars(range(min = 1, max = 64))]
     pub(crate) in_flight: Option<At<i64>>,

@@ -120,6 +120,7 @@ fn head(settings: &[(Setting, At<String>)], given: &Settings, sink: &mut Sink) -
             bridge: Bridge::Learned,
             index_shift: given.index_shift.or(shift.and_then(narrow)).unwrap_or(0),
             zero_is_unproven: false,
+            standard_offset: crate::telegram::time::CENTRAL_EUROPE,
             manners: crate::model::Manners::default(),
         },
     }

@@ -17,6 +17,7 @@ use crate::model::{
     Bridge, Identify, IdentifyProbe, IdentityField, IdentityFormat, Manners, ReadRules, Transport, ValueType,
 };
 use crate::span::{Function, Span};
+use crate::telegram::time::{CENTRAL_EUROPE, parse_offset};
 
 /// What the ledger says before its points.
 pub(super) struct Head {
@@ -276,8 +277,24 @@ fn read_rules(read: format::Read, sink: &mut Sink) -> ReadRules {
         bridge: read.bridge.unwrap_or(Bridge::Declared),
         index_shift,
         zero_is_unproven: read.zero_is == Some(ZeroIs::Unproven),
+        standard_offset: standard_offset(read.standard_offset, sink),
         manners,
     }
+}
+
+fn standard_offset(text: Option<At<String>>, sink: &mut Sink) -> i16 {
+    let Some(At { value, span }) = text else {
+        return CENTRAL_EUROPE;
+    };
+    parse_offset(&value).unwrap_or_else(|| {
+        sink.add(
+            "standard-offset",
+            span,
+            "that is no offset of a standard time",
+            "write hours and minutes east of Greenwich: \"+01:00\", \"+00:00\", \"-03:30\"",
+        );
+        CENTRAL_EUROPE
+    })
 }
 
 /// The longest pause that a ledger may ask for; polling must still be worth its name.

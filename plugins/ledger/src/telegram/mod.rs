@@ -30,13 +30,20 @@ pub struct Said<'a> {
 
 impl<'a> Said<'a> {
     /// To the unit of this number. Of two lines with one code the last counts. `standard_offset` is standard time where
-    /// the meter stands, in minutes east of Greenwich: [`time::CENTRAL_EUROPE`].
+    /// the meter stands, in minutes east of Greenwich: that of its ledger ([`crate::model::ReadRules`]), unless the owner
+    /// set another.
     pub fn new(unit: u8, lines: &'a [Line], standard_offset: i16) -> Self {
         Said {
             unit,
             standard_offset,
             lines: lines.iter().map(|line| (line.code, line)).collect(),
         }
+    }
+
+    /// To a device that is read by this ledger: times are told by the standard time that its owner has set, else by the
+    /// ledger's own.
+    pub fn of(ledger: &Ledger, unit: u8, lines: &'a [Line], set: Option<i16>) -> Self {
+        Said::new(unit, lines, set.unwrap_or(ledger.read.standard_offset))
     }
 
     /// The line that a point with this unit of measurement is read from: that of its first code that is there. One that
@@ -74,12 +81,13 @@ pub fn lines<T: AsRef<str>>(texts: &[T]) -> Vec<Line> {
 }
 
 /// One reading for each point, in the order of `ledger.points`, computed ones included: `unavailable` where the telegram
-/// has no line for it, `invalid` where it has one without a value. Times are taken as in Central Europe.
+/// has no line for it, `invalid` where it has one without a value. Times are those of the ledger's standard
+/// time.
 pub fn readings(ledger: &Ledger, unit: u8, lines: &[Line]) -> Vec<Reading> {
-    readings_of(ledger, &Said::new(unit, lines, time::CENTRAL_EUROPE))
+    readings_of(ledger, &Said::of(ledger, unit, lines, None))
 }
 
-/// The same where another standard time holds.
+/// The same where another standard time was set, or where verdicts are asked for, too.
 pub fn readings_of(ledger: &Ledger, said: &Said<'_>) -> Vec<Reading> {
     let facts = Facts {
         said: Some(said),

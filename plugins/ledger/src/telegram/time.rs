@@ -4,6 +4,26 @@
 /// Standard time in minutes east of Greenwich where nothing else is said: Central Europe.
 pub const CENTRAL_EUROPE: i16 = 60;
 
+/// The farthest that a standard time is from Greenwich, in minutes.
+const MAX_OFFSET: i16 = 14 * 60;
+
+/// An offset as people write it, `+01:00`, in minutes.
+pub fn parse_offset(text: &str) -> Option<i16> {
+    let (sign, digits) = match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(digits), _) => (1, digits),
+        (_, Some(digits)) => (-1, digits),
+        _ => return None,
+    };
+    let pair = |text: &str| {
+        let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse::<i16>().ok()).flatten()
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let (hours, minutes) = (pair(hours)?, pair(minutes).filter(|minutes| *minutes < 60)?);
+    let offset = hours * 60 + minutes;
+    (offset <= MAX_OFFSET).then_some(sign * offset)
+}
+
 const DAY: i64 = 86_400;
 
 /// The moment, in seconds since 1970 (UTC). None for what is no date (a placeholder such as `632525252525W`), for a meter
@@ -73,6 +93,18 @@ mod tests {
         // 2000-01-01T00:00:00Z and 2099-12-31T22:59:59Z.
         assert_eq!(utc("000101010000W"), Some(946_684_800));
         assert_eq!(utc("991231235959W"), Some(4_102_441_199));
+    }
+
+    #[test]
+    fn offsets_are_hours_and_minutes() {
+        for (text, minutes) in [("+01:00", 60), ("+00:00", 0), ("-03:30", -210), ("+14:00", 840)] {
+            assert_eq!(parse_offset(text), Some(minutes), "{text}");
+        }
+        for text in [
+            "", "01:00", "+1:00", "+01:60", "+14:01", "+0100", "+01:0x", "+99:00", "+ä:00",
+        ] {
+            assert_eq!(parse_offset(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use busbar_ledger::model::Ledger;
-use busbar_ledger::telegram::{self, Said, time};
+use busbar_ledger::telegram;
 use busbar_ledger::value::Reading;
 use busbar_plugin_p1::P1;
 use busbar_plugin_sdk::{Feed, Found, Heard, Plugin, Telegram};
@@ -129,11 +129,6 @@ pub fn brought() -> BTreeMap<String, Ledger> {
 
 /// The devices in a telegram, each read by its ledger, by unit.
 pub fn devices(telegram: &Telegram) -> BTreeMap<u8, Device> {
-    devices_at(telegram, time::CENTRAL_EUROPE)
-}
-
-/// The same under another standard time.
-pub fn devices_at(telegram: &Telegram, standard_offset: i16) -> BTreeMap<u8, Device> {
     let brought = brought();
     let lines = telegram::lines(&telegram.lines);
     assert_eq!(lines.len(), telegram.lines.len(), "every line can be read");
@@ -143,7 +138,7 @@ pub fn devices_at(telegram: &Telegram, standard_offset: i16) -> BTreeMap<u8, Dev
             None => brought[&found.ledger].clone(),
         };
         assert_eq!(ledger.name, found.ledger);
-        let readings = telegram::readings_of(&ledger, &Said::new(found.unit, &lines, standard_offset));
+        let readings = telegram::readings(&ledger, found.unit, &lines);
         let unit = found.unit;
         (
             unit,

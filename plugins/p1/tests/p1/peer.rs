@@ -11,7 +11,7 @@ use busbar_plugin_p1::P1;
 use busbar_plugin_sdk::{Feed, Plugin, Telegram};
 use serde_json::Value as Json;
 
-use crate::common::{Device, KEY, data, devices_at, encrypted, file, hear, names, one};
+use crate::common::{Device, KEY, data, devices, encrypted, file, hear, names, one};
 
 const MISSING: &str = "dsmr-parser 1.11 is not installed (python3 -m venv target/peers && target/peers/bin/pip install 'dsmr-parser==1.11.*')";
 const VERSION: &str = "import importlib.metadata as m; assert m.version('dsmr-parser').startswith('1.11.')";
@@ -150,12 +150,7 @@ fn is_told_otherwise(name: &str, code: &str, theirs: &Json) -> bool {
 }
 
 fn compare(name: &str, telegram: &Telegram, theirs: &Json) -> usize {
-    let offset = if name.ends_with("iskra_ie") {
-        0
-    } else {
-        time::CENTRAL_EUROPE
-    };
-    let devices = devices_at(telegram, offset);
+    let devices = devices(telegram);
     let mut compared = 0;
     for line in theirs["said"].as_array().unwrap() {
         let written = line["code"].as_str().unwrap();

@@ -15,7 +15,7 @@ fn every_telegram_is_heard_whole_and_byte_by_byte() {
         let bytes = file(&name);
         let telegram = one(&bytes);
         let alone = in_pieces(bytes.chunks(1));
-        assert_eq!(alone.telegrams, [telegram.clone()], "{name}");
+        assert_eq!(alone.telegrams, std::slice::from_ref(&telegram), "{name}");
         assert_eq!(alone.damaged, 0, "{name}");
         // Twice in a row, in pieces of odd sizes.
         let twice = joined(&[&bytes, &bytes]);

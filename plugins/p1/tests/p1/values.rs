@@ -3,7 +3,7 @@
 use busbar_ledger::value::Quality;
 use busbar_plugin_sdk::{Checked, Feed, Plugin};
 
-use crate::common::{KEY, devices, devices_at, encrypted, file, hear, one};
+use crate::common::{KEY, devices, encrypted, file, hear, one};
 
 /// A Swedish telegram: no tariffs, no version, each phase in both directions.
 #[test]
@@ -183,7 +183,7 @@ fn an_irish_meter_has_another_standard_time() {
     );
     // 13:27:47 of daylight time, one hour ahead of Greenwich: 2023-02-02T12:27:47Z
     assert_eq!(telegram.time_ms, Some(1_675_340_867_000));
-    assert_eq!(devices_at(&telegram, 0)[&0].number("time"), Some(1_675_340_867.0));
+    assert_eq!(devices(&telegram)[&0].number("time"), Some(1_675_340_867.0));
     let set = Feed {
         bytes: &file("dsmr-parser/iskra_ie"),
         standard_offset: Some(120),

@@ -2,6 +2,7 @@
 
 mod compare;
 mod meet;
+mod streams;
 mod trial;
 
 use std::collections::BTreeSet;
@@ -75,6 +76,9 @@ pub async fn run(file: &Path, config: &PluginsConfig, output: Output) -> Result<
                     .to_owned(),
             );
         }
+    }
+    if info.telegrams {
+        faults.append(&mut streams::trial(&plugins, &name).await);
     }
     let wrong = ledgers.iter().filter(|ledger| ledger.outcome.is_err()).count() + faults.len();
     let error = (wrong > 0).then(|| {
@@ -153,7 +157,7 @@ fn of_the_whole(file: &Path, info: &PluginInfo, ledgers: &[Looked]) -> Vec<Strin
              libbusbar_plugin_{name}.so"
         ));
     }
-    if !info.discovers && ledgers.is_empty() {
+    if !info.discovers && !info.telegrams && ledgers.is_empty() {
         faults.push("it brings no ledger and discovers nothing, so that it is of no use".to_owned());
     }
     if info.title.as_deref().unwrap_or_default().is_empty() {
@@ -198,6 +202,7 @@ fn show(info: &PluginInfo, ledgers: &[Looked], output: Output) {
         ("language", text(&language)),
         ("sha256", text(&info.sha256)),
         ("discovers", if info.discovers { "yes" } else { "no" }.to_owned()),
+        ("telegrams", if info.telegrams { "yes" } else { "no" }.to_owned()),
         ("ran behind", text(&protection)),
     ] {
         table.add_row(vec![what.to_owned(), value]);

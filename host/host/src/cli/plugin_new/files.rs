@@ -40,6 +40,7 @@ const SDK: &[Text] = &[
     ("sdk/src/lib.rs", sdk!("src/lib.rs")),
     ("sdk/src/record.rs", sdk!("src/record.rs")),
     ("sdk/src/shim.rs", sdk!("src/shim.rs")),
+    ("sdk/src/telegram.rs", sdk!("src/telegram.rs")),
 ];
 
 const C: &[Text] = &[
