@@ -7,7 +7,7 @@ use busbar_ledger::evidence::Outcome;
 use busbar_ledger::model::{Ledger, PointSource};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::span::Span;
-use busbar_ledger::telegram::{self, Line, Said, time};
+use busbar_ledger::telegram::{self, Line, Said};
 use busbar_plugin_sdk::{Found, Mode};
 use busbar_wire::{LinkState, WireError};
 use tokio::time::{Instant, sleep_until};
@@ -281,7 +281,7 @@ async fn recognise(catalog: &Catalog, request: &Request, whole: &Whole, all: &mu
 
 /// What the telegram says of one device.
 fn judge(found: &Found, ledger: &Arc<Ledger>, lines: &[Line], offset: Option<i16>) -> FoundDevice {
-    let said = Said::new(found.unit, lines, offset.unwrap_or(time::CENTRAL_EUROPE));
+    let said = Said::of(ledger, found.unit, lines, offset);
     let device = Identified {
         id: &found.id,
         unit: found.unit,

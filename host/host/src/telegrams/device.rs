@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::presence::Status;
-use busbar_ledger::telegram::{self, Said, readings_of, time};
+use busbar_ledger::telegram::{self, Said, readings_of};
 use busbar_ledger::value::Quality;
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
@@ -115,8 +115,7 @@ impl HeardDevice {
         let of_channel = unit.is_none() && is_of_channel(&ledger);
         let unit = unit.unwrap_or_default();
         let lines = telegram::lines(&whole.telegram.lines);
-        let offset = self.ear.keys.standard_offset.unwrap_or(time::CENTRAL_EUROPE);
-        let said = Said::new(unit, &lines, offset);
+        let said = Said::of(&ledger, unit, &lines, self.ear.keys.standard_offset);
         let readings = readings_of(&ledger, &said);
         let verdicts = telegram::verdicts(&ledger, &said);
         let mut points = Map::new();

@@ -43,10 +43,18 @@ impl Meter {
     }
 
     /// Puts what a telegram says of it on the bus.
-    pub(super) fn take(&mut self, lines: &[Line], offset: i16, said_ms: Option<i64>, now: Stamp, bus: &Bus) {
+    pub(super) fn take(
+        &mut self,
+        lines: &[Line],
+        offset: Option<i16>,
+        said_ms: Option<i64>,
+        now: Stamp,
+        bus: &Bus,
+    ) {
         let device = Arc::clone(&self.device);
         let ledger = &device.meta.ledger;
-        let said = Said::new(device.meta.unit, lines, offset);
+        let said = Said::of(ledger, device.meta.unit, lines, offset);
+        let offset = offset.unwrap_or(ledger.read.standard_offset);
         let all = readings_of(ledger, &said);
         if all.iter().all(|reading| reading.value.is_none()) {
             return self.silent("the telegrams do not speak of it any more", bus);
@@ -250,7 +258,7 @@ mod tests {
 
     fn hear(meter: &mut Meter, said: &[&str]) {
         let said_ms = time::parse(NOW.1, 60).map(|seconds| seconds * 1000);
-        meter.take(&lines(said), 60, said_ms, now(), &Bus::default());
+        meter.take(&lines(said), Some(60), said_ms, now(), &Bus::default());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ mod meter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_ledger::telegram::{self, time};
+use busbar_ledger::telegram;
 use busbar_sinks::telegram::{Check, Telegram};
 use busbar_wire::LinkState;
 use tokio::time::{Instant, sleep_until};
@@ -104,7 +104,8 @@ struct Lane {
     looked: Option<Instant>,
     /// What the stream seems to be, as it was told last.
     note: Option<String>,
-    offset: i16,
+    /// Standard time where the meters stand, as their owner says it.
+    offset: Option<i16>,
 }
 
 impl Lane {
@@ -117,7 +118,7 @@ impl Lane {
         } = listened;
         let spoken_for = devices.into_iter().filter(|d| d.meta.is_polled());
         Lane {
-            offset: ear.keys.standard_offset.unwrap_or(time::CENTRAL_EUROPE),
+            offset: ear.keys.standard_offset,
             ear,
             bus: Arc::clone(bus),
             meters: spoken_for.map(Meter::new).collect(),
