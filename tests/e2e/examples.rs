@@ -96,6 +96,8 @@ struct Stage {
     home: Home,
     /// Whose turn it is to write to the device.
     writes: Mutex<()>,
+    /// The day of its copy, as copies are named.
+    copied_on: String,
 }
 
 const BATTERY: &str = "[[device.service]]\nservice = \"battery\"\ninstance = 512\nvalues = { soc = 77.0, dc_0_voltage = 52.1 }\n";
@@ -179,10 +181,14 @@ impl Stage {
         std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o644)).unwrap();
         std::fs::create_dir(home.path().join("bin")).unwrap();
         symlink(program, home.path().join("bin/busbar")).unwrap();
+        let listed = home.run(&["backup", "--list", "--json"]).await.json();
+        let name = listed["copies"][0]["name"].as_str().unwrap_or_default();
+        let copied_on = name.chars().skip_while(|c| !c.is_ascii_digit()).take(10).collect();
         Stage {
             running,
             home,
             writes: Mutex::default(),
+            copied_on,
         }
     }
 
@@ -204,6 +210,8 @@ impl Stage {
         }
         let port = self.running.address("gx").unwrap().port();
         text = text.replace("127.0.0.1/32", &format!("127.0.0.1/32 --port {port}"));
+        // The copy that this stage has is of the day on which it was made.
+        text = text.replace("2026-11-30", &self.copied_on);
         // Ports that may be taken here.
         text = text
             .replace("127.0.0.1:5020", "127.0.0.1:0")

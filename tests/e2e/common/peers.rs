@@ -49,7 +49,8 @@ const SER2NET: &str = "ser2net is not installed (apt install ser2net)";
 
 /// ser2net 4: a real gateway before a serial port.
 pub struct Ser2net {
-    pub process: Background,
+    /// It ends when this is dropped.
+    _process: Background,
     pub address: SocketAddr,
 }
 
@@ -72,8 +73,8 @@ impl Ser2net {
         );
         std::fs::write(&config, text).unwrap();
         let arguments: [&OsStr; 4] = ["-n".as_ref(), "-d".as_ref(), "-c".as_ref(), config.as_os_str()];
-        let process = Background::of(command(program, &arguments));
-        Some(Ser2net { process, address })
+        let _process = Background::of(command(program, &arguments));
+        Some(Ser2net { _process, address })
     }
 }
 

@@ -7,7 +7,7 @@ use busbar_ledger::evidence::Outcome;
 use busbar_ledger::model::{Ledger, PointSource};
 use busbar_ledger::ranges::Ranges;
 use busbar_ledger::span::Span;
-use busbar_ledger::telegram::{self, Line, Said, time};
+use busbar_ledger::telegram::{self, Line, Said};
 use busbar_plugin_sdk::{Found, Mode};
 use busbar_wire::{LinkState, WireError};
 use tokio::time::{Instant, sleep_until};
@@ -57,39 +57,45 @@ pub async fn first_telegram(
     let mut tell_at = began + TELL_EVERY;
     let mut note = None;
     let mut tried = None;
-    loop {
-        let setting = ear.stream.setting();
-        if setting != tried
-            && let Some(now) = setting
-        {
-            let text = format!("listening at {}", now.short());
-            progress.event(Event::Note { text });
-            tried = setting;
-        }
-        if let LinkState::Down { cause, attempts, .. } = &*state.borrow_and_update()
-            && (*attempts >= ATTEMPTS || is_final(cause))
-        {
-            return Err(HostError::Wire(cause.clone()));
-        }
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Ok(None),
-            batch = hearing.next(catalog) => {
-                let Some(batch) = batch? else {
-                    return Err(HostError::Wire(WireError::Closed { endpoint: ear.stream.endpoint().into() }));
-                };
-                note = batch.note.or(note);
-                if let Some(whole) = batch.telegrams.into_iter().next_back() {
-                    return Ok(Some(whole));
-                }
-            }
-            _ = state.changed() => {}
-            () = sleep_until(tell_at) => {
-                tell_at += TELL_EVERY;
-                let text = format!("{} bytes came, and no whole telegram yet", hearing.bytes());
+    'listening: loop {
+        let heard = hearing.bytes();
+        let next = hearing.next(catalog);
+        tokio::pin!(next);
+        loop {
+            let setting = ear.stream.setting();
+            if setting != tried
+                && let Some(now) = setting
+            {
+                let text = format!("listening at {}", now.short());
                 progress.event(Event::Note { text });
+                tried = setting;
             }
-            () = sleep_until(until) => return Err(nothing_whole(ear, hearing.bytes(), note)),
+            if let LinkState::Down { cause, attempts, .. } = &*state.borrow_and_update()
+                && (*attempts >= ATTEMPTS || is_final(cause))
+            {
+                return Err(HostError::Wire(cause.clone()));
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(None),
+                batch = &mut next => {
+                    let Some(batch) = batch? else {
+                        return Err(HostError::Wire(WireError::Closed { endpoint: ear.stream.endpoint().into() }));
+                    };
+                    note = batch.note.or(note);
+                    if let Some(whole) = batch.telegrams.into_iter().next_back() {
+                        return Ok(Some(whole));
+                    }
+                    continue 'listening;
+                }
+                _ = state.changed() => {}
+                () = sleep_until(tell_at) => {
+                    tell_at += TELL_EVERY;
+                    let text = format!("{heard} bytes came, and no whole telegram yet");
+                    progress.event(Event::Note { text });
+                }
+                () = sleep_until(until) => return Err(nothing_whole(ear, heard, note)),
+            }
         }
     }
 }
@@ -208,7 +214,7 @@ pub(super) async fn scan(
         .candidates
         .iter()
         .map(|c| judge(&c.found, &c.ledger, &lines, ear.keys.standard_offset))
-        .filter(|device| says_anything(device))
+        .filter(says_anything)
         .collect();
     let mut warnings = recognition.notes;
     warnings.extend(identity::one_of_each(&mut devices));

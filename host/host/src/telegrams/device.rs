@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use busbar_ledger::model::Ledger;
 use busbar_ledger::presence::Status;
-use busbar_ledger::telegram::{self, Said, readings_of, time};
+use busbar_ledger::telegram::{self, Said, readings_of};
 use busbar_ledger::value::Quality;
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;

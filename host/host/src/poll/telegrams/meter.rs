@@ -46,11 +46,18 @@ impl Meter {
     }
 
     /// Puts what a telegram says of it on the bus.
-    pub(super) fn take(&mut self, lines: &[Line], set: Option<i16>, said_ms: Option<i64>, now: Stamp, bus: &Bus) {
+    pub(super) fn take(
+        &mut self,
+        lines: &[Line],
+        offset: Option<i16>,
+        said_ms: Option<i64>,
+        now: Stamp,
+        bus: &Bus,
+    ) {
         let device = Arc::clone(&self.device);
         let ledger = &device.meta.ledger;
-        let offset = set.unwrap_or(ledger.read.standard_offset);
-        let said = Said::new(device.meta.unit, lines, offset);
+        let said = Said::of(ledger, device.meta.unit, lines, offset);
+        let offset = offset.unwrap_or(ledger.read.standard_offset);
         let all = readings_of(ledger, &said);
         if all.iter().all(|reading| reading.value.is_none()) {
             return self.silent("the telegrams do not speak of it any more", bus);

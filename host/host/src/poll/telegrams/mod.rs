@@ -7,7 +7,7 @@ mod meter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use busbar_ledger::telegram::{self, time};
+use busbar_ledger::telegram;
 use busbar_sinks::telegram::{Check, Telegram};
 use busbar_wire::LinkState;
 use tokio::time::{Instant, sleep_until};
@@ -62,22 +62,29 @@ pub async fn run(listened: Listened, catalog: Arc<Catalog>, bus: Arc<Bus>, cance
     };
     let mut state = lane.ear.stream.state();
     loop {
-        let due = lane.due();
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => return,
-            batch = hearing.next(&catalog) => match batch {
-                Ok(Some(batch)) => lane.take(batch, &catalog).await,
-                Ok(None) => return,
-                Err(error) => lane.fault(&error.to_string()),
-            },
-            changed = state.changed() => {
-                if changed.is_err() {
-                    return;
+        // Once begun it is heard to its end: what was taken from the stream and shown to a plugin must not be forgotten
+        // because something else happened meanwhile.
+        let next = hearing.next(&catalog);
+        tokio::pin!(next);
+        let batch = loop {
+            let due = lane.due();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                batch = &mut next => break batch,
+                changed = state.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    lane.note_state(&state.borrow_and_update());
                 }
-                lane.note_state(&state.borrow_and_update());
+                () = sleep_until(due) => lane.pass(&state.borrow()),
             }
-            () = sleep_until(due) => lane.pass(&state.borrow()),
+        };
+        match batch {
+            Ok(Some(batch)) => lane.take(batch, &catalog).await,
+            Ok(None) => return,
+            Err(error) => lane.fault(&error.to_string()),
         }
     }
 }
@@ -103,7 +110,7 @@ struct Lane {
     looked: Option<Instant>,
     /// What the stream seems to be, as it was told last.
     note: Option<String>,
-    /// The standard time that the owner has set.
+    /// Standard time where the meters stand, as their owner says it.
     offset: Option<i16>,
 }
 
