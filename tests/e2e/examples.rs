@@ -182,8 +182,12 @@ impl Stage {
         std::fs::create_dir(home.path().join("bin")).unwrap();
         symlink(program, home.path().join("bin/busbar")).unwrap();
         let listed = home.run(&["backup", "--list", "--json"]).await.json();
-        let name = listed["copies"][0]["name"].as_str().unwrap_or_default();
-        let copied_on = name.chars().skip_while(|c| !c.is_ascii_digit()).take(10).collect();
+        let name = listed["backups"][0]["name"].as_str().unwrap_or_default();
+        let copied_on = name
+            .chars()
+            .skip_while(|c| !c.is_ascii_digit())
+            .take(10)
+            .collect();
         Stage {
             running,
             home,

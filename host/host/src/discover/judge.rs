@@ -101,7 +101,7 @@ fn reported(
         .unwrap_or_else(|| ledger.title.clone());
     // It is shown within sentences and lines of Busbar's own.
     let name = name.replace(char::is_control, " ");
-    let (entities, added_up) = report::entities(device.id, ledger, &readings, verdicts);
+    let (entities, added_up) = report::entities(device.id, ledger, readings, verdicts);
     DeviceReport {
         id: device.id.to_owned(),
         ledger: ledger.name.clone(),
