@@ -1,5 +1,8 @@
 //! Meters that speak by themselves: what is handed on, and what becomes of a connection that ends or is silent.
 
+// Helpers of tests fail a test as its body does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -467,14 +467,13 @@ mod tests {
 
     #[test]
     fn schemes_to_come_are_known_and_refused() {
-        for text in ["openhab+http://host:8080"] {
-            let error = parse(text).unwrap_err();
-            assert!(
-                error.to_string().contains("not supported by this version yet"),
-                "{error}"
-            );
-            assert_eq!(error.code(), "not_supported");
-        }
+        let text = "openhab+http://host:8080";
+        let error = parse(text).unwrap_err();
+        assert!(
+            error.to_string().contains("not supported by this version yet"),
+            "{error}"
+        );
+        assert_eq!(error.code(), "not_supported");
     }
 
     #[test]
