@@ -137,7 +137,7 @@ async fn plant(home: &Home) {
         r#"
         # The password is hunter2hunter2
         [mqtt]
-        url = "mqtt://smarthome-ann:hunter2hunter2@broker.geheimrat.example:1883"
+        url = "mqtt://smarthome-ann@broker.geheimrat.example:1883"
         password_file = "/etc/geheim/mqtt-password"
         [[connection]]
         name = "Villa Geheimrat"

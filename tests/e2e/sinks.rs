@@ -199,7 +199,7 @@ async fn influxdb_gets_what_it_missed_and_what_is_new() {
     let sink = doctor["findings"].as_array().unwrap().iter();
     let sink = sink
         .clone()
-        .find(|f| f["area"].as_str().unwrap().starts_with("influxdb to"))
+        .find(|f| f["area"].as_str().unwrap().starts_with("sink \"influxdb\""))
         .unwrap();
     assert_eq!(sink["level"], "ok", "{sink}");
     let run = host.stop().await;
