@@ -139,6 +139,7 @@ async fn plant(home: &Home) {
         [mqtt]
         url = "mqtt://smarthome-ann@broker.geheimrat.example:1883"
         password_file = "/etc/geheim/mqtt-password"
+        client_id = "hunter2hunter2"
         [[connection]]
         name = "Villa Geheimrat"
         url = "modbus+tcp://192.168.77.20:502"
