@@ -54,7 +54,7 @@ struct Orders {
     /// What asks twice, and was asked once.
     unconfirmed: Arc<Mutex<Unconfirmed>>,
     /// What waits, for each device that has something under way.
-    waiting: BTreeMap<String, VecDeque<Order>>,
+    waiting: BTreeMap<String, VecDeque<(u64, Order)>>,
     /// Commands that wait or are under way.
     count: usize,
     /// Messages that were no commands.
@@ -76,6 +76,8 @@ impl Orders {
             Some(_) => unconfirmed(&self.unconfirmed).confirmed(message, topics, Instant::now()),
             None => commands::understand(message, topics, exists, &mut self.lately, who, Instant::now()),
         };
+        // Whoever asks for another value no longer wants the one before, also while this one waits.
+        let number = |order: &Order| unconfirmed(&self.unconfirmed).asked(&order.command);
         match understood {
             Ok(order) if self.count >= AT_ONCE => {
                 let reason = "too many commands at once: wait for their results";
@@ -83,10 +85,11 @@ impl Orders {
             }
             Ok(order) => {
                 self.count += 1;
-                match self.waiting.get_mut(&order.command.device) {
+                let (device, order) = (order.command.device.clone(), (number(&order), order));
+                match self.waiting.get_mut(&device) {
                     Some(waiting) => waiting.push_back(order),
                     None => {
-                        self.waiting.insert(order.command.device.clone(), VecDeque::new());
+                        self.waiting.insert(device, VecDeque::new());
                         self.begin(order);
                     }
                 }
@@ -116,7 +119,7 @@ impl Orders {
         }
     }
 
-    fn begin(&mut self, order: Order) {
+    fn begin(&mut self, (number, order): (u64, Order)) {
         let room = self.room.clone();
         let waits = Arc::clone(&self.unconfirmed);
         self.under_way.spawn(async move {
@@ -125,7 +128,7 @@ impl Orders {
             // A write that has begun goes on to its end, whatever becomes of the connection.
             let write = tokio::spawn(room.site.door.write(order.command.clone()));
             if let Ok(reply) = write.await {
-                unconfirmed(&waits).note(order.command, &reply.document, Instant::now());
+                unconfirmed(&waits).note(number, order.command, &reply.document, Instant::now());
                 let payload = reply.document.to_string();
                 let mut message = Message::passing(topic, payload);
                 message.correlation = order.correlation;

@@ -19,6 +19,9 @@ pub struct SparkplugConfig {
     pub broker: Option<MqttConfig>,
 }
 
+/// Where the password of `[sparkplug.broker]` may be, if not in a file.
+pub const PASSWORD_VARIABLE: &str = "BUSBAR_SPARKPLUG_PASSWORD";
+
 /// The longest name, in bytes.
 const MOST: usize = 256;
 

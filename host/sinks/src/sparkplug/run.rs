@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::config::SparkplugConfig;
+use super::config::{PASSWORD_VARIABLE, SparkplugConfig};
 use super::encode::topics::Topics;
 use super::encode::{self};
 use super::node::Node;
@@ -45,6 +45,10 @@ pub async fn run(
         // The configuration was checked when it was read; what slipped through is said here.
         Err(fault) => return health.down(fault),
     };
+    if config.broker.is_some() {
+        // The password of one broker is nobody else's business.
+        options.password_variable = PASSWORD_VARIABLE;
+    }
     if options.client_id != client_id {
         // A name of the owner's own is that of the other connection to this broker.
         options.client_id.push_str("-sp");

@@ -36,6 +36,8 @@ pub struct Options {
     pub client_id: String,
     /// How it says that it is there.
     pub presence: Arc<dyn Presence>,
+    /// The variable of the environment that may hold the password: each broker has its own.
+    pub password_variable: &'static str,
     user: Option<String>,
     password_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
@@ -53,6 +55,7 @@ impl Options {
             version: config.version()?,
             client_id: config.client_id.clone().unwrap_or(client_id),
             presence,
+            password_variable: PASSWORD_VARIABLE,
             user: config.user(),
             password_file: config.password_file.clone(),
             ca_file: config.ca_file.clone(),
@@ -99,7 +102,7 @@ impl Options {
     }
 
     async fn password(&self) -> Result<Vec<u8>, String> {
-        if let Some(password) = std::env::var_os(PASSWORD_VARIABLE) {
+        if let Some(password) = std::env::var_os(self.password_variable) {
             return Ok(password.into_encoded_bytes());
         }
         let mut password = read_opt("mqtt.password_file", self.password_file.as_deref())

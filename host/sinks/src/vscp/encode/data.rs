@@ -163,7 +163,6 @@ mod tests {
             let sign = if bytes[0] & 0x80 == 0 { 0i64 } else { -1 };
             bytes.iter().fold(sign, |sum, byte| (sum << 8) | i64::from(*byte))
         };
-        #[allow(clippy::cast_precision_loss)]
         match data[0] & 0xE0 {
             0x60 => whole(&data[1..]) as f64,
             0x80 => {
@@ -210,7 +209,6 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_coded_is_what_was_read(thousandths in -1_000_000_000_000i64..1_000_000_000_000, unit in 0u8..4, index in 0u8..8) {
-            #[allow(clippy::cast_precision_loss)]
             let number = thousandths as f64 / 1000.0;
             let wide = Form::Coded.data(decimal(number), unit, index, 0, 0);
             prop_assert!(wide.len() <= 8);

@@ -159,7 +159,6 @@ mod tests {
         #[test]
         fn a_single_comes_back(number in any::<f32>().prop_filter("near", |n| n.is_finite() && (*n == 0.0 || n.abs() > 1e-30))) {
             if let Some(decimal) = Decimal::of(f64::from(number)) {
-                #[allow(clippy::cast_possible_truncation)]
                 let back = decimal.as_f64() as f32;
                 prop_assert_eq!(back, number);
             }

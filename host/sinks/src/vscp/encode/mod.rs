@@ -296,7 +296,6 @@ mod tests {
     proptest! {
         #[test]
         fn what_an_event_says_is_what_was_read(id in 0..ALL.len(), hundredths in -1_000_000_000i64..1_000_000_000, place in 0u8..4) {
-            #[allow(clippy::cast_precision_loss)]
             let read = hundredths as f64 / 100.0;
             let measurement = &ALL[id];
             for power in [-3, 0, 3] {
