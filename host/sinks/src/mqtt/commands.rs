@@ -92,14 +92,15 @@ impl Lately {
     /// Whether this message came before; from now on it did.
     fn had(&mut self, message: &Received, now: Instant) -> bool {
         self.0.retain(|seen| now.duration_since(seen.at) < MARKED_WITHIN);
-        let same = |seen: &Seen| {
-            seen.topic == message.topic
-                && match (&seen.correlation, &message.correlation) {
-                    (Some(a), Some(b)) => a == b,
-                    _ => seen.payload == message.payload && now.duration_since(seen.at) < SAME_WITHIN,
-                }
-        };
-        if self.0.iter().any(same) {
+        let here = || self.0.iter().filter(|seen| seen.topic == message.topic);
+        let marked = here().any(|seen| seen.correlation.is_some() && seen.correlation == message.correlation);
+        // A value, another one and the first again are three wishes: only the latest can have come twice.
+        let twice = here().next_back().is_some_and(|seen| {
+            (seen.correlation.is_none() || message.correlation.is_none())
+                && seen.payload == message.payload
+                && now.duration_since(seen.at) < SAME_WITHIN
+        });
+        if marked || twice {
             return true;
         }
         if self.0.len() == REMEMBERED {
@@ -282,6 +283,11 @@ mod tests {
         assert!(ask(&message("500"), &mut lately, now).is_ok());
         assert_eq!(ask(&message("500"), &mut lately, now), Err(Ignored::Repeated));
         assert!(ask(&message("600"), &mut lately, now).is_ok());
+        assert!(
+            ask(&message("500"), &mut lately, now).is_ok(),
+            "back to what was meant first"
+        );
+        assert_eq!(ask(&message("500"), &mut lately, now), Err(Ignored::Repeated));
         // Meant again, a while later.
         let later = now + SAME_WITHIN;
         assert!(ask(&message("500"), &mut lately, later).is_ok());
